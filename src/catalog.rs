@@ -1,0 +1,73 @@
+//! The segments that make up a log at this moment, shared by its writer, its replays and trim.
+
+use crate::directory::Directory;
+use crate::error::Result;
+use crate::segment::Segment;
+use crate::sync::{Arc, Mutex, lock};
+
+/// The segments that hold entries, oldest first, shared with replays.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog(Mutex<Vec<Listed>>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) segment: Arc<Segment>,
+    /// No entry of the segment has a lower number; every entry of the segment before has.
+    pub(crate) first_seq: u64,
+}
+
+impl Catalog {
+    pub(crate) fn new(segments: Vec<Listed>) -> Self {
+        Self(Mutex::new(segments))
+    }
+
+    /// The segment that holds entry `seq`, or would; `None` if it has been trimmed.
+    pub(crate) fn find(&self, seq: u64) -> Option<Listed> {
+        lock(&self.0)
+            .iter()
+            .rev()
+            .find(|listed| listed.first_seq <= seq)
+            .cloned()
+    }
+
+    /// The segment after `segment_id`.
+    pub(crate) fn after(&self, segment_id: u64) -> Option<Listed> {
+        lock(&self.0)
+            .iter()
+            .find(|listed| listed.segment.id() > segment_id)
+            .cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    pub(crate) fn push(&self, listed: Listed) {
+        lock(&self.0).push(listed);
+    }
+
+    /// Takes out the segments whose entries all lie below `trim_seq`, oldest first; never the
+    /// newest segment.
+    fn take_below(&self, trim_seq: u64) -> Vec<Arc<Segment>> {
+        let mut segments = lock(&self.0);
+        let kept_from = segments
+            .windows(2)
+            .take_while(|pair| pair[1].first_seq <= trim_seq)
+            .count();
+        segments
+            .drain(..kept_from)
+            .map(|listed| listed.segment)
+            .collect()
+    }
+}
+
+/// Takes away the segments whose entries all lie below `trim_seq`. The caller has made `trim_seq`
+/// durable.
+pub(crate) fn trim(directory: &Directory, catalog: &Catalog, trim_seq: u64) -> Result<()> {
+    let segments = catalog.take_below(trim_seq);
+    if segments.is_empty() {
+        return Ok(());
+    }
+    tracing::debug!(trim_seq, segments = segments.len(), "trimming");
+    directory.retire(segments)
+}

@@ -1,0 +1,126 @@
+//! How a group reaches the disk, and on which thread.
+//!
+//! An engine is handed a [`Flush`] it owns and must bring it to an end, on whatever thread or ring
+//! it likes; the group learns the outcome through the flush itself. The group's bytes are in the
+//! flush's buffer, which is aligned for `O_DIRECT` and lives as long as the flush does: an engine
+//! that completes asynchronously keeps the flush until the kernel is done with its memory.
+
+mod blocking;
+mod inline;
+
+use tokio::runtime::{Handle, Id};
+
+use crate::error::{Error, Kind};
+use crate::frame::{FrameBuffer, Header};
+use crate::group::{self, Host, Outcome};
+use crate::log::{Log, WriteError};
+use crate::options::EngineKind;
+use crate::sync::{Mutex, lock};
+
+pub(crate) type Flush = group::Flush<Writer>;
+
+/// The writing side of a log, as its write groups see it.
+pub(crate) struct Writer {
+    log: Mutex<Log>,
+    engine: Engine,
+}
+
+/// An engine that this machine can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Blocking,
+    Inline,
+}
+
+impl Engine {
+    pub(crate) fn choose(kind: EngineKind) -> Self {
+        match kind {
+            EngineKind::Auto | EngineKind::Blocking => Self::Blocking,
+            EngineKind::Inline => Self::Inline,
+        }
+    }
+
+    /// Runs a piece of blocking work where this engine runs its own.
+    pub(crate) async fn run<R: Send + 'static>(
+        self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        match self {
+            Self::Blocking => blocking::run(work).await,
+            Self::Inline => Ok(work()),
+        }
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(log: Log, engine: Engine) -> Self {
+        Self {
+            log: Mutex::new(log),
+            engine,
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Writes and syncs a group on this thread.
+    fn write(&self, flush: &mut Flush) -> Outcome<Error> {
+        let span = tracing::debug_span!(
+            "flush",
+            first_seq = flush.first_seq,
+            entries = flush.entries
+        );
+        let _entered = span.enter();
+        flush.begin();
+        let header = Header {
+            payload_len: 0,
+            entry_count: 0,
+            group: 0,
+            first_seq: flush.first_seq,
+            // One flush at a time: whatever came before this group is durable.
+            durable_seq: flush.first_seq,
+            trim_seq: flush.trim_seq,
+            seal: flush.seal,
+        };
+        let written = lock(&self.log).append(&mut flush.buffer, header);
+        flush.buffer.clear();
+        match written {
+            Ok(()) => Outcome::Durable,
+            Err(WriteError::NotWritten(error)) => {
+                tracing::warn!(%error, "group not written");
+                Outcome::NotWritten(error)
+            }
+            Err(WriteError::Unknown(error)) => {
+                tracing::error!(%error, "log poisoned");
+                Outcome::Unknown(error)
+            }
+        }
+    }
+}
+
+impl Host for Writer {
+    type Buffer = FrameBuffer;
+    type Error = Error;
+    type Deadline = tokio::time::Instant;
+    type Home = Option<Id>;
+
+    fn lead(&self, flush: Flush) {
+        match self.engine {
+            Engine::Blocking => blocking::lead(flush),
+            Engine::Inline => inline::lead(flush),
+        }
+    }
+
+    fn home(&self) -> Option<Id> {
+        Handle::try_current().ok().map(|handle| handle.id())
+    }
+
+    fn lost(&self, begun: bool) -> Error {
+        Error::new(if begun {
+            Kind::FlushPanicked
+        } else {
+            Kind::FlushAbandoned
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong, said so that the reader knows the path, the operation and the way out.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sync::Arc;
+
+/// The result of an operation on a log.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of a log: opaque, cheap to clone, with predicates for what a program may want to decide
+/// on.
+///
+/// Its `Display` names the path and the operation and says what to do next.
+#[derive(Clone)]
+pub struct Error(Arc<Kind>);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Kind {
+    #[error("invalid entry: {0}")]
+    InvalidEntry(String),
+    #[error("invalid options: {0}")]
+    InvalidOptions(String),
+    #[error("cannot {operation} {}: {source}{}", path.display(), hint(source))]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "{} is corrupt at byte {offset}: {detail}. Nothing was changed. Restore the log from a copy, or \
+         move what is left of it into a new log and accept the loss",
+        path.display()
+    )]
+    Corrupt {
+        path: PathBuf,
+        offset: u64,
+        detail: String,
+    },
+    #[error("{} is written in format version {found}, this version reads {supported}: use a newer groupwal", path.display())]
+    Version {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
+    #[error("the log is in use: {} is locked by another handle or process; close that one first", path.display())]
+    Locked { path: PathBuf },
+    #[error(
+        "the outcome is unknown: the entry may or may not be in the log; reopen the log to find out. Cause: {0}"
+    )]
+    OutcomeUnknown(Error),
+    #[error("not written: the entry is not in the log and may be appended again. Cause: {0}")]
+    NotWritten(Error),
+    #[error(
+        "the log is poisoned: it takes no more entries, because what the disk holds is no longer known; \
+         reopen it to recover. Cause: {0}"
+    )]
+    Poisoned(Error),
+    #[error("the log is closed")]
+    Closed,
+    #[error("too many appends are in progress (Options::appends_max); the entry was not written")]
+    Overloaded,
+    #[error(
+        "entry {requested} has been trimmed: the oldest entry that can be replayed is {oldest}"
+    )]
+    Trimmed { requested: u64, oldest: u64 },
+    #[error("cannot trim below {requested}: only entries below {durable} are durable")]
+    TrimAhead { requested: u64, durable: u64 },
+    #[error("a flush was given up before it began, because its runtime was shut down")]
+    FlushAbandoned,
+    #[error("a flush panicked half-way")]
+    FlushPanicked,
+    #[error("the runtime was shut down while the log was working")]
+    RuntimeGone,
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (free some space, then append again: the log goes on by itself)"
+        }
+        io::ErrorKind::PermissionDenied => " (the log needs to read and write its directory)",
+        _ => "",
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self(Arc::new(kind))
+    }
+
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::new(Kind::Io {
+            operation,
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    pub(crate) fn corrupt(path: &Path, offset: u64, detail: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt {
+            path: path.to_owned(),
+            offset,
+            detail: detail.into(),
+        })
+    }
+
+    /// The error under wrappers that only say what became of the entry.
+    fn root(&self) -> &Kind {
+        match &*self.0 {
+            Kind::OutcomeUnknown(cause) | Kind::NotWritten(cause) | Kind::Poisoned(cause) => {
+                cause.root()
+            }
+            kind => kind,
+        }
+    }
+
+    /// The entry or batch breaks a limit or a rule of its layout; it was refused, nothing else was
+    /// disturbed.
+    pub fn is_invalid_entry(&self) -> bool {
+        matches!(*self.0, Kind::InvalidEntry(_))
+    }
+
+    /// The options contradict themselves or are out of range.
+    pub fn is_invalid_options(&self) -> bool {
+        matches!(*self.0, Kind::InvalidOptions(_))
+    }
+
+    /// Acknowledged bytes are damaged. The directory was left untouched.
+    pub fn is_corruption(&self) -> bool {
+        matches!(*self.0, Kind::Corrupt { .. })
+    }
+
+    /// Another handle or process owns the log.
+    pub fn is_locked(&self) -> bool {
+        matches!(*self.0, Kind::Locked { .. })
+    }
+
+    /// The entry may or may not be in the log: its flush failed after the write began, and the log
+    /// is poisoned.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(*self.0, Kind::OutcomeUnknown(_))
+    }
+
+    /// The entry is certainly not in the log.
+    pub fn is_not_written(&self) -> bool {
+        matches!(
+            *self.0,
+            Kind::NotWritten(_)
+                | Kind::Closed
+                | Kind::Overloaded
+                | Kind::InvalidEntry(_)
+                | Kind::Poisoned(_)
+        )
+    }
+
+    /// An earlier failure has stopped the log; only reopening it helps.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(*self.0, Kind::Poisoned(_) | Kind::OutcomeUnknown(_))
+    }
+
+    /// The log was closed before the call.
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.0, Kind::Closed)
+    }
+
+    /// Too many appends wait already ([`Options::appends_max`](crate::Options::appends_max)).
+    pub fn is_overloaded(&self) -> bool {
+        matches!(*self.0, Kind::Overloaded)
+    }
+
+    /// A replay asked for entries that have been trimmed.
+    pub fn is_trimmed(&self) -> bool {
+        matches!(*self.0, Kind::Trimmed { .. })
+    }
+
+    /// The root cause is a full disk or an exhausted quota.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.root(), Kind::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// The operating system's error at the root, if there is one.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self.root() {
+            Kind::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.0 {
+            Kind::Io { source, .. } => Some(source),
+            Kind::OutcomeUnknown(cause) | Kind::NotWritten(cause) | Kind::Poisoned(cause) => {
+                Some(cause)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A frame: one write group on disk. Pure: bytes in, bytes out.
+//!
+//! # Layout
+//!
+//! A frame starts on a block boundary of its segment and is padded with zeros to the next one, so
+//! that no block with acknowledged bytes is ever written again. All integers are little-endian.
+//!
+//! ```text
+//! offset  size
+//!      0     4  magic            "gWf1"
+//!      4     4  flags            bit 0: this is the closing seal; the others are zero
+//!      8     4  payload_len      bytes of payload behind the header
+//!     12     4  entry_count      entries in the payload; may be zero
+//!     16     8  group            number of this group, from 0, without gaps over the whole log
+//!     24     8  first_seq        sequence number of the first entry
+//!     32     8  durable_seq      everything below it was durable when this frame was written
+//!     40     8  trim_seq         everything below it may be gone
+//!     48     8  payload_checksum CRC-64/NVME of seed and payload
+//!     56     8  header_checksum  CRC-64/NVME of seed and the 56 bytes before
+//!     64        payload          the entries, one after another; then zeros up to the block boundary
+//! ```
+//!
+//! The layout is frozen. The header never crosses a 512-byte sector, the unit that disks write
+//! whole, so a frame that was torn still has either its whole header or none of it: a torn frame
+//! *testifies* that its predecessors were durable. One flush is in flight at a time, and a group is
+//! written only after the group before it is durable; so a valid header numbered `group` vouches
+//! for every frame with a lower number, and its `durable_seq` says the same in entries.
+//!
+//! Both checksums begin with a [`Seed`]: the log, the segment's salt and the frame's own offset. A
+//! CRC maps different seeds before equal bytes to different sums, always, so a frame never
+//! validates at another offset, in a recycled file, in another segment, or as an image of itself
+//! inside an opaque payload.
+
+use aligned_vec::{AVec, ConstAlign};
+use crc_fast::{CrcAlgorithm, Digest};
+
+use crate::entry::{self, sealed::Sealed};
+
+/// Bytes of a frame header. Frozen.
+pub const HEADER_BYTES: usize = 64;
+
+const MAGIC: [u8; 4] = *b"gWf1";
+const FLAG_SEAL: u32 = 1;
+/// Memory alignment of a group's buffer: what `O_DIRECT` asks for on every common device.
+const BUFFER_ALIGN: usize = 4096;
+
+/// What a frame's checksums begin with: where the frame belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// The seed of the frame at byte `offset` of the segment with this `salt` in the log with this
+    /// id.
+    pub fn new(log_id: [u8; 16], salt: u64, offset: u64) -> Self {
+        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        digest.update(&log_id);
+        digest.update(&salt.to_le_bytes());
+        digest.update(&offset.to_le_bytes());
+        Self(digest.finalize())
+    }
+
+    /// Checksum of `bytes` at this place.
+    pub fn checksum(self, bytes: &[u8]) -> u64 {
+        let mut digest = Digest::new(CrcAlgorithm::Crc64Nvme);
+        digest.update(&self.0.to_le_bytes());
+        digest.update(bytes);
+        digest.finalize()
+    }
+}
+
+/// A frame's header, checksums aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Bytes of payload behind the header.
+    pub payload_len: u32,
+    /// Entries in the payload.
+    pub entry_count: u32,
+    /// Number of this group, from 0, without gaps over the whole log.
+    pub group: u64,
+    /// Sequence number of the first entry; of the next one to come if there is none.
+    pub first_seq: u64,
+    /// Every entry below it was durable when this frame was written.
+    pub durable_seq: u64,
+    /// Every entry below it may be gone.
+    pub trim_seq: u64,
+    /// Nothing was in flight when this frame was written, and nothing follows it but a reopened
+    /// log.
+    pub seal: bool,
+}
+
+impl Header {
+    /// Decodes the header at the start of `bytes`; `None` if there is no valid one for this place.
+    ///
+    /// Returns the payload's checksum beside it. A header says nothing of its payload: the frame
+    /// may be torn.
+    pub fn decode(seed: Seed, bytes: &[u8]) -> Option<(Self, u64)> {
+        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
+        let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        let u64_at = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        if bytes[..4] != MAGIC || u64_at(56) != seed.checksum(&bytes[..56]) {
+            return None;
+        }
+        let flags = u32_at(4);
+        let header = Self {
+            payload_len: u32_at(8),
+            entry_count: u32_at(12),
+            group: u64_at(16),
+            first_seq: u64_at(24),
+            durable_seq: u64_at(32),
+            trim_seq: u64_at(40),
+            seal: flags & FLAG_SEAL != 0,
+        };
+        // What no writer produces is not a header, whatever its checksum says.
+        let well_formed = flags & !FLAG_SEAL == 0
+            && header.durable_seq <= header.first_seq
+            && header.trim_seq <= header.durable_seq
+            && header
+                .first_seq
+                .checked_add(u64::from(header.entry_count))
+                .is_some()
+            && header.group < u64::MAX;
+        well_formed.then(|| (header, u64_at(48)))
+    }
+
+    fn encode(&self, seed: Seed, payload_checksum: u64) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&(if self.seal { FLAG_SEAL } else { 0 }).to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.entry_count.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.group.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_seq.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.durable_seq.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.trim_seq.to_le_bytes());
+        bytes[48..56].copy_from_slice(&payload_checksum.to_le_bytes());
+        let header_checksum = seed.checksum(&bytes[..56]);
+        bytes[56..].copy_from_slice(&header_checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Header and payload, padding not counted.
+    pub fn frame_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + u64::from(self.payload_len)
+    }
+
+    /// The sequence number that follows the frame's last entry.
+    pub fn end_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.entry_count)
+    }
+}
+
+/// Whether `payload` is what `header` was written for: checksum, entry count and every entry's
+/// structure.
+pub fn payload_is_valid(seed: Seed, header: &Header, checksum: u64, payload: &[u8]) -> bool {
+    let Ok(len) = usize::try_from(header.payload_len) else {
+        return false;
+    };
+    if payload.len() != len || seed.checksum(payload) != checksum {
+        return false;
+    }
+    let mut rest = payload;
+    for _ in 0..header.entry_count {
+        match entry::decode(rest) {
+            Ok((_, next)) => rest = next,
+            Err(_) => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+/// Memory in which a group's frame is built: header room first, entries behind it, aligned for
+/// `O_DIRECT`.
+///
+/// Its capacity grows with the groups and is kept; the log's limits bound it.
+#[derive(Debug)]
+pub(crate) struct FrameBuffer {
+    bytes: AVec<u8, ConstAlign<BUFFER_ALIGN>>,
+    entry_count: u32,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        Self {
+            bytes: AVec::new(BUFFER_ALIGN),
+            entry_count: 0,
+        }
+    }
+}
+
+impl FrameBuffer {
+    /// Appends an entry that takes `len` bytes, kind and length field included.
+    pub(crate) fn push<E: Sealed + ?Sized>(&mut self, entry: &E, len: usize) {
+        if self.bytes.is_empty() {
+            self.grow_to(HEADER_BYTES);
+        }
+        let start = self.bytes.len();
+        self.grow_to(start + len);
+        entry.encode(&mut self.bytes[start..]);
+        self.entry_count += 1;
+    }
+
+    /// Extends with zeros, doubling the capacity when it runs out, in whole alignment units.
+    fn grow_to(&mut self, len: usize) {
+        if len > self.bytes.capacity() {
+            let capacity = len
+                .max(2 * self.bytes.capacity())
+                .next_multiple_of(BUFFER_ALIGN);
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.resize(len, 0);
+    }
+
+    /// Entries pushed so far.
+    pub(crate) fn entry_count(&self) -> u32 {
+        self.entry_count
+    }
+
+    /// Length of the frame when padded to `block_bytes`.
+    pub(crate) fn padded_len(&self, block_bytes: usize) -> usize {
+        self.bytes
+            .len()
+            .max(HEADER_BYTES)
+            .next_multiple_of(block_bytes)
+    }
+
+    /// Pads the frame and writes its header; returns the bytes to be written to disk.
+    ///
+    /// `header.payload_len` and `header.entry_count` are taken from the buffer.
+    ///
+    /// # Panics
+    /// If the payload is longer than a `u32` can say; the log's limits exclude it.
+    pub(crate) fn finish(&mut self, seed: Seed, header: Header, block_bytes: usize) -> &[u8] {
+        let end = self.bytes.len().max(HEADER_BYTES);
+        self.grow_to(end.next_multiple_of(block_bytes));
+        let (head, payload) = self.bytes[..end].split_at_mut(HEADER_BYTES);
+        let payload_len = u32::try_from(payload.len()).expect("a group's size is limited");
+        let header = Header {
+            payload_len,
+            entry_count: self.entry_count,
+            ..header
+        };
+        head.copy_from_slice(&header.encode(seed, seed.checksum(payload)));
+        &self.bytes
+    }
+
+    /// Empties the buffer and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.entry_count = 0;
+    }
+}

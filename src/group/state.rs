@@ -1,0 +1,280 @@
+//! What the write groups know at any moment, and the transitions between. Always behind the lock.
+
+use core::mem;
+use core::task::Waker;
+
+use super::slots::{List, NO_SLOT, SlotId, Slots, Stage};
+use super::{Ask, Flush, Group, Host, Limits, Outcome, Pace, Refusal, Room};
+use crate::sync::Arc;
+
+/// The group that members are joining.
+pub(super) struct Forming<H: Host> {
+    /// Tells this group from those before and after it.
+    pub(super) id: u64,
+    pub(super) buffer: H::Buffer,
+    pub(super) used: Room,
+    pub(super) members: List,
+    /// A member without entries wants the group to go now.
+    pub(super) urgent: bool,
+    pub(super) seal: bool,
+    pub(super) deadline: Option<H::Deadline>,
+    pub(super) expired: bool,
+    /// The member that has been told the deadline.
+    pub(super) timer_holder: SlotId,
+}
+
+impl<H: Host> Forming<H> {
+    pub(super) fn new(id: u64, buffer: H::Buffer) -> Self {
+        Self {
+            id,
+            buffer,
+            used: Room::default(),
+            members: List::EMPTY,
+            urgent: false,
+            seal: false,
+            deadline: None,
+            expired: false,
+            timer_holder: NO_SLOT,
+        }
+    }
+}
+
+/// The group that is being written.
+pub(super) struct Flight {
+    pub(super) id: u64,
+    pub(super) members: List,
+}
+
+pub(super) enum Life<E> {
+    Open,
+    /// No more entries; what has joined is being written.
+    Closing,
+    Sealed,
+    Poisoned(E),
+}
+
+pub(super) struct State<H: Host> {
+    pub(super) limits: Limits,
+    pub(super) life: Life<H::Error>,
+    pub(super) slots: Slots<H>,
+    /// Members waiting for room, in order of arrival.
+    pub(super) queue: List,
+    /// Members with reserved room that have been woken and not been polled since.
+    pub(super) granted: List,
+    pub(super) reserved: Room,
+    pub(super) forming: Forming<H>,
+    pub(super) flight: Option<Flight>,
+    /// Every entry below it is durable; the first number of the next group.
+    pub(super) next_seq: u64,
+    pub(super) trim_seq: u64,
+    /// The last flush's memory, for the next one.
+    pub(super) spare: H::Buffer,
+}
+
+impl<H: Host> State<H> {
+    pub(super) fn new(limits: Limits, next_seq: u64, trim_seq: u64) -> Self {
+        Self {
+            limits,
+            life: Life::Open,
+            slots: Slots::new(),
+            queue: List::EMPTY,
+            granted: List::EMPTY,
+            reserved: Room::default(),
+            forming: Forming::new(0, H::Buffer::default()),
+            flight: None,
+            next_seq,
+            trim_seq,
+            spare: H::Buffer::default(),
+        }
+    }
+
+    /// Whether the forming group should be taken now.
+    pub(super) fn may_go(&self) -> bool {
+        let forming = &self.forming;
+        let something = forming.used.entries > 0 || forming.urgent;
+        self.flight.is_none() && something && self.is_due()
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        let forming = &self.forming;
+        let full = forming.used.entries >= self.limits.entries
+            // Somebody waits for room, and no reservation is what he waits for: the group itself is full.
+            || (self.queue.first().is_some() && self.granted.first().is_none());
+        self.limits.pace == Pace::Eager || forming.urgent || forming.expired || full
+    }
+
+    pub(super) fn fits(&self, room: Room) -> bool {
+        let mut sum = self.forming.used;
+        sum.add(self.reserved);
+        if sum.entries == 0 {
+            return true;
+        }
+        sum.add(room);
+        sum.bytes <= self.limits.bytes && sum.entries <= self.limits.entries
+    }
+
+    /// Reserves room for those first in line, as many as fit, and wakes them.
+    pub(super) fn grant(&mut self, wakes: &mut Vec<Waker>) {
+        while let Some(id) = self
+            .queue
+            .first()
+            .filter(|id| self.fits(self.slots[*id].room))
+        {
+            self.slots.unlink(&mut self.queue, id);
+            self.slots.push_back(&mut self.granted, id);
+            self.slots[id].stage = Stage::Granted;
+            self.reserved.add(self.slots[id].room);
+            wakes.extend(self.slots[id].waker.take());
+        }
+    }
+
+    /// Restores the invariant: grants what fits, and wakes whoever is now responsible for the
+    /// forming group.
+    pub(super) fn settle(&mut self, wakes: &mut Vec<Waker>) {
+        self.grant(wakes);
+        let first = self.forming.members.first();
+        let responsible = if self.may_go() {
+            first.or(self.queue.first())
+        } else {
+            first.filter(|id| self.limits.pace == Pace::Timed && self.forming.timer_holder != *id)
+        };
+        if let Some(id) = responsible {
+            wakes.extend(self.slots[id].waker.take());
+        }
+    }
+
+    /// Puts a member into the forming group.
+    pub(super) fn join(&mut self, id: SlotId, ask: Ask, encode: impl FnOnce(&mut H::Buffer)) {
+        if ask == Ask::Entries {
+            encode(&mut self.forming.buffer);
+        }
+        if matches!(self.slots[id].stage, Stage::Granted) {
+            self.slots.unlink(&mut self.granted, id);
+            self.reserved.give_back(self.slots[id].room);
+        }
+        let forming = &mut self.forming;
+        self.slots[id].stage = Stage::Joined {
+            group: forming.id,
+            index: forming.used.entries,
+        };
+        forming.used.add(self.slots[id].room);
+        forming.urgent |= ask != Ask::Entries;
+        forming.seal |= ask == Ask::Seal;
+        if let Ask::Trim(seq) = ask {
+            self.trim_seq = self.trim_seq.max(seq);
+        }
+        self.slots.push_back(&mut forming.members, id);
+    }
+
+    /// Takes the forming group for a flush; a new one begins to form.
+    pub(super) fn take(
+        &mut self,
+        group: &Arc<Group<H>>,
+        home: H::Home,
+        wakes: &mut Vec<Waker>,
+    ) -> Flush<H> {
+        let next = Forming::new(self.forming.id + 1, mem::take(&mut self.spare));
+        let taken = mem::replace(&mut self.forming, next);
+        self.flight = Some(Flight {
+            id: taken.id,
+            members: taken.members,
+        });
+        self.grant(wakes);
+        Flush {
+            group: Arc::clone(group),
+            buffer: taken.buffer,
+            first_seq: self.next_seq,
+            entries: taken.used.entries,
+            trim_seq: self.trim_seq,
+            seal: taken.seal,
+            home,
+            wakes: Vec::new(),
+            begun: false,
+            concluded: false,
+        }
+    }
+
+    /// Takes a member's slot out of whatever it is in. Returns its waker, to be dropped outside the
+    /// lock.
+    pub(super) fn leave(&mut self, id: SlotId) -> Option<Waker> {
+        match self.slots[id].stage {
+            Stage::Queued => self.slots.unlink(&mut self.queue, id),
+            Stage::Granted => {
+                self.slots.unlink(&mut self.granted, id);
+                self.reserved.give_back(self.slots[id].room);
+            }
+            Stage::Joined { group, .. } if group == self.forming.id => {
+                self.slots.unlink(&mut self.forming.members, id);
+                if self.forming.timer_holder == id {
+                    self.forming.timer_holder = NO_SLOT;
+                }
+            }
+            Stage::Joined { group, .. } => {
+                let flight = self
+                    .flight
+                    .as_mut()
+                    .expect("a joined group is forming or in flight");
+                debug_assert_eq!(flight.id, group);
+                self.slots.unlink(&mut flight.members, id);
+            }
+            Stage::Done(_) | Stage::New | Stage::Free => {}
+        }
+        self.slots.remove(id)
+    }
+
+    /// Ends the flight and gives its members their outcome.
+    pub(super) fn land(&mut self, flush: &mut Flush<H>, outcome: Outcome<H::Error>) {
+        let mut members = self.flight.take().expect("the flush is in flight").members;
+        let (slots, wakes) = (&mut self.slots, &mut flush.wakes);
+        match outcome {
+            Outcome::Durable => {
+                self.next_seq = flush.first_seq + u64::from(flush.entries);
+                if flush.seal {
+                    self.life = Life::Sealed;
+                }
+                slots.conclude(&mut members, wakes, |i| Ok(flush.first_seq + u64::from(i)));
+            }
+            Outcome::NotWritten(error) => {
+                slots.conclude(&mut members, wakes, |_| {
+                    Err(Refusal::NotWritten(error.clone()))
+                });
+            }
+            Outcome::Unknown(error) => {
+                slots.conclude(&mut members, wakes, |_| {
+                    Err(Refusal::OutcomeUnknown(error.clone()))
+                });
+                self.life = Life::Poisoned(error.clone());
+                let refusal = Refusal::NotWritten(error);
+                self.turn_away(&refusal, wakes);
+                let next = Forming::new(self.forming.id + 1, H::Buffer::default());
+                let mut forming = mem::replace(&mut self.forming, next);
+                self.slots
+                    .conclude(&mut forming.members, wakes, |_| Err(refusal.clone()));
+            }
+        }
+    }
+
+    /// Refuses everybody who waits for room.
+    pub(super) fn turn_away(&mut self, refusal: &Refusal<H::Error>, wakes: &mut Vec<Waker>) {
+        self.slots
+            .conclude(&mut self.queue, wakes, |_| Err(refusal.clone()));
+        self.slots
+            .conclude(&mut self.granted, wakes, |_| Err(refusal.clone()));
+        self.reserved = Room::default();
+    }
+
+    /// Why a new member with this ask gets nothing, or what it gets at once.
+    pub(super) fn turn_in(&self, ask: Ask) -> Option<Result<u64, Refusal<H::Error>>> {
+        let closing = matches!(ask, Ask::Barrier | Ask::Seal);
+        match &self.life {
+            Life::Poisoned(error) => Some(Err(Refusal::Poisoned(error.clone()))),
+            Life::Sealed if closing => Some(Ok(self.next_seq)),
+            Life::Closing if closing => None,
+            Life::Sealed | Life::Closing => Some(Err(Refusal::Closed)),
+            Life::Open if self.slots.live() >= self.limits.members && !closing => {
+                Some(Err(Refusal::Overloaded))
+            }
+            Life::Open => None,
+        }
+    }
+}

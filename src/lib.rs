@@ -1,0 +1,87 @@
+//! A write-ahead log for Tokio programs. Many tasks append at once; a *write group* makes their
+//! entries durable with one write and one sync.
+//!
+//! ```
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use groupwal::{Entry, Options, Wal};
+//!
+//! # let tmp = tempfile::tempdir()?;
+//! # let dir = tmp.path().join("log");
+//! # let options = Options::default().segment_bytes(8 << 20);
+//! let wal = Wal::open(&dir, options).await?;
+//!
+//! // As many tasks as you like; each append returns when its entry would survive a power cut.
+//! let tasks: Vec<_> = (0..100)
+//!     .map(|i| {
+//!         let wal = wal.clone();
+//!         tokio::spawn(async move { wal.append(&format!("entry {i}")).await })
+//!     })
+//!     .collect();
+//! for task in tasks {
+//!     let seq = task.await??;
+//!     assert!(seq < 100);
+//! }
+//!
+//! // After a crash, the same loop brings everything back.
+//! let mut replay = wal.replay(wal.trim_seq());
+//! while let Some(record) = replay.next().await? {
+//!     assert!(matches!(record.entry, Entry::Bytes(bytes) if bytes.starts_with(b"entry ")));
+//! }
+//!
+//! // Once everything below a position is durable elsewhere, give it up.
+//! wal.trim(50).await?;
+//! wal.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What is promised
+//!
+//! - An acknowledged entry is durable: it is acknowledged by a sync that began after its write had
+//!   ended.
+//! - Sequence numbers start at 0 and have no gaps; they are in the order of the log.
+//! - Recovery yields a prefix of the log, or refuses to open it; it never skips, invents or
+//!   reorders.
+//! - Dropping an append's future loses, delays or fails nobody else.
+//! - After a failed sync the log is poisoned: nothing is acknowledged on a guess. Opening it again
+//!   recovers it.
+//! - Memory is bounded by [`Options`].
+//!
+//! # What cannot be promised
+//!
+//! Damage to the very last group of a log that was not closed looks like a torn tail, and is cut as
+//! one. [`Wal::close`] writes a seal, which vouches for everything before it.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod catalog;
+mod directory;
+mod engine;
+mod entry;
+mod error;
+mod frame;
+mod group;
+mod log;
+mod metrics;
+mod options;
+mod recovery;
+mod replay;
+mod segment;
+mod storage;
+mod sync;
+mod timer;
+mod wal;
+
+/// The on-disk codecs, for tools and fuzzers that read a log's bytes themselves.
+pub mod format {
+    pub use crate::entry::{DecodeError, decode};
+    pub use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
+}
+
+pub use entry::{Delete, Documents, Encode, Entry, Insert, Op};
+pub use error::{Error, Result};
+pub use metrics::{Histogram, MetricsSnapshot};
+pub use options::{EngineKind, Options, SyncPolicy};
+pub use recovery::{Discarded, RecoveryReport};
+pub use replay::{Record, Replay};
+pub use storage::{OsStorage, Storage, StorageFile};
+pub use wal::{SeqNo, Wal};

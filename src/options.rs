@@ -1,0 +1,170 @@
+//! How a log is to behave: policy, engine and limits, with their validation.
+
+use std::time::Duration;
+
+use crate::entry::PREFIX_BYTES;
+use crate::error::{Error, Kind, Result};
+use crate::frame::HEADER_BYTES;
+
+/// When a write group is written and synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// One sync an append: every append is a group of its own (the article's *sync-on-write*).
+    EveryWrite,
+    /// Appends wait for the next tick of a clock (the article's *sync-background*, 100 ms there).
+    ///
+    /// There is no background thread: the first live append of a group waits for the tick and
+    /// leads.
+    Background {
+        /// Time between ticks.
+        interval: Duration,
+    },
+    /// Whoever fills the group leads it; on timeout its first live follower does (the article's
+    /// *sync-on-batch*: 941 members, 10 ms).
+    Batch {
+        /// Entries in a full group, the leader's own included.
+        max_entries: u32,
+        /// How long a group may wait to be filled.
+        max_delay: Duration,
+    },
+    /// No timer: the first append to find no flush in flight leads at once, and all that arrive
+    /// during a flush form the next group. The batch size follows from the load.
+    #[default]
+    Adaptive,
+}
+
+/// How a group reaches the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EngineKind {
+    /// The best engine that this machine offers. Today: [`Blocking`](Self::Blocking).
+    #[default]
+    Auto,
+    /// One call on Tokio's blocking pool for each busy period; no worker thread is ever blocked.
+    Blocking,
+    /// Write and sync on the worker thread itself, inside the leader's poll. Fast on disks that
+    /// sync in microseconds and right for simulation; on slower disks it stalls the runtime.
+    Inline,
+}
+
+/// Options of a log. Start from [`Options::default`] and change what you need.
+///
+/// The log's own memory is bounded by them: two group buffers of `group_bytes_max` plus a block,
+/// and 96 bytes for each of at most `appends_max` appends in progress.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) policy: SyncPolicy,
+    pub(crate) engine: EngineKind,
+    pub(crate) block_bytes: u32,
+    pub(crate) segment_bytes: u64,
+    pub(crate) entry_bytes_max: usize,
+    pub(crate) group_bytes_max: usize,
+    pub(crate) group_entries_max: u32,
+    pub(crate) appends_max: usize,
+    pub(crate) spare_segments_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            policy: SyncPolicy::default(),
+            engine: EngineKind::default(),
+            block_bytes: 4096,
+            segment_bytes: 64 << 20,
+            entry_bytes_max: 1 << 20,
+            group_bytes_max: 4 << 20,
+            group_entries_max: 65_536,
+            appends_max: 1 << 20,
+            spare_segments_max: 2,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl Options {
+    setters! {
+        /// When groups are written and synced. Default: [`SyncPolicy::Adaptive`].
+        policy: SyncPolicy;
+        /// How groups reach the disk. Default: [`EngineKind::Auto`].
+        engine: EngineKind;
+        /// Frames are padded to this many bytes; a power of two from 512 to 65,536. Default: 4096, the page
+        /// size, so that no page with acknowledged bytes is ever written again. With 512 a lone small entry
+        /// takes less room, but its page, and on a disk with 4 KiB sectors its sector, is rewritten by the
+        /// groups after it: a disk that tears such a write can damage acknowledged entries.
+        ///
+        /// Existing segments keep the block size they were made with.
+        block_bytes: u32;
+        /// Size of new segment files in bytes; a multiple of the block size. Default: 64 MiB.
+        segment_bytes: u64;
+        /// Largest body of one entry in bytes. Default: 1 MiB.
+        entry_bytes_max: usize;
+        /// Most bytes of entries in one group; a batch must fit. Default: 4 MiB.
+        group_bytes_max: usize;
+        /// Most entries in one group; a batch may exceed it alone. Default: 65,536.
+        group_entries_max: u32;
+        /// Most appends in progress at once, waiting ones included; one more is refused with an error
+        /// ([`Error::is_overloaded`]). Default: 1,048,576.
+        appends_max: usize;
+        /// Trimmed segments kept for recycling, which saves filling new ones. Default: 2.
+        spare_segments_max: usize;
+    }
+
+    /// # Errors
+    /// If an option is out of range or contradicts another; the message names them.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(Kind::InvalidOptions(message)));
+        let block = self.block_bytes;
+        if !block.is_power_of_two() || !(512..=65_536).contains(&block) {
+            return refuse(format!(
+                "block_bytes {block} is not a power of two from 512 to 65536"
+            ));
+        }
+        if !self.segment_bytes.is_multiple_of(u64::from(block)) {
+            return refuse(format!(
+                "segment_bytes {} is not a multiple of block_bytes {block}",
+                self.segment_bytes
+            ));
+        }
+        // The first block of a segment is its header; the rest is for frames.
+        let room = self
+            .segment_bytes
+            .saturating_sub(u64::from(block) + HEADER_BYTES as u64);
+        if self.entry_bytes_max.saturating_add(PREFIX_BYTES) > self.group_bytes_max {
+            return refuse(format!(
+                "an entry of entry_bytes_max {} and its {PREFIX_BYTES} bytes of prefix do not fit \
+                 group_bytes_max {}",
+                self.entry_bytes_max, self.group_bytes_max
+            ));
+        }
+        if self.group_bytes_max as u64 > room.min(u64::from(u32::MAX)) {
+            return refuse(format!(
+                "group_bytes_max {} does not fit a segment: segment_bytes {} has room for {room}",
+                self.group_bytes_max, self.segment_bytes
+            ));
+        }
+        match self.policy {
+            SyncPolicy::Batch { max_entries: 0, .. } => {
+                return refuse("a batch of max_entries 0 never fills".into());
+            }
+            SyncPolicy::Background { interval } if interval.is_zero() => {
+                return refuse("a background interval of zero never ticks".into());
+            }
+            _ => {}
+        }
+        if self.group_entries_max == 0 || self.appends_max == 0 {
+            return refuse("group_entries_max and appends_max must be at least 1".into());
+        }
+        Ok(())
+    }
+}

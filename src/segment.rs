@@ -1,0 +1,314 @@
+//! One segment file: its header, and the frames that follow.
+//!
+//! # Layout
+//!
+//! The first block is the segment's header; frames follow from the second block on.
+//!
+//! ```text
+//! offset  size
+//!      0     8  magic          "groupwal"
+//!      8     4  version        1
+//!     12     4  block_bytes    frames are padded to it
+//!     16     8  segment_bytes  length of the file
+//!     24    16  log_id         random, the same in all segments of a log
+//!     40     8  segment_id     as in the file's name
+//!     48     8  salt           random, new whenever the file is made or recycled
+//!     56     8  checksum       CRC-64/NVME of the 56 bytes before
+//! ```
+//!
+//! Frozen; these 64 bytes keep their place in every later version. There is no sequence number: a
+//! segment is prepared before one is known. It is prepared under a spare name and durable, length
+//! included, before it gets its final name; so under a final name an invalid header or a short file
+//! is damage, never a crash's doing.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::error::{Error, Kind, Result};
+use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
+use crate::storage::{StorageFile, read_exact_at};
+use crate::sync::Arc;
+
+/// Bytes of a segment header. Frozen.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+
+const MAGIC: [u8; 8] = *b"groupwal";
+const VERSION: u32 = 1;
+/// How much a scan reads ahead. A frame that is longer is read whole.
+const READ_AHEAD_BYTES: usize = 1 << 20;
+
+/// What is on a segment's first block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) block_bytes: u32,
+    pub(crate) segment_bytes: u64,
+    pub(crate) log_id: [u8; 16],
+    pub(crate) segment_id: u64,
+    pub(crate) salt: u64,
+}
+
+impl SegmentHeader {
+    /// The whole first block.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut block = vec![0; self.block_bytes as usize];
+        block[..8].copy_from_slice(&MAGIC);
+        block[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        block[12..16].copy_from_slice(&self.block_bytes.to_le_bytes());
+        block[16..24].copy_from_slice(&self.segment_bytes.to_le_bytes());
+        block[24..40].copy_from_slice(&self.log_id);
+        block[40..48].copy_from_slice(&self.segment_id.to_le_bytes());
+        block[48..56].copy_from_slice(&self.salt.to_le_bytes());
+        let checksum = crc_fast::crc64_nvme(&block[..56]);
+        block[56..64].copy_from_slice(&checksum.to_le_bytes());
+        block
+    }
+
+    /// Decodes a header, or says why it is none; a version is returned apart.
+    fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<(u32, Self), &'static str> {
+        let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        let u64_at = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        if bytes[..8] != MAGIC {
+            return Err("the segment header has no magic");
+        }
+        if u64_at(56) != crc_fast::crc64_nvme(&bytes[..56]) {
+            return Err("the segment header's checksum does not match");
+        }
+        let header = Self {
+            block_bytes: u32_at(12),
+            segment_bytes: u64_at(16),
+            log_id: *bytes[24..].first_chunk().expect("in range"),
+            segment_id: u64_at(40),
+            salt: u64_at(48),
+        };
+        let block = header.block_bytes;
+        if !(512..=65_536).contains(&block)
+            || !block.is_power_of_two()
+            || !header.segment_bytes.is_multiple_of(u64::from(block))
+        {
+            return Err("the segment header's sizes are none that a log writes");
+        }
+        Ok((u32_at(8), header))
+    }
+}
+
+/// An open segment. Its file holds the segment's lock for as long as anybody uses it.
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn StorageFile>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("header", &self.header)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Reads and checks the header of the file that bears `segment_id` as its final name.
+    ///
+    /// # Errors
+    /// `Corrupt` if the header is not valid or the file is shorter than it was made; an I/O error
+    /// if it cannot be read.
+    pub(crate) fn open(path: PathBuf, file: Arc<dyn StorageFile>, segment_id: u64) -> Result<Self> {
+        let len = file
+            .length()
+            .map_err(|error| Error::io("read the length of", &path, error))?;
+        if len < SEGMENT_HEADER_BYTES as u64 {
+            let detail = format!("the file is {len} bytes long, too short for a segment header");
+            return Err(Error::corrupt(&path, 0, detail));
+        }
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        read_exact_at(&*file, &mut bytes, 0).map_err(|error| Error::io("read", &path, error))?;
+        let (version, header) =
+            SegmentHeader::decode(&bytes).map_err(|detail| Error::corrupt(&path, 0, detail))?;
+        if version != VERSION {
+            return Err(Error::new(Kind::Version {
+                path,
+                found: version,
+                supported: VERSION,
+            }));
+        }
+        if header.segment_id != segment_id {
+            let detail = format!(
+                "the file holds segment {}: it was renamed",
+                header.segment_id
+            );
+            return Err(Error::corrupt(&path, 40, detail));
+        }
+        if len < header.segment_bytes {
+            let detail = format!(
+                "the file is {len} bytes long, it was made with {}: its end is missing",
+                header.segment_bytes
+            );
+            return Err(Error::corrupt(&path, len, detail));
+        }
+        Ok(Self { header, path, file })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.header.segment_id
+    }
+
+    pub(crate) fn block_bytes(&self) -> u64 {
+        u64::from(self.header.block_bytes)
+    }
+
+    /// Offset of the first frame.
+    pub(crate) fn first_offset(&self) -> u64 {
+        self.block_bytes()
+    }
+
+    /// Offset behind the last block.
+    pub(crate) fn end_offset(&self) -> u64 {
+        self.header.segment_bytes
+    }
+
+    /// Seed of the frame at `offset`.
+    pub(crate) fn seed(&self, offset: u64) -> Seed {
+        Seed::new(self.header.log_id, self.header.salt, offset)
+    }
+}
+
+/// What stands at a cursor's position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A whole valid frame; its payload lies at this range of [`Cursor::bytes`].
+    Frame(Header, Range<usize>),
+    /// A valid header whose payload does not validate.
+    Torn(Header),
+    /// No valid header, or the end of the segment.
+    Nothing,
+}
+
+/// Reads a segment from front to back, frame by frame.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    pub(crate) segment: Arc<Segment>,
+    /// Position of the next frame.
+    pub(crate) offset: u64,
+    buffer: Vec<u8>,
+    /// File offset of `buffer[0]`.
+    buffer_offset: u64,
+}
+
+impl Cursor {
+    pub(crate) fn new(segment: Arc<Segment>) -> Self {
+        let offset = segment.first_offset();
+        Self {
+            segment,
+            offset,
+            buffer: Vec::new(),
+            buffer_offset: 0,
+        }
+    }
+
+    /// Examines what stands at the current position, without moving on.
+    ///
+    /// # Errors
+    /// If the file cannot be read. Invalid bytes are not an error here.
+    pub(crate) fn peek(&mut self) -> Result<Found> {
+        let Some(header_at) = self.fill(self.offset, HEADER_BYTES as u64)? else {
+            return Ok(Found::Nothing);
+        };
+        let seed = self.segment.seed(self.offset);
+        let Some((header, checksum)) = Header::decode(seed, &self.buffer[header_at]) else {
+            return Ok(Found::Nothing);
+        };
+        let Some(frame_at) = self.fill(self.offset, header.frame_bytes())? else {
+            return Ok(Found::Torn(header));
+        };
+        let payload = frame_at.start + HEADER_BYTES..frame_at.end;
+        if payload_is_valid(seed, &header, checksum, &self.buffer[payload.clone()]) {
+            Ok(Found::Frame(header, payload))
+        } else {
+            Ok(Found::Torn(header))
+        }
+    }
+
+    /// Moves behind the frame with this header.
+    pub(crate) fn advance(&mut self, header: &Header) {
+        self.offset += header
+            .frame_bytes()
+            .next_multiple_of(self.segment.block_bytes());
+    }
+
+    /// The valid header in the block at the current position, if any, whatever its payload; moves
+    /// one block on. `None` at the end of the segment.
+    pub(crate) fn next_block(&mut self) -> Result<Option<(u64, Option<Header>)>> {
+        let offset = self.offset;
+        let Some(at) = self.fill(offset, HEADER_BYTES as u64)? else {
+            return Ok(None);
+        };
+        let header = Header::decode(self.segment.seed(offset), &self.buffer[at]);
+        self.offset += self.segment.block_bytes();
+        Ok(Some((offset, header.map(|(header, _)| header))))
+    }
+
+    /// Bytes at a range that [`Found::Frame`] named; valid until the cursor reads on.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.buffer[range]
+    }
+
+    /// Drops what was read ahead: the file has been written since.
+    pub(crate) fn forget(&mut self) {
+        self.buffer.clear();
+    }
+
+    /// Whether the next `peek` can be answered from memory, without a read.
+    pub(crate) fn is_buffered(&self) -> bool {
+        let available = |len: u64| {
+            self.offset >= self.buffer_offset
+                && self.offset + len <= self.buffer_offset + self.buffer.len() as u64
+        };
+        let at_end = self.offset + HEADER_BYTES as u64 > self.segment.end_offset();
+        if at_end || !available(HEADER_BYTES as u64) {
+            return at_end;
+        }
+        let at = usize::try_from(self.offset - self.buffer_offset).expect("within the buffer");
+        match Header::decode(self.segment.seed(self.offset), &self.buffer[at..]) {
+            Some((header, _)) => {
+                available(header.frame_bytes())
+                    || self.offset + header.frame_bytes() > self.segment.end_offset()
+            }
+            None => true,
+        }
+    }
+
+    /// Makes `len` bytes from `offset` available and says where in the buffer they are; `None` if
+    /// the segment ends before. What is allocated is bounded by the length of the file.
+    fn fill(&mut self, offset: u64, len: u64) -> Result<Option<Range<usize>>> {
+        let end = self.segment.end_offset();
+        if offset.checked_add(len).is_none_or(|needed| needed > end) {
+            return Ok(None);
+        }
+        let len = usize::try_from(len).expect("a frame fits into memory");
+        let buffered = self.buffer_offset..self.buffer_offset + self.buffer.len() as u64;
+        if !(buffered.contains(&offset) && offset + len as u64 <= buffered.end) {
+            // Keep what is there already: a frame that straddles the buffer's end.
+            let keep_from = if buffered.contains(&offset) {
+                offset
+            } else {
+                buffered.end
+            };
+            let kept = usize::try_from(buffered.end - keep_from).expect("within the buffer");
+            let dropped = self.buffer.len() - kept;
+            self.buffer.copy_within(dropped.., 0);
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            self.buffer.resize(len.max(READ_AHEAD_BYTES).min(left), 0);
+            self.buffer_offset = offset;
+            let missing = &mut self.buffer[kept..];
+            let read = read_exact_at(&*self.segment.file, missing, offset + kept as u64);
+            if let Err(error) = read {
+                self.buffer.clear();
+                return Err(Error::io("read", &self.segment.path, error));
+            }
+        }
+        let start = usize::try_from(offset - self.buffer_offset).expect("within the buffer");
+        Ok(Some(start..start + len))
+    }
+}

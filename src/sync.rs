@@ -1,0 +1,18 @@
+//! The one place that names `std::sync`.
+//!
+//! `group.rs` is compiled a second time by `tests/loom.rs`, beside a module of this name that hands
+//! out loom's types instead, so that loom sees every lock that the write groups take.
+
+pub(crate) use std::sync::atomic;
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Locks `mutex`, whether or not a thread panicked while it held it.
+///
+/// No foreign code runs under a lock in this crate (encoders are sealed, wakers are woken outside),
+/// so a poisoned std mutex says nothing about the log. What a panic means for the log is decided by
+/// the flush it interrupts.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,74 @@
+//! The clock of the timed policies.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::group::Timer;
+use crate::options::SyncPolicy;
+
+/// When a group's time is up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// Never: groups do not wait.
+    Untimed,
+    /// So long after its first member joined.
+    After(Duration),
+    /// At the next tick of a clock that began at `origin`.
+    Tick { origin: Instant, interval: Duration },
+}
+
+impl Pace {
+    pub(crate) fn new(policy: SyncPolicy) -> Self {
+        match policy {
+            SyncPolicy::EveryWrite | SyncPolicy::Adaptive => Self::Untimed,
+            SyncPolicy::Batch { max_delay, .. } => Self::After(max_delay),
+            SyncPolicy::Background { interval } => Self::Tick {
+                origin: Instant::now(),
+                interval,
+            },
+        }
+    }
+
+    fn deadline(self) -> Instant {
+        let now = Instant::now();
+        match self {
+            Self::Untimed => now,
+            Self::After(delay) => now + delay,
+            Self::Tick { origin, interval } => {
+                let into_tick = (now - origin).as_nanos() % interval.as_nanos();
+                let left = interval.as_nanos() - into_tick;
+                now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
+            }
+        }
+    }
+}
+
+/// One member's timer. It costs nothing until the member becomes responsible for a group.
+pub(crate) struct MemberTimer {
+    pace: Pace,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl MemberTimer {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { pace, sleep: None }
+    }
+}
+
+impl Timer<Instant> for MemberTimer {
+    fn deadline(&mut self) -> Instant {
+        self.pace.deadline()
+    }
+
+    fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = match &mut self.sleep {
+            Some(sleep) if sleep.deadline() == deadline => sleep,
+            sleep => sleep.insert(Box::pin(tokio::time::sleep_until(deadline))),
+        };
+        sleep.as_mut().poll(cx)
+    }
+}
