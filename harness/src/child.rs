@@ -1,0 +1,274 @@
+//! The processes that are killed: the same binary, started again with an order in its environment.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getppid};
+use serde::{Deserialize, Serialize};
+
+use crate::history::{History, Recorder};
+use crate::subject::{RecoverRun, Subject, Survivor, Survivors, WriteRun};
+use crate::workload::Workload;
+
+const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
+/// A child that has to stop by itself is given so long.
+const HANG_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a child is to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Order {
+    harness: i32,
+    subject: String,
+    engine: String,
+    dir: PathBuf,
+    role: Role,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Role {
+    Write {
+        history: PathBuf,
+        workload: Workload,
+    },
+    Recover {
+        output: PathBuf,
+        workloads: Vec<Workload>,
+        close: bool,
+    },
+}
+
+/// In a child: carries out its order and ends the process. Elsewhere: returns.
+pub(crate) fn obey(subjects: &[Box<dyn Subject>]) {
+    let Ok(order) = std::env::var(ORDER_VARIABLE) else {
+        return;
+    };
+    let order: Order = serde_json::from_str(&order).expect("the harness wrote the order");
+    // If the harness dies, so do we. It may have died before we asked for that.
+    set_pdeathsig(Signal::SIGKILL).expect("the kernel knows the signal");
+    if getppid() != Pid::from_raw(order.harness) {
+        std::process::exit(3);
+    }
+    let subject = subjects
+        .iter()
+        .find(|subject| subject.name() == order.subject);
+    let subject = subject.expect("the harness starts its own binary");
+    let (dir, engine) = (order.dir.as_path(), order.engine.as_str());
+    let result = match &order.role {
+        Role::Write { history, workload } => {
+            let history =
+                History::open(history).expect("the harness is alive and holds the memory");
+            let recorder = Recorder::new(history);
+            subject.write(&WriteRun {
+                dir,
+                engine,
+                workload,
+                recorder: &recorder,
+            })
+        }
+        Role::Recover {
+            output,
+            workloads,
+            close,
+        } => {
+            let mut survivors = Survivors::new(workloads);
+            let run = RecoverRun {
+                dir,
+                engine,
+                close: *close,
+            };
+            subject
+                .recover(&run, &mut survivors)
+                .and_then(|()| Ok(write_survivors(output, &survivors.entries)?))
+        }
+    };
+    match result {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn write_survivors(output: &Path, survivors: &[Survivor]) -> io::Result<()> {
+    let mut out = BufWriter::new(File::options().write(true).open(output)?);
+    for survivor in survivors {
+        let words = [survivor.position, survivor.id, u64::from(survivor.intact)];
+        words
+            .iter()
+            .try_for_each(|word| out.write_all(&word.to_le_bytes()))?;
+    }
+    out.flush()
+}
+
+fn read_survivors(mut output: &File) -> io::Result<Vec<Survivor>> {
+    let mut bytes = Vec::new();
+    output.rewind()?;
+    output.read_to_end(&mut bytes)?;
+    let (words, _) = bytes.as_chunks::<8>();
+    let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    let survivors = words.chunks_exact(3);
+    Ok(survivors
+        .map(|w| Survivor {
+            position: w[0],
+            id: w[1],
+            intact: w[2] == 1,
+        })
+        .collect())
+}
+
+/// Which subject runs where.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) subject: String,
+    pub(crate) engine: String,
+    pub(crate) dir: PathBuf,
+}
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stderr: File,
+}
+
+impl Running {
+    fn start(target: &Target, role: Role) -> io::Result<Self> {
+        let stderr = anonymous_file("plugpull-stderr")?;
+        let order = Order {
+            harness: i32::try_from(std::process::id()).expect("process ids are small"),
+            subject: target.subject.clone(),
+            engine: target.engine.clone(),
+            dir: target.dir.clone(),
+            role,
+        };
+        let child = Command::new(std::env::current_exe()?)
+            .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(stderr.try_clone()?))
+            .stderr(Stdio::from(stderr.try_clone()?))
+            // Ctrl-C is for the harness, which ends its children itself.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { child, stderr })
+    }
+
+    /// Starts a process that writes until it is killed.
+    pub(crate) fn writer(
+        target: &Target,
+        history: &History,
+        workload: &Workload,
+    ) -> io::Result<Self> {
+        let history = history.path().into();
+        Self::start(
+            target,
+            Role::Write {
+                history,
+                workload: workload.clone(),
+            },
+        )
+    }
+
+    /// Starts a process that recovers the store.
+    pub(crate) fn recoverer(
+        target: &Target,
+        workloads: &[Workload],
+        close: bool,
+    ) -> io::Result<(Self, File)> {
+        let survivors = anonymous_file("plugpull-survivors")?;
+        let output = format!("/proc/{}/fd/{}", std::process::id(), survivors.as_raw_fd()).into();
+        let role = Role::Recover {
+            output,
+            workloads: workloads.to_vec(),
+            close,
+        };
+        Ok((Self::start(target, role)?, survivors))
+    }
+
+    /// SIGKILL, wherever it is. Tells whether it was still alive.
+    pub(crate) fn kill(&mut self) -> io::Result<bool> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        Ok(std::os::unix::process::ExitStatusExt::signal(&status) == Some(Signal::SIGKILL as i32))
+    }
+
+    pub(crate) fn is_alive(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Waits for the end; `None` if the child hangs.
+    fn wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + HANG_LIMIT;
+        let mut nap = Duration::from_micros(100);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 5 / 4).min(Duration::from_millis(5));
+        }
+        self.kill()?;
+        Ok(None)
+    }
+
+    /// What the child printed.
+    pub(crate) fn output(&mut self) -> String {
+        let mut text = String::new();
+        let read = self.stderr.rewind().and_then(|()| {
+            let mut bytes = Vec::new();
+            self.stderr.read_to_end(&mut bytes)?;
+            text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            Ok(())
+        });
+        read.map_or_else(
+            |error| format!("(its output cannot be read: {error})"),
+            |()| text,
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing may be left running; if it is gone already, that is what we want.
+        if let Err(error) = self.kill() {
+            eprintln!("cannot end process {}: {error}", self.child.id());
+        }
+    }
+}
+
+/// Recovers in a fresh process. `Err(Ok(..))` is what the store did wrong.
+pub(crate) fn recover(
+    target: &Target,
+    workloads: &[Workload],
+    close: bool,
+) -> Result<Vec<Survivor>, Result<String, io::Error>> {
+    let run = || -> io::Result<Result<Vec<Survivor>, String>> {
+        let (mut child, survivors) = Running::recoverer(target, workloads, close)?;
+        match child.wait()? {
+            Some(status) if status.success() => Ok(Ok(read_survivors(&survivors)?)),
+            Some(status) => Ok(Err(format!("{status}: {}", child.output()))),
+            None => Ok(Err(format!("no end after {} s", HANG_LIMIT.as_secs()))),
+        }
+    };
+    match run() {
+        Ok(result) => result.map_err(Ok),
+        Err(error) => Err(Err(error)),
+    }
+}
+
+/// A file in memory that a child can be handed.
+fn anonymous_file(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+}

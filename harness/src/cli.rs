@@ -1,0 +1,239 @@
+//! A torture binary in three lines.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use rand_chacha::rand_core::Rng;
+
+use crate::child;
+use crate::crash::{CrashKind, kill};
+use crate::failure::Failure;
+use crate::report::{Json, Terminal, Verdict};
+use crate::scratch::Scratch;
+use crate::subject::Subject;
+use crate::torture::{self, Budget, Observer, Plan};
+
+const EXIT_USAGE: u8 = 2;
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+
+/// Kills writers of a store at random instants and checks what recovery brings back against what
+/// had been acknowledged.
+///
+/// Without a command: 30 seconds of everything.
+///
+/// Exit status: 0 no promise was broken, 1 one was, 2 wrong usage, an environment that cannot do
+/// it, or a torture that showed nothing.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Torture subjects.
+    Run(RunArgs),
+    /// Check a saved failure again: recovers a copy of its crash image and asks the oracle.
+    Replay {
+        /// The failure's folder.
+        failure: PathBuf,
+    },
+    /// List subjects and crash kinds.
+    List,
+}
+
+#[derive(Debug, Default, Args)]
+struct RunArgs {
+    /// Subjects; all if none is named. See `list`.
+    subjects: Vec<String>,
+    /// Crash kinds, separated by commas; all if not given.
+    #[arg(long, value_delimiter = ',')]
+    crash: Vec<CrashKind>,
+    /// Engines, separated by commas; all of each subject if not given.
+    #[arg(long, value_delimiter = ',')]
+    engine: Vec<String>,
+    /// Stop a row after so many rounds.
+    #[arg(long, conflicts_with = "duration")]
+    rounds: Option<u64>,
+    /// Stop after so long, all rows together, as 30s, 10m or 2h. Default: 30s.
+    #[arg(long, value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Everything random derives from it; drawn and printed if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Directories tortured at the same time; as many as there are cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Where the tortured stores live; the system's temporary directory if not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Where failures are saved.
+    #[arg(long, default_value = "target/plugpull")]
+    out: PathBuf,
+    /// Print one JSON object a line: a row each, then the summary.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("'{text}' is no duration: write 30s, 10m or 2h");
+    let (number, unit) = text.split_at(text.len().checked_sub(1).ok_or_else(bad)?);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(bad)
+}
+
+/// The whole of a torture binary's `main`.
+///
+/// It is also what the binary's own children run: the harness starts the binary again for every
+/// process that is to be killed. Do nothing before you call it.
+pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
+    child::obey(subjects);
+    let status = match Cli::parse().command {
+        None => run(
+            subjects,
+            RunArgs {
+                out: "target/plugpull".into(),
+                ..RunArgs::default()
+            },
+        ),
+        Some(Command::Run(args)) => run(subjects, args),
+        Some(Command::Replay { failure }) => replay(subjects, &failure),
+        Some(Command::List) => {
+            list(subjects);
+            Ok(0)
+        }
+    };
+    ExitCode::from(status.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        EXIT_USAGE
+    }))
+}
+
+fn run(subjects: &[Box<dyn Subject>], args: RunArgs) -> Result<u8, String> {
+    let chosen = choose(subjects, &args.subjects)?;
+    for engine in &args.engine {
+        if !chosen
+            .iter()
+            .all(|subject| subject.engines().contains(&engine.as_str()))
+        {
+            return Err(format!(
+                "engine '{engine}' is not one of every subject's; see `list`"
+            ));
+        }
+    }
+    let kinds = if args.crash.is_empty() {
+        CrashKind::ALL.to_vec()
+    } else {
+        args.crash
+    };
+    let rows = u32::try_from(chosen.len() * kinds.len()).unwrap_or(u32::MAX);
+    let budget = match args.rounds {
+        Some(rounds) => Budget::Rounds(rounds),
+        None => Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = Plan {
+        budget,
+        seed: args.seed.unwrap_or_else(|| u64::from(rand_seed())),
+        jobs: args.jobs.unwrap_or(cores).max(1),
+        engines: args.engine,
+        scratch: args.dir.unwrap_or_else(std::env::temp_dir),
+        out: args.out,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))
+        .map_err(|error| format!("cannot handle Ctrl-C: {error}"))?;
+
+    let terminal = Terminal::default();
+    let observer: &dyn Observer = if args.json { &Json } else { &terminal };
+    let rows = torture::run(&chosen, &kinds, &plan, &stop, observer)
+        .map_err(|error| format!("the torture cannot go on: {error}"))?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    if args.json {
+        Json::summary(&rows, plan.seed, interrupted);
+    } else {
+        terminal.summary(&rows, plan.seed, interrupted);
+    }
+    Ok(Verdict::of(&rows).exit_status())
+}
+
+/// A seed that a person can type.
+fn rand_seed() -> u32 {
+    let time = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default();
+    let process = u64::from(std::process::id());
+    crate::workload::stream(
+        time.as_secs() ^ u64::from(time.subsec_nanos()) << 32,
+        process,
+    )
+    .next_u32()
+}
+
+fn choose<'a>(
+    subjects: &'a [Box<dyn Subject>],
+    names: &[String],
+) -> Result<Vec<&'a dyn Subject>, String> {
+    if names.is_empty() {
+        return Ok(subjects.iter().map(|subject| &**subject).collect());
+    }
+    let find = |name: &String| {
+        let found = subjects.iter().find(|subject| subject.name() == name);
+        found.map(|subject| &**subject).ok_or_else(|| {
+            let known: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
+            format!("unknown subject '{name}'; known are: {}", known.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn replay(subjects: &[Box<dyn Subject>], folder: &std::path::Path) -> Result<u8, String> {
+    let at = |error| format!("cannot replay {}: {error}", folder.display());
+    let failure = Failure::load(folder).map_err(at)?;
+    choose(subjects, std::slice::from_ref(&failure.subject))?;
+    println!(
+        "{} ({}), when it was found:\n  {}",
+        failure.subject, failure.engine, failure.violation
+    );
+    let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
+    match kill::check_again(&failure, scratch.path()).map_err(at)? {
+        Ok(()) => {
+            println!("Now: no promise is broken. This image recovers correctly.");
+            Ok(Verdict::Pass.exit_status())
+        }
+        Err(violation) => {
+            println!("Now:\n  {violation}");
+            Ok(Verdict::Violation.exit_status())
+        }
+    }
+}
+
+fn list(subjects: &[Box<dyn Subject>]) {
+    println!("Subjects:");
+    for subject in subjects {
+        println!(
+            "  {}  (engines: {})",
+            subject.name(),
+            subject.engines().join(", ")
+        );
+    }
+    println!("Crash kinds:");
+    for kind in CrashKind::ALL {
+        println!("  {kind}  {}", kind.description());
+    }
+}

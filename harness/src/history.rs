@@ -1,0 +1,263 @@
+//! What happened, as far as anybody can know: events in memory that outlives a SIGKILL.
+//!
+//! The harness makes a memfd; the writer process maps it and records. An event takes two atomic
+//! steps: reserve a slot, then publish it with one store. A writer killed in between leaves a
+//! reserved slot without an event, which readers skip: an acknowledgement nobody published was not
+//! heard by anybody.
+//!
+//! ```text
+//! word   0  next free slot      1  unused .. 3
+//! slot   4 words each: kind (0 = not published) | id | value | 0
+//! ```
+//!
+//! Slots are reserved in real-time order: an ack in a slot before an attempt's slot was returned
+//! before that attempt began.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Serialize};
+
+const SLOT_WORDS: usize = 4;
+const HEADER_WORDS: usize = 4;
+
+/// Something that a writer announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// An append is about to begin. Without an end it is *indeterminate*: it may or may not
+    /// survive.
+    Attempt {
+        /// Names the attempt.
+        id: u64,
+    },
+    /// The store said that the entry is durable.
+    Ack {
+        /// The attempt.
+        id: u64,
+        /// Where the store says it is.
+        position: u64,
+    },
+    /// The store refused the entry: it must never appear.
+    Refused {
+        /// The attempt.
+        id: u64,
+    },
+    /// The store failed, the outcome is unknown: the entry may or may not survive.
+    Failed {
+        /// The attempt.
+        id: u64,
+    },
+    /// Entries below the position may be gone from now on.
+    TrimBegin {
+        /// The first position that must survive.
+        below: u64,
+    },
+    /// The store said that the trim is done.
+    TrimEnd {
+        /// The first position that must survive.
+        below: u64,
+    },
+    /// A reader of the running store was shown the entry: nobody may lose it any more.
+    Shown {
+        /// The attempt.
+        id: u64,
+        /// Where it was.
+        position: u64,
+    },
+}
+
+impl Event {
+    fn encode(self) -> [u64; 3] {
+        match self {
+            Self::Attempt { id } => [1, id, 0],
+            Self::Ack { id, position } => [2, id, position],
+            Self::Refused { id } => [3, id, 0],
+            Self::Failed { id } => [4, id, 0],
+            Self::TrimBegin { below } => [5, 0, below],
+            Self::TrimEnd { below } => [6, 0, below],
+            Self::Shown { id, position } => [7, id, position],
+        }
+    }
+
+    fn decode([kind, id, value]: [u64; 3]) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Attempt { id },
+            2 => Self::Ack {
+                id,
+                position: value,
+            },
+            3 => Self::Refused { id },
+            4 => Self::Failed { id },
+            5 => Self::TrimBegin { below: value },
+            6 => Self::TrimEnd { below: value },
+            7 => Self::Shown {
+                id,
+                position: value,
+            },
+            _ => return None,
+        })
+    }
+}
+
+/// The shared memory of one generation.
+#[derive(Clone, Debug)]
+pub struct History {
+    map: Arc<MmapRaw>,
+    /// Keeps the memfd open in the process that made it.
+    file: Arc<File>,
+}
+
+impl History {
+    /// Memory for so many events. Only what is used costs anything.
+    ///
+    /// # Errors
+    /// If the kernel gives no memfd.
+    pub fn create(events_max: usize) -> io::Result<Self> {
+        let fd: OwnedFd = memfd_create(c"plugpull-history", MFdFlags::MFD_CLOEXEC)?;
+        let file = File::from(fd);
+        file.set_len(((HEADER_WORDS + events_max * SLOT_WORDS) * 8) as u64)?;
+        Self::map(file)
+    }
+
+    /// Maps the memory that another process made.
+    ///
+    /// # Errors
+    /// If the path cannot be opened or mapped, or is no history.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::map(File::options().read(true).write(true).open(path)?)
+    }
+
+    fn map(file: File) -> io::Result<Self> {
+        let map = MmapOptions::new().map_raw(&file)?;
+        if map.len() < HEADER_WORDS * 8 || map.len() % 8 != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the file is no history",
+            ));
+        }
+        Ok(Self {
+            map: Arc::new(map),
+            file: Arc::new(file),
+        })
+    }
+
+    /// A path by which a child of this process can open the memory.
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+    }
+
+    #[expect(unsafe_code, reason = "memory shared with another process")]
+    fn words(&self) -> &[AtomicU64] {
+        let words = self.map.as_mut_ptr().cast::<AtomicU64>();
+        // SAFETY: the map is page-aligned, `len` bytes long, readable and writable, and lives as
+        // long as `self`. The file behind it is never shortened. All processes access it
+        // through atomics only.
+        unsafe { std::slice::from_raw_parts(words, self.map.len() / 8) }
+    }
+
+    fn events_max(&self) -> usize {
+        (self.words().len() - HEADER_WORDS) / SLOT_WORDS
+    }
+
+    /// How many slots have been reserved.
+    pub fn reserved(&self) -> u64 {
+        self.words()[0].load(Ordering::Relaxed)
+    }
+
+    /// Records an event; `false` if the memory is full and it was not recorded.
+    #[must_use]
+    pub fn record(&self, event: Event) -> bool {
+        let words = self.words();
+        // SeqCst: the order of slots is the order in real time, across all events of all threads.
+        let slot = words[0].fetch_add(1, Ordering::SeqCst);
+        let Some(slot) = usize::try_from(slot)
+            .ok()
+            .filter(|slot| *slot < self.events_max())
+        else {
+            return false;
+        };
+        let at = HEADER_WORDS + slot * SLOT_WORDS;
+        let [kind, id, value] = event.encode();
+        words[at + 1].store(id, Ordering::Relaxed);
+        words[at + 2].store(value, Ordering::Relaxed);
+        words[at].store(kind, Ordering::Release);
+        true
+    }
+
+    /// The published events, in real-time order.
+    pub fn events(&self) -> Vec<Event> {
+        let words = self.words();
+        let reserved = usize::try_from(words[0].load(Ordering::SeqCst)).unwrap_or(usize::MAX);
+        let slots = words[HEADER_WORDS..]
+            .chunks_exact(SLOT_WORDS)
+            .take(reserved);
+        slots
+            .filter_map(|slot| {
+                let kind = slot[0].load(Ordering::Acquire);
+                let [id, value] = [1, 2].map(|word: usize| slot[word].load(Ordering::Relaxed));
+                Event::decode([kind, id, value])
+            })
+            .collect()
+    }
+}
+
+/// A writer's hand on the history. Cheap to clone, usable from any thread.
+///
+/// When the history is full there is nothing more to be learnt from this generation: the calling
+/// thread waits to be killed.
+#[derive(Clone, Debug)]
+pub struct Recorder(History);
+
+impl Recorder {
+    pub(crate) fn new(history: History) -> Self {
+        Self(history)
+    }
+
+    fn record(&self, event: Event) {
+        while !self.0.record(event) {
+            std::thread::park();
+        }
+    }
+
+    /// Call it before an append begins.
+    pub fn attempt(&self, id: u64) {
+        self.record(Event::Attempt { id });
+    }
+
+    /// Call it after the store has said that the entry is durable.
+    pub fn ack(&self, id: u64, position: u64) {
+        self.record(Event::Ack { id, position });
+    }
+
+    /// Call it after the store has said that the entry is certainly not in it.
+    pub fn refused(&self, id: u64) {
+        self.record(Event::Refused { id });
+    }
+
+    /// Call it after the store has failed without saying what became of the entry.
+    pub fn failed(&self, id: u64) {
+        self.record(Event::Failed { id });
+    }
+
+    /// Call it before entries below a position may go.
+    pub fn trim_begin(&self, below: u64) {
+        self.record(Event::TrimBegin { below });
+    }
+
+    /// Call it after the store has said that they are gone.
+    pub fn trim_end(&self, below: u64) {
+        self.record(Event::TrimEnd { below });
+    }
+
+    /// Call it when a reader of the running store has been shown an entry.
+    pub fn shown(&self, id: u64, position: u64) {
+        self.record(Event::Shown { id, position });
+    }
+}

@@ -1,0 +1,62 @@
+//! One JSON object a line on standard output: a row each, then the summary.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Verdict;
+use crate::crash::CrashKind;
+use crate::torture::{Budget, Observer, Row, SavedFailure, Tally};
+
+/// Reports to programs.
+#[derive(Debug)]
+pub struct Json;
+
+impl Observer for Json {
+    fn begin(&self, _: &str, _: CrashKind, _: Budget) {}
+    fn round(&self, _: &Tally, _: Duration) {}
+
+    fn failure(&self, failure: &SavedFailure) {
+        eprintln!(
+            "{}\n  {}",
+            failure.violation,
+            super::terminal::replay_command(failure)
+        );
+    }
+
+    fn end(&self, row: &Row) {
+        println!(
+            "{}",
+            serde_json::to_string(row).expect("a row has no odd keys")
+        );
+    }
+}
+
+impl Json {
+    /// The last line.
+    pub fn summary(rows: &[Row], seed: u64, interrupted: bool) {
+        let mut total = Tally::default();
+        rows.iter().for_each(|row| total.add(&row.tally));
+        let elapsed_s: f64 = rows.iter().map(|row| row.elapsed_s).sum();
+        let verdict = match Verdict::of(rows) {
+            Verdict::Pass => "pass",
+            Verdict::Violation => "violation",
+            Verdict::Vacuous => "vacuous",
+        };
+        let summary = json!({ "summary": {
+            "rows": rows.len(),
+            "seed": seed,
+            "rounds": total.rounds,
+            "crash_states": total.crash_states,
+            "attempts": total.attempts,
+            "acked": total.acked,
+            "recovered": total.recovered,
+            "violations": total.violations,
+            "elapsed_s": elapsed_s,
+            "rounds_per_s": if elapsed_s > 0.0 { total.rounds as f64 / elapsed_s } else { 0.0 },
+            "interrupted": interrupted,
+            "verdict": verdict,
+        }});
+        println!("{summary}");
+    }
+}

@@ -1,0 +1,176 @@
+//! Live progress and the verdict table, for people.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Verdict;
+use crate::crash::CrashKind;
+use crate::torture::{Budget, Observer, Row, SavedFailure, Tally};
+
+/// Elsewhere than on a terminal, a line of progress each so often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Reports to people: a bar on a terminal, plain lines elsewhere, all on standard error; the table
+/// goes to standard output.
+#[derive(Debug, Default)]
+pub struct Terminal {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bar: Option<ProgressBar>,
+    title: String,
+    budget: Option<Budget>,
+    next_line: Duration,
+}
+
+/// The command that checks a failure again.
+pub(crate) fn replay_command(failure: &SavedFailure) -> String {
+    let binary = std::env::current_exe().ok();
+    let binary = binary
+        .as_deref()
+        .and_then(|path| path.to_str())
+        .unwrap_or("torture");
+    format!(
+        "check it again: {binary} replay {}",
+        failure.folder.display()
+    )
+}
+
+impl Terminal {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The verdict table and the last word.
+    pub fn summary(&self, rows: &[Row], seed: u64, interrupted: bool) {
+        println!("{}", table(rows));
+        for failure in rows.iter().flat_map(|row| &row.failures) {
+            println!("\n{}\n  {}", failure.violation, replay_command(failure));
+        }
+        if interrupted {
+            println!("Interrupted: this is what had been found so far.");
+        }
+        println!(
+            "{} (seed {seed})",
+            match Verdict::of(rows) {
+                Verdict::Pass => "No promise was broken.",
+                Verdict::Violation => "PROMISES WERE BROKEN.",
+                Verdict::Vacuous =>
+                    "Nothing was shown: no acknowledgement, or no crash in the middle of work.",
+            }
+        );
+    }
+}
+
+impl Observer for Terminal {
+    fn begin(&self, subject: &str, crash: CrashKind, budget: Budget) {
+        let mut state = self.state();
+        state.title = format!("{subject} · {crash}");
+        state.next_line = LINE_EVERY;
+        state.budget = Some(budget);
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{}: begins", state.title);
+            return;
+        }
+        let length = match budget {
+            Budget::Rounds(rounds) => rounds,
+            Budget::Duration(duration) => duration.as_secs(),
+        };
+        let bar = ProgressBar::new(length);
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}");
+        bar.set_style(style.expect("the template is well-formed"));
+        bar.set_prefix(state.title.clone());
+        state.bar = Some(bar);
+    }
+
+    fn round(&self, total: &Tally, elapsed: Duration) {
+        let mut state = self.state();
+        let message = format!(
+            "{} rounds, {} acked, {} violations, {:.0} rounds/s",
+            total.rounds,
+            total.acked,
+            total.violations,
+            total.rounds as f64 / elapsed.as_secs_f64(),
+        );
+        match &state.bar {
+            Some(bar) => {
+                bar.set_position(match state.budget {
+                    Some(Budget::Duration(_)) => elapsed.as_secs(),
+                    _ => total.rounds,
+                });
+                bar.set_message(message);
+            }
+            None if elapsed >= state.next_line => {
+                eprintln!("{}: {message}", state.title);
+                state.next_line = elapsed + LINE_EVERY;
+            }
+            None => {}
+        }
+    }
+
+    fn failure(&self, failure: &SavedFailure) {
+        let text = format!("{}\n  {}", failure.violation, replay_command(failure));
+        match &self.state().bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn end(&self, _: &Row) {
+        if let Some(bar) = self.state().bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header([
+        "subject",
+        "crash",
+        "rounds",
+        "states",
+        "mid-work",
+        "attempts",
+        "acked",
+        "recovered",
+        "rounds/s",
+        "coverage",
+        "verdict",
+    ]);
+    for row in rows {
+        let tally = &row.tally;
+        let verdict = match Verdict::of(std::slice::from_ref(row)) {
+            Verdict::Pass => "pass".to_owned(),
+            Verdict::Violation => format!("{} VIOLATIONS", tally.violations),
+            Verdict::Vacuous => "nothing shown".to_owned(),
+        };
+        table.add_row([
+            row.subject.clone(),
+            row.crash.to_string(),
+            tally.rounds.to_string(),
+            tally.crash_states.to_string(),
+            tally.killed_mid_work.to_string(),
+            tally.attempts.to_string(),
+            tally.acked.to_string(),
+            tally.recovered.to_string(),
+            format!("{:.0}", row.rounds_per_s),
+            row.coverage.to_owned(),
+            verdict,
+        ]);
+    }
+    for column in 2..=8 {
+        let column = table.column_mut(column).expect("the header has so many");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

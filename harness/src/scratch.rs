@@ -1,0 +1,82 @@
+//! Working directories that are cleaned up even after a crash of ours.
+//!
+//! Each run makes one directory and holds a lock in it. A run that dies leaves directory and files
+//! but not the lock, so the next run knows what is nobody's any more.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "plugpull-run-";
+const LOCK_NAME: &str = ".plugpull-lock";
+
+/// A directory that is removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    dir: tempfile::TempDir,
+    _lock: File,
+}
+
+impl Scratch {
+    /// Makes a directory below `base`, and removes what dead runs left there.
+    pub(crate) fn create(base: &Path) -> io::Result<Self> {
+        fs::create_dir_all(base)?;
+        sweep(base)?;
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base)?;
+        let lock = File::create(dir.path().join(LOCK_NAME))?;
+        lock.try_lock().map_err(io::Error::from)?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Removes the directories of runs that are no more.
+fn sweep(base: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(base)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // Only what bears our lock file is ours. One without it may be about to be locked: leave
+        // it.
+        let Ok(lock) = File::open(entry.path().join(LOCK_NAME)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            // Somebody else may sweep at the same time.
+            fs::remove_dir_all(entry.path()).or_else(ignore_missing)?;
+        }
+    }
+    Ok(())
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// Copies a directory with everything in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target: PathBuf = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory if it is there.
+pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
+    fs::remove_dir_all(dir).or_else(ignore_missing)
+}

@@ -1,0 +1,102 @@
+//! What is under test.
+
+use std::path::Path;
+
+use crate::history::Recorder;
+use crate::workload::{Workload, id_of};
+
+/// Why a subject could not do its work. Its text ends up in the report.
+pub type SubjectError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A store under test. Both methods run in processes of their own.
+pub trait Subject: Send + Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &str;
+
+    /// The ways in which it can be run, such as I/O engines. Each directory of a torture draws one.
+    fn engines(&self) -> &[&'static str] {
+        &["default"]
+    }
+
+    /// Opens the store and appends until the process is killed, telling the [`Recorder`] what
+    /// happens.
+    ///
+    /// # Errors
+    /// If the store does not open or stops working: after a kill it must do neither, so that is a
+    /// violation.
+    fn write(&self, run: &WriteRun) -> Result<(), SubjectError>;
+
+    /// Opens what is left and reports every surviving entry, in order.
+    ///
+    /// # Errors
+    /// If the store does not open, or an entry cannot be read: a violation.
+    fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError>;
+}
+
+/// What a writer process is told.
+#[derive(Debug)]
+pub struct WriteRun<'a> {
+    /// Where the store lives. It may hold what an earlier generation left.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
+    /// What to do.
+    pub workload: &'a Workload,
+    /// Where to tell what happens.
+    pub recorder: &'a Recorder,
+}
+
+/// What a recovering process is told.
+#[derive(Debug)]
+pub struct RecoverRun<'a> {
+    /// Where the store lives.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
+    /// Close the store in order afterwards; else leave it as a reader would.
+    pub close: bool,
+}
+
+/// One entry that survived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survivor {
+    /// Where the store says it is.
+    pub position: u64,
+    /// The attempt it comes from, by the id in its payload.
+    pub id: u64,
+    /// Every byte is as it was written.
+    pub intact: bool,
+}
+
+/// Collects the surviving entries.
+#[derive(Debug)]
+pub struct Survivors<'a> {
+    workloads: &'a [Workload],
+    pub(crate) entries: Vec<Survivor>,
+}
+
+impl<'a> Survivors<'a> {
+    /// `workloads` of all generations so far, by which payloads are checked.
+    pub(crate) fn new(workloads: &'a [Workload]) -> Self {
+        Self {
+            workloads,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Reports the next entry. Its payload is checked byte for byte.
+    pub fn push(&mut self, position: u64, payload: &[u8]) {
+        let id = id_of(payload).unwrap_or(u64::MAX);
+        let generation = crate::workload::generation_of(id);
+        let workload = self
+            .workloads
+            .iter()
+            .find(|workload| workload.generation == generation);
+        let intact = workload.is_some_and(|workload| workload.payload(id) == payload);
+        self.entries.push(Survivor {
+            position,
+            id,
+            intact,
+        });
+    }
+}

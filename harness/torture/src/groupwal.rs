@@ -1,0 +1,246 @@
+//! groupwal as a subject, on segments so small that rotation, trim and recycling happen all the
+//! time.
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use groupwal::{Delete, EngineKind, Entry, Error, Insert, Op, Options, SyncPolicy, Wal};
+use plugpull::{
+    Action, ActionKind, Recorder, RecoverRun, Subject, SubjectError, Survivors, Workload, WriteRun,
+};
+
+const ENTRY_BYTES_MAX: usize = 8 << 10;
+
+pub(crate) struct GroupWal {
+    name: &'static str,
+    policy: SyncPolicy,
+}
+
+impl GroupWal {
+    pub(crate) fn new(name: &'static str, policy: SyncPolicy) -> Self {
+        Self { name, policy }
+    }
+
+    fn options(&self, engine: &str) -> Options {
+        let engine = if engine == "inline" {
+            EngineKind::Inline
+        } else {
+            EngineKind::Blocking
+        };
+        Options::default()
+            .policy(self.policy)
+            .engine(engine)
+            .segment_bytes(128 << 10)
+            .entry_bytes_max(ENTRY_BYTES_MAX)
+            .group_bytes_max(48 << 10)
+    }
+
+    async fn open(&self, dir: &Path, engine: &str) -> Result<Wal, Error> {
+        Wal::open(dir, self.options(engine)).await
+    }
+}
+
+impl Subject for GroupWal {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn engines(&self) -> &[&'static str] {
+        &["blocking", "inline"]
+    }
+
+    fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
+        runtime()?.block_on(async {
+            let wal = self.open(run.dir, run.engine).await?;
+            let mut tasks = tokio::task::JoinSet::new();
+            let acked = Arc::new(AtomicU64::new(0));
+            for writer in 0..run.workload.writers {
+                let (wal, workload) = (wal.clone(), run.workload.clone());
+                let (recorder, acked) = (run.recorder.clone(), acked.clone());
+                tasks.spawn(append_for_ever(wal, workload, writer, recorder, acked));
+            }
+            if let Some(every) = run.workload.trim_every {
+                tasks.spawn(trim_now_and_then(
+                    wal.clone(),
+                    every,
+                    run.recorder.clone(),
+                    acked,
+                ));
+            }
+            if run.workload.replays {
+                tasks.spawn(replay_for_ever(wal.clone(), run.recorder.clone()));
+            }
+            // None of them ends but by an error.
+            match tasks.join_next().await {
+                Some(Ok(Err(error))) => Err(error.into()),
+                Some(Err(panic)) => Err(panic.into()),
+                Some(Ok(Ok(()))) | None => Ok(()),
+            }
+        })
+    }
+
+    fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
+        runtime()?.block_on(async {
+            let wal = self.open(run.dir, run.engine).await?;
+            let mut replay = wal.replay(wal.trim_seq());
+            while let Some(record) = replay.next().await? {
+                survivors.push(record.seq, &payload_of(&record.entry));
+            }
+            if run.close {
+                wal.close().await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+}
+
+/// One writer: appends, cancels and provokes as its workload says.
+async fn append_for_ever(
+    wal: Wal,
+    workload: Workload,
+    writer: u32,
+    recorder: Recorder,
+    acked: Arc<AtomicU64>,
+) -> Result<(), Error> {
+    for Action { id, kind, pause } in workload.actions(writer) {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        recorder.attempt(id);
+        let outcome = match kind {
+            ActionKind::Append => append(&wal, &workload.payload(id)).await,
+            ActionKind::Cancel { polls } => {
+                match poll_at_most(polls, append(&wal, &workload.payload(id))).await {
+                    Some(outcome) => outcome,
+                    None => continue,
+                }
+            }
+            ActionKind::Refused => {
+                let mut payload = workload.payload(id);
+                payload.resize(ENTRY_BYTES_MAX + 1, 0);
+                wal.append(&payload).await
+            }
+        };
+        match outcome {
+            Ok(seq) => {
+                recorder.ack(id, seq);
+                acked.fetch_max(seq + 1, Ordering::Relaxed);
+            }
+            Err(error) if error.is_outcome_unknown() => recorder.failed(id),
+            Err(error) if error.is_not_written() => recorder.refused(id),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Polls a future so many times, then drops it. `None` if it was not ready by then.
+async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            left -= 1;
+            if left == 0 {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Gives up the older half of the log, again and again.
+async fn trim_now_and_then(
+    wal: Wal,
+    every: u32,
+    recorder: Recorder,
+    acked: Arc<AtomicU64>,
+) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+        let below = acked
+            .load(Ordering::Relaxed)
+            .saturating_sub(u64::from(every) / 2);
+        if below >= wal.trim_seq() + u64::from(every) {
+            recorder.trim_begin(below);
+            wal.trim(below).await?;
+            recorder.trim_end(below);
+        }
+    }
+}
+
+/// Reads the log while it is being written; what it sees, nobody may lose.
+async fn replay_for_ever(wal: Wal, recorder: Recorder) -> Result<(), Error> {
+    let mut replay = wal.replay(wal.trim_seq());
+    loop {
+        match replay.next().await {
+            Ok(Some(record)) => {
+                let payload = payload_of(&record.entry);
+                let id = plugpull::workload::id_of(&payload).unwrap_or(u64::MAX);
+                recorder.shown(id, record.seq);
+            }
+            Ok(None) => tokio::time::sleep(std::time::Duration::from_micros(200)).await,
+            Err(error) if error.is_trimmed() => replay = wal.replay(wal.trim_seq()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Appends a payload as documents where its length allows, else as bytes; deletes are payloads of
+/// ids alone.
+async fn append(wal: &Wal, payload: &[u8]) -> Result<u64, Error> {
+    let (ids, rest) = payload.as_chunks::<16>();
+    let ids: Vec<u128> = ids.iter().map(|id| u128::from_le_bytes(*id)).collect();
+    match (ids.as_slice(), rest) {
+        ([doc, users @ ..], []) => {
+            wal.append(&Delete {
+                doc_ids: &[*doc],
+                user_ids: users,
+            })
+            .await
+        }
+        ([doc, user, ..], [..]) if payload.len().is_multiple_of(4) => {
+            let (floats, _) = payload[32..].as_chunks::<4>();
+            let vectors: Vec<f32> = floats
+                .iter()
+                .map(|float| f32::from_le_bytes(*float))
+                .collect();
+            wal.append(&Insert {
+                doc_ids: &[*doc],
+                user_ids: &[*user],
+                vectors: &vectors,
+            })
+            .await
+        }
+        _ => wal.append(payload).await,
+    }
+}
+
+/// The payload that [`append`] made this entry from.
+fn payload_of(entry: &Entry) -> Vec<u8> {
+    match entry {
+        Entry::Bytes(bytes) => bytes.to_vec(),
+        Entry::Documents(documents) => {
+            let ids = documents.doc_ids().chain(documents.user_ids());
+            let mut payload: Vec<u8> = ids.flat_map(u128::to_le_bytes).collect();
+            if documents.op() == Op::Insert {
+                payload.extend(documents.vectors().flat_map(f32::to_le_bytes));
+            }
+            payload
+        }
+    }
+}
