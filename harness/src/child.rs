@@ -225,17 +225,15 @@ impl Running {
 
     /// What the child printed.
     pub(crate) fn output(&mut self) -> String {
-        let mut text = String::new();
-        let read = self.stderr.rewind().and_then(|()| {
-            let mut bytes = Vec::new();
-            self.stderr.read_to_end(&mut bytes)?;
-            text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            Ok(())
-        });
-        read.map_or_else(
-            |error| format!("(its output cannot be read: {error})"),
-            |()| text,
-        )
+        let mut bytes = Vec::new();
+        let read = self
+            .stderr
+            .rewind()
+            .and_then(|()| self.stderr.read_to_end(&mut bytes));
+        match read {
+            Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+            Err(error) => format!("(its output cannot be read: {error})"),
+        }
     }
 }
 

@@ -154,6 +154,7 @@ impl History {
     }
 
     #[expect(unsafe_code, reason = "memory shared with another process")]
+    #[expect(clippy::cast_ptr_alignment, reason = "a map begins on a page")]
     fn words(&self) -> &[AtomicU64] {
         let words = self.map.as_mut_ptr().cast::<AtomicU64>();
         // SAFETY: the map is page-aligned, `len` bytes long, readable and writable, and lives as

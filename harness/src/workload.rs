@@ -83,7 +83,7 @@ impl Workload {
         Self {
             seed: rng.random_range(0..u64::MAX),
             generation,
-            writers: [1, 4, 16, 64][rng.random_range(0..4)],
+            writers: [1, 16, 64, 128][rng.random_range(0..4)],
             style,
             payload_bytes_max: [64, 600, 3000][rng.random_range(0..3)],
             trim_every: rng.random_bool(0.7).then(|| rng.random_range(50..400)),

@@ -21,7 +21,7 @@ use crate::workload::{Workload, stream};
 /// Generations on one directory before a fresh one is begun.
 const GENERATIONS: u32 = 24;
 /// A writer lives no longer than this, start included.
-const LIFE_MAX: Duration = Duration::from_millis(14);
+const LIFE_MAX: Duration = Duration::from_millis(18);
 const EVENTS_MAX: usize = 1 << 17;
 
 /// One directory after another, killed again and again. Each runs on one thread; its plan depends

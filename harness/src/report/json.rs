@@ -36,7 +36,9 @@ impl Json {
     /// The last line.
     pub fn summary(rows: &[Row], seed: u64, interrupted: bool) {
         let mut total = Tally::default();
-        rows.iter().for_each(|row| total.add(&row.tally));
+        for row in rows {
+            total.add(&row.tally);
+        }
         let elapsed_s: f64 = rows.iter().map(|row| row.elapsed_s).sum();
         let verdict = match Verdict::of(rows) {
             Verdict::Pass => "pass",
