@@ -85,3 +85,8 @@ pub use recovery::{Discarded, RecoveryReport};
 pub use replay::{Record, Replay};
 pub use storage::{OsStorage, Storage, StorageFile};
 pub use wal::{SeqNo, Wal};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
