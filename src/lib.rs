@@ -77,14 +77,14 @@ pub mod format {
     pub use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
 }
 
-pub use entry::{Delete, Documents, Encode, Entry, Insert, Op};
+pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
 pub use error::{Error, Result};
 pub use metrics::{Histogram, MetricsSnapshot};
 pub use options::{EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};
 pub use replay::{Record, Replay};
 pub use storage::{OsStorage, Storage, StorageFile};
-pub use wal::{SeqNo, Wal};
+pub use wal::Wal;
 
 /// The README's example compiles.
 #[cfg(doctest)]

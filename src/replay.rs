@@ -2,12 +2,11 @@
 
 use crate::catalog::Catalog;
 use crate::engine::Writer;
-use crate::entry::{self, Entry};
+use crate::entry::{self, Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
 use crate::group::Group;
 use crate::segment::{Cursor, Found};
 use crate::sync::Arc;
-use crate::wal::SeqNo;
 
 /// A reader of a log, made by [`Wal::replay`](crate::Wal::replay). It shows only what is durable.
 ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::{self, Catalog};
 use crate::directory::Directory;
 use crate::engine::{Engine, Writer};
-use crate::entry::{Encode, checked_len};
+use crate::entry::{Encode, SeqNo, checked_len};
 use crate::error::{Error, Kind, Result};
 use crate::frame::FrameBuffer;
 use crate::group::{self, Ask, Group, Limits, Member, Refusal, Room};
@@ -18,9 +18,6 @@ use crate::replay::Replay;
 use crate::storage::{OsStorage, Storage};
 use crate::sync::Arc;
 use crate::timer::{MemberTimer, Pace};
-
-/// The position of an entry in a log: the first is 0, and there are no gaps.
-pub type SeqNo = u64;
 
 /// A write-ahead log. Cheap to clone; all clones are the same log.
 ///

@@ -43,6 +43,7 @@ pub mod oracle;
 pub mod report;
 mod scratch;
 mod subject;
+mod tally;
 pub mod torture;
 pub mod workload;
 
@@ -50,4 +51,5 @@ pub use crash::CrashKind;
 pub use failure::Failure;
 pub use history::Recorder;
 pub use subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
+pub use tally::Tally;
 pub use workload::{Action, ActionKind, Workload};

@@ -1,6 +1,5 @@
 //! A torture: rounds of crash and check over subjects and crash kinds, on several threads.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -11,9 +10,9 @@ use serde::Serialize;
 
 use crate::crash::CrashKind;
 use crate::crash::kill::{Lane, lane_rng};
-use crate::history::Event;
 use crate::scratch::Scratch;
 use crate::subject::Subject;
+use crate::tally::Tally;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,69 +38,6 @@ pub struct Plan {
     pub scratch: PathBuf,
     /// Where failures are saved.
     pub out: PathBuf,
-}
-
-/// Counters of a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// Generations written and killed.
-    pub rounds: u64,
-    /// Crash states that were recovered and checked.
-    pub crash_states: u64,
-    /// Appends begun.
-    pub attempts: u64,
-    /// Appends acknowledged.
-    pub acked: u64,
-    /// Entries that recoveries showed, all rounds added up.
-    pub recovered: u64,
-    /// Promises broken.
-    pub violations: u64,
-    /// Rounds in which the kill hit while appends were in progress.
-    pub killed_mid_work: u64,
-    /// Recoveries killed half-way and done again.
-    pub recoveries_killed: u64,
-    /// Recoveries done a second time, to compare.
-    pub second_recoveries: u64,
-    /// Rounds by engine.
-    pub engines: BTreeMap<String, u64>,
-}
-
-impl Tally {
-    pub(crate) fn count_round(&mut self, events: &[Event]) {
-        let count = |of: fn(&Event) -> bool| events.iter().filter(|e| of(e)).count() as u64;
-        let attempts = count(|event| matches!(event, Event::Attempt { .. }));
-        let ends = count(|event| {
-            matches!(
-                event,
-                Event::Ack { .. } | Event::Refused { .. } | Event::Failed { .. }
-            )
-        });
-        self.rounds += 1;
-        self.attempts += attempts;
-        self.acked += count(|event| matches!(event, Event::Ack { .. }));
-        self.killed_mid_work += u64::from(attempts > ends);
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rounds += other.rounds;
-        self.crash_states += other.crash_states;
-        self.attempts += other.attempts;
-        self.acked += other.acked;
-        self.recovered += other.recovered;
-        self.violations += other.violations;
-        self.killed_mid_work += other.killed_mid_work;
-        self.recoveries_killed += other.recoveries_killed;
-        self.second_recoveries += other.second_recoveries;
-        for (engine, rounds) in &other.engines {
-            *self.engines.entry(engine.clone()).or_default() += rounds;
-        }
-    }
-
-    /// A torture that acknowledged nothing, or never hit anything in the middle of work, has shown
-    /// nothing.
-    pub fn is_vacuous(&self) -> bool {
-        self.acked == 0 || self.killed_mid_work == 0
-    }
 }
 
 /// One line of the verdict table.

@@ -15,7 +15,7 @@ use crate::history::{Event, History};
 use crate::oracle::{LogOracle, Violation};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::subject::{Subject, Survivor};
-use crate::torture::Tally;
+use crate::tally::Tally;
 use crate::workload::{Workload, stream};
 
 /// Generations on one directory before a fresh one is begun.

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::Verdict;
 use crate::crash::CrashKind;
-use crate::torture::{Budget, Observer, Row, SavedFailure, Tally};
+use crate::tally::Tally;
+use crate::torture::{Budget, Observer, Row, SavedFailure};
 
 /// Reports to programs.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Verdict;
 use crate::crash::CrashKind;
-use crate::torture::{Budget, Observer, Row, SavedFailure, Tally};
+use crate::tally::Tally;
+use crate::torture::{Budget, Observer, Row, SavedFailure};
 
 /// Elsewhere than on a terminal, a line of progress each so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
