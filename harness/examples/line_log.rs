@@ -5,8 +5,9 @@
 //! cargo run --release -p plugpull --example line_log -- run naive --rounds 100    # exit status 1
 //! ```
 //!
-//! Each record is a length, a checksum and the payload. The correct log acknowledges after the sync and cuts a torn tail
-//! when it opens. The naive one collects records in a buffer, as `BufWriter` does, and acknowledges at once.
+//! Each record is a length, a checksum and the payload. The correct log acknowledges after the sync
+//! and cuts a torn tail when it opens. The naive one collects records in a buffer, as `BufWriter`
+//! does, and acknowledges at once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,4 +1,7 @@
 //! The processes that are killed: the same binary, started again with an order in its environment.
+//!
+//! A torture binary finds the order at the start of its `main`. In a test, the same test is started
+//! again by its name; it runs until it comes to its torture, which finds the order.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -15,7 +18,7 @@ use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{History, Recorder};
-use crate::subject::{RecoverRun, Subject, Survivor, Survivors, WriteRun};
+use crate::subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
 use crate::workload::Workload;
 
 const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
@@ -46,27 +49,92 @@ enum Role {
     },
 }
 
-/// In a child: carries out its order and ends the process. Elsewhere: returns.
-pub(crate) fn obey(subjects: &[Box<dyn Subject>]) {
+/// How to start this program again so that it comes to `obey`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Launcher {
+    /// It obeys at the start of `main`.
+    Binary,
+    /// It is a test binary, and the test of this name obeys.
+    Test(String),
+}
+
+impl Launcher {
+    /// For a torture inside a test: the test harness names the thread after the test. With a single
+    /// test thread it does not, but then a runner that starts each test alone has named it in the
+    /// arguments.
+    pub(crate) fn of_this_test() -> Result<Self, String> {
+        let thread = std::thread::current();
+        let of_thread = thread
+            .name()
+            .filter(|name| *name != "main")
+            .map(str::to_owned);
+        let exact = std::env::args().any(|arg| arg == "--exact");
+        let of_arguments = || {
+            std::env::args()
+                .skip(1)
+                .find(|arg| exact && !arg.starts_with('-'))
+        };
+        of_thread.or_else(of_arguments).map(Self::Test).ok_or_else(|| {
+            "cannot tell which test this is: run it with more than one test thread, or alone by its \
+             exact name"
+                .to_owned()
+        })
+    }
+
+    fn command(&self) -> io::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Self::Test(name) = self {
+            let args = [
+                "--exact",
+                "--nocapture",
+                "--include-ignored",
+                "--test-threads=1",
+            ];
+            command.arg(name).args(args);
+        }
+        Ok(command)
+    }
+}
+
+/// In a child: carries out its order, if it is for one of these subjects, and ends the process.
+/// Elsewhere: returns.
+pub(crate) fn obey(subjects: &[&dyn Subject]) {
     let Ok(order) = std::env::var(ORDER_VARIABLE) else {
         return;
     };
     let order: Order = serde_json::from_str(&order).expect("the harness wrote the order");
+    let Some(subject) = subjects
+        .iter()
+        .find(|subject| subject.name() == order.subject)
+    else {
+        return;
+    };
     // If the harness dies, so do we. It may have died before we asked for that.
     set_pdeathsig(Signal::SIGKILL).expect("the kernel knows the signal");
     if getppid() != Pid::from_raw(order.harness) {
-        std::process::exit(3);
+        exit(3);
     }
-    let subject = subjects
-        .iter()
-        .find(|subject| subject.name() == order.subject);
-    let subject = subject.expect("the harness starts its own binary");
+    exit(match carry_out(*subject, &order) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    })
+}
+
+/// Ends the process at once: nothing that a test harness or a runtime has registered runs any more.
+#[expect(unsafe_code, reason = "there is no safe _exit")]
+fn exit(status: i32) -> ! {
+    // SAFETY: it takes no pointer and does not return.
+    unsafe { nix::libc::_exit(status) }
+}
+
+fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
     let (dir, engine) = (order.dir.as_path(), order.engine.as_str());
-    let result = match &order.role {
+    match &order.role {
         Role::Write { history, workload } => {
-            let history =
-                History::open(history).expect("the harness is alive and holds the memory");
-            let recorder = Recorder::new(history);
+            let recorder = Recorder::new(History::open(history)?);
             subject.write(&WriteRun {
                 dir,
                 engine,
@@ -80,21 +148,15 @@ pub(crate) fn obey(subjects: &[Box<dyn Subject>]) {
             close,
         } => {
             let mut survivors = Survivors::new(workloads);
-            let run = RecoverRun {
-                dir,
-                engine,
-                close: *close,
-            };
-            subject
-                .recover(&run, &mut survivors)
-                .and_then(|()| Ok(write_survivors(output, &survivors.entries)?))
-        }
-    };
-    match result {
-        Ok(()) => std::process::exit(0),
-        Err(error) => {
-            eprintln!("{error}");
-            std::process::exit(1);
+            subject.recover(
+                &RecoverRun {
+                    dir,
+                    engine,
+                    close: *close,
+                },
+                &mut survivors,
+            )?;
+            Ok(write_survivors(output, &survivors.entries)?)
         }
     }
 }
@@ -129,6 +191,7 @@ fn read_survivors(mut output: &File) -> io::Result<Vec<Survivor>> {
 /// Which subject runs where.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
+    pub(crate) launcher: Launcher,
     pub(crate) subject: String,
     pub(crate) engine: String,
     pub(crate) dir: PathBuf,
@@ -151,7 +214,9 @@ impl Running {
             dir: target.dir.clone(),
             role,
         };
-        let child = Command::new(std::env::current_exe()?)
+        let child = target
+            .launcher
+            .command()?
             .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
             .stdin(Stdio::null())
             .stdout(Stdio::from(stderr.try_clone()?))

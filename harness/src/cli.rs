@@ -9,13 +9,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use rand_chacha::rand_core::Rng;
 
-use crate::child;
+use crate::campaign::{self, Budget, Observer, Plan};
+use crate::child::{self, Launcher};
 use crate::crash::{CrashKind, kill};
-use crate::failure::Failure;
+use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
-use crate::torture::{self, Budget, Observer, Plan};
 
 const EXIT_USAGE: u8 = 2;
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
@@ -101,6 +101,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// It is also what the binary's own children run: the harness starts the binary again for every
 /// process that is to be killed. Do nothing before you call it.
 pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
+    let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
+    let subjects = subjects.as_slice();
     child::obey(subjects);
     let status = match Cli::parse().command {
         None => run(
@@ -123,7 +125,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
     }))
 }
 
-fn run(subjects: &[Box<dyn Subject>], args: RunArgs) -> Result<u8, String> {
+fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
     let chosen = choose(subjects, &args.subjects)?;
     for engine in &args.engine {
         if !chosen
@@ -147,6 +149,7 @@ fn run(subjects: &[Box<dyn Subject>], args: RunArgs) -> Result<u8, String> {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
+        launcher: Launcher::Binary,
         budget,
         seed: args.seed.unwrap_or_else(|| u64::from(rand_seed())),
         jobs: args.jobs.unwrap_or(cores).max(1),
@@ -161,13 +164,13 @@ fn run(subjects: &[Box<dyn Subject>], args: RunArgs) -> Result<u8, String> {
 
     let terminal = Terminal::default();
     let observer: &dyn Observer = if args.json { &Json } else { &terminal };
-    let rows = torture::run(&chosen, &kinds, &plan, &stop, observer)
+    let rows = campaign::run(&chosen, &kinds, &plan, &stop, observer)
         .map_err(|error| format!("the torture cannot go on: {error}"))?;
     let interrupted = stop.load(Ordering::Relaxed);
     if args.json {
         Json::summary(&rows, plan.seed, interrupted);
     } else {
-        terminal.summary(&rows, plan.seed, interrupted);
+        Terminal::summary(&rows, plan.seed, interrupted);
     }
     Ok(Verdict::of(&rows).exit_status())
 }
@@ -186,15 +189,15 @@ fn rand_seed() -> u32 {
 }
 
 fn choose<'a>(
-    subjects: &'a [Box<dyn Subject>],
+    subjects: &[&'a dyn Subject],
     names: &[String],
 ) -> Result<Vec<&'a dyn Subject>, String> {
     if names.is_empty() {
-        return Ok(subjects.iter().map(|subject| &**subject).collect());
+        return Ok(subjects.to_vec());
     }
     let find = |name: &String| {
         let found = subjects.iter().find(|subject| subject.name() == name);
-        found.map(|subject| &**subject).ok_or_else(|| {
+        found.copied().ok_or_else(|| {
             let known: Vec<&str> = subjects.iter().map(|subject| subject.name()).collect();
             format!("unknown subject '{name}'; known are: {}", known.join(", "))
         })
@@ -202,16 +205,16 @@ fn choose<'a>(
     names.iter().map(find).collect()
 }
 
-fn replay(subjects: &[Box<dyn Subject>], folder: &std::path::Path) -> Result<u8, String> {
+fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, String> {
     let at = |error| format!("cannot replay {}: {error}", folder.display());
-    let failure = Failure::load(folder).map_err(at)?;
-    choose(subjects, std::slice::from_ref(&failure.subject))?;
+    let finding = Finding::load(folder).map_err(at)?;
+    let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
     println!(
         "{} ({}), when it was found:\n  {}",
-        failure.subject, failure.engine, failure.violation
+        finding.subject, finding.engine, finding.violation
     );
     let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
-    match kill::check_again(&failure, scratch.path()).map_err(at)? {
+    match kill::check_again(subject, &finding, scratch.path()).map_err(at)? {
         Ok(()) => {
             println!("Now: no promise is broken. This image recovers correctly.");
             Ok(Verdict::Pass.exit_status())
@@ -223,7 +226,7 @@ fn replay(subjects: &[Box<dyn Subject>], folder: &std::path::Path) -> Result<u8,
     }
 }
 
-fn list(subjects: &[Box<dyn Subject>]) {
+fn list(subjects: &[&dyn Subject]) {
     println!("Subjects:");
     for subject in subjects {
         println!(

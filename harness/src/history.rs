@@ -31,17 +31,26 @@ const HEADER_WORDS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// An append is about to begin. Without an end it is *indeterminate*: it may or may not
-    /// survive.
+    /// An append, or a put into a key-value store, is about to begin. Without an end it is
+    /// *indeterminate*: it may or may not survive.
     Attempt {
         /// Names the attempt.
         id: u64,
+        /// The key, in a key-value store; 0 in a log.
+        key: u64,
+    },
+    /// A delete from a key-value store is about to begin.
+    AttemptDelete {
+        /// Names the attempt.
+        id: u64,
+        /// The key.
+        key: u64,
     },
     /// The store said that the entry is durable.
     Ack {
         /// The attempt.
         id: u64,
-        /// Where the store says it is.
+        /// Where the store says it is; the key, in a key-value store.
         position: u64,
     },
     /// The store refused the entry: it must never appear.
@@ -76,19 +85,20 @@ pub enum Event {
 impl Event {
     fn encode(self) -> [u64; 3] {
         match self {
-            Self::Attempt { id } => [1, id, 0],
+            Self::Attempt { id, key } => [1, id, key],
             Self::Ack { id, position } => [2, id, position],
             Self::Refused { id } => [3, id, 0],
             Self::Failed { id } => [4, id, 0],
             Self::TrimBegin { below } => [5, 0, below],
             Self::TrimEnd { below } => [6, 0, below],
             Self::Shown { id, position } => [7, id, position],
+            Self::AttemptDelete { id, key } => [8, id, key],
         }
     }
 
     fn decode([kind, id, value]: [u64; 3]) -> Option<Self> {
         Some(match kind {
-            1 => Self::Attempt { id },
+            1 => Self::Attempt { id, key: value },
             2 => Self::Ack {
                 id,
                 position: value,
@@ -101,6 +111,7 @@ impl Event {
                 id,
                 position: value,
             },
+            8 => Self::AttemptDelete { id, key: value },
             _ => return None,
         })
     }
@@ -229,10 +240,20 @@ impl Recorder {
 
     /// Call it before an append begins.
     pub fn attempt(&self, id: u64) {
-        self.record(Event::Attempt { id });
+        self.record(Event::Attempt { id, key: 0 });
     }
 
-    /// Call it after the store has said that the entry is durable.
+    /// Call it before a put into a key-value store begins.
+    pub fn attempt_put(&self, id: u64, key: u64) {
+        self.record(Event::Attempt { id, key });
+    }
+
+    /// Call it before a delete from a key-value store begins.
+    pub fn attempt_delete(&self, id: u64, key: u64) {
+        self.record(Event::AttemptDelete { id, key });
+    }
+
+    /// Call it after the store has said that the entry is durable, with its position, or its key.
     pub fn ack(&self, id: u64, position: u64) {
         self.record(Event::Ack { id, position });
     }
@@ -260,5 +281,40 @@ impl Recorder {
     /// Call it when a reader of the running store has been shown an entry.
     pub fn shown(&self, id: u64, position: u64) {
         self.record(Event::Shown { id, position });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_read_as_it_was_recorded() {
+        let events = [
+            Event::Attempt { id: 1, key: 2 },
+            Event::AttemptDelete { id: 3, key: 4 },
+            Event::Ack { id: 5, position: 6 },
+            Event::Refused { id: 7 },
+            Event::Failed { id: 8 },
+            Event::TrimBegin { below: 9 },
+            Event::TrimEnd { below: 10 },
+            Event::Shown { id: 11, position: u64::MAX },
+        ];
+        let history = History::create(events.len()).expect("memory");
+        let other = History::open(history.path().as_ref()).expect("the same memory");
+        assert!(events.iter().all(|event| history.record(*event)));
+        assert_eq!(other.events(), events);
+        assert!(!history.record(events[0]), "the memory is full");
+        assert_eq!(other.events(), events);
+    }
+
+    #[test]
+    fn a_slot_that_was_reserved_and_not_published_is_skipped() {
+        let history = History::create(3).expect("memory");
+        assert!(history.record(Event::Refused { id: 1 }));
+        // A writer killed between the two steps of recording.
+        history.words()[0].fetch_add(1, Ordering::SeqCst);
+        assert!(history.record(Event::Refused { id: 2 }));
+        assert_eq!(history.events(), [Event::Refused { id: 1 }, Event::Refused { id: 2 }]);
     }
 }

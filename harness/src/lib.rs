@@ -12,6 +12,24 @@
 //!   doubled or out of order, there are no holes, recovering again gives the same, and what one
 //!   recovery showed no later one loses.
 //!
+//! In a test:
+//!
+//! ```no_run
+//! # use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
+//! # struct MyStore;
+//! # impl Subject for MyStore {
+//! #     fn name(&self) -> &str { "my-store" }
+//! #     fn write(&self, _: &WriteRun) -> Result<(), SubjectError> { Ok(()) }
+//! #     fn recover(&self, _: &RecoverRun, _: &mut Survivors) -> Result<(), SubjectError> { Ok(()) }
+//! # }
+//! #[test]
+//! fn my_store_survives_a_kill() {
+//!     plugpull::Torture::new(MyStore).rounds(50).seed(1).run().unwrap();
+//! }
+//! ```
+//!
+//! The writer processes are the same test, started again by its name.
+//!
 //! A torture binary is three lines:
 //!
 //! ```no_run
@@ -34,22 +52,25 @@
 
 #![cfg(target_os = "linux")]
 
+mod campaign;
 mod child;
 pub mod cli;
 mod crash;
-mod failure;
+mod finding;
 pub mod history;
 pub mod oracle;
-pub mod report;
+mod report;
 mod scratch;
 mod subject;
 mod tally;
-pub mod torture;
+mod torture;
 pub mod workload;
 
+pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;
-pub use failure::Failure;
+pub use finding::Finding;
 pub use history::Recorder;
 pub use subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
 pub use tally::Tally;
+pub use torture::{Failure, Report, Torture};
 pub use workload::{Action, ActionKind, Workload};

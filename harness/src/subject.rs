@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::history::Recorder;
+use crate::oracle::{LogOracle, Oracle};
 use crate::workload::{Workload, id_of};
 
 /// Why a subject could not do its work. Its text ends up in the report.
@@ -10,8 +11,13 @@ pub type SubjectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store under test. Both methods run in processes of their own.
 pub trait Subject: Send + Sync {
-    /// Its name on the command line.
+    /// Its name on the command line, and in a report.
     fn name(&self) -> &str;
+
+    /// What its recovery must show. The rules for a log, if you do not say otherwise.
+    fn oracle(&self) -> Box<dyn Oracle> {
+        Box::new(LogOracle::default())
+    }
 
     /// The ways in which it can be run, such as I/O engines. Each directory of a torture draws one.
     fn engines(&self) -> &[&'static str] {
@@ -60,7 +66,7 @@ pub struct RecoverRun<'a> {
 /// One entry that survived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Survivor {
-    /// Where the store says it is.
+    /// Where the store says it is; the key, in a key-value store.
     pub position: u64,
     /// The attempt it comes from, by the id in its payload.
     pub id: u64,
@@ -84,7 +90,7 @@ impl<'a> Survivors<'a> {
         }
     }
 
-    /// Reports the next entry. Its payload is checked byte for byte.
+    /// Reports the next entry, with its position or its key. Its payload is checked byte for byte.
     pub fn push(&mut self, position: u64, payload: &[u8]) {
         let id = id_of(payload).unwrap_or(u64::MAX);
         let generation = crate::workload::generation_of(id);

@@ -1,208 +1,209 @@
-//! A torture: rounds of crash and check over subjects and crash kinds, on several threads.
+//! A torture as a test runs it.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use serde::Serialize;
-
+use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
+use crate::child::{self, Launcher};
 use crate::crash::CrashKind;
-use crate::crash::kill::{Lane, lane_rng};
-use crate::scratch::Scratch;
+use crate::report::Verdict;
 use crate::subject::Subject;
 use crate::tally::Tally;
 
-/// How long to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Budget {
-    /// So many rounds a row.
-    Rounds(u64),
-    /// So long a row.
-    Duration(Duration),
-}
-
-/// What to do.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// For each row of the table.
-    pub budget: Budget,
-    /// Everything random derives from it.
-    pub seed: u64,
-    /// How many directories are tortured at the same time.
-    pub jobs: usize,
-    /// Restricts [`Subject::engines`]; empty for all.
-    pub engines: Vec<String>,
-    /// Where stores live while they are tortured.
-    pub scratch: PathBuf,
-    /// Where failures are saved.
-    pub out: PathBuf,
-}
-
-/// One line of the verdict table.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// Subject under test.
-    pub subject: String,
-    /// How it died.
-    pub crash: CrashKind,
-    /// The seed.
-    pub seed: u64,
-    /// What was done and seen.
-    #[serde(flatten)]
-    pub tally: Tally,
-    /// Wall time in seconds.
-    pub elapsed_s: f64,
-    /// Rounds a second.
-    pub rounds_per_s: f64,
-    /// How many rounds a kill row exhausts: never all, instants are drawn.
-    pub coverage: &'static str,
-    /// The folders of saved failures, with the first broken promise.
-    pub failures: Vec<SavedFailure>,
-}
-
-/// A failure on disk.
-#[derive(Clone, Debug, Serialize)]
-pub struct SavedFailure {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// What was broken, in words.
-    pub violation: String,
-}
-
-/// Is told how a torture goes. Called from many threads.
-pub trait Observer: Sync {
-    /// A row begins.
-    fn begin(&self, subject: &str, crash: CrashKind, budget: Budget);
-    /// A round is over; `total` is the row so far, `elapsed` since it began.
-    fn round(&self, total: &Tally, elapsed: Duration);
-    /// A failure was saved.
-    fn failure(&self, failure: &SavedFailure);
-    /// A row is over.
-    fn end(&self, row: &Row);
-}
-
-/// A row stops after so many failures: more of them say nothing new.
-const FAILURES_MAX: usize = 3;
-
-/// Tortures each subject with each crash kind, one after the other. `stop` ends it early, with what
-/// it has found so far.
+/// Puts a store under torture, inside a test.
 ///
-/// # Errors
-/// If the machine fails, not a subject: files, processes, memory.
-pub fn run(
-    subjects: &[&dyn Subject],
-    kinds: &[CrashKind],
-    plan: &Plan,
-    stop: &AtomicBool,
-    observer: &dyn Observer,
-) -> io::Result<Vec<Row>> {
-    let scratch = Scratch::create(&plan.scratch)?;
-    let mut rows = Vec::new();
-    for subject in subjects {
-        for kind in kinds {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(rows);
-            }
-            let index = rows.len() as u64;
-            let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer)?;
-            observer.end(&row);
-            rows.push(row);
+/// It works with `cargo test` and nextest, in parallel tests. Each process that is killed is the
+/// same test, started again by its name: what the test does before it comes to [`run`](Self::run)
+/// happens in every one of them, so do nothing of weight before. Two tortures in one test need
+/// subjects of different names.
+#[must_use = "a torture does nothing until it is run"]
+pub struct Torture {
+    subject: Box<dyn Subject>,
+    kinds: Vec<CrashKind>,
+    budget: Budget,
+    seed: u64,
+    jobs: usize,
+    engines: Vec<String>,
+    scratch: PathBuf,
+    artifacts: PathBuf,
+}
+
+impl Torture {
+    /// 50 rounds of every crash kind, seed 0, one directory at a time.
+    pub fn new(subject: impl Subject + 'static) -> Self {
+        Self {
+            subject: Box::new(subject),
+            kinds: CrashKind::ALL.to_vec(),
+            budget: Budget::Rounds(50),
+            seed: 0,
+            jobs: 1,
+            engines: Vec::new(),
+            scratch: std::env::temp_dir(),
+            artifacts: std::env::temp_dir().join("plugpull-failures"),
         }
     }
-    Ok(rows)
-}
 
-/// What the threads of a row share.
-struct Shared {
-    tally: Tally,
-    failures: Vec<SavedFailure>,
-    error: Option<io::Error>,
-}
+    /// Only these crash kinds.
+    pub fn crash(mut self, kinds: impl IntoIterator<Item = CrashKind>) -> Self {
+        self.kinds = kinds.into_iter().collect();
+        self
+    }
 
-fn torture_row(
-    subject: &dyn Subject,
-    crash: CrashKind,
-    index: u64,
-    plan: &Plan,
-    scratch: &Path,
-    stop: &AtomicBool,
-    observer: &dyn Observer,
-) -> io::Result<Row> {
-    observer.begin(subject.name(), crash, plan.budget);
-    let wanted =
-        |engine: &&str| plan.engines.is_empty() || plan.engines.iter().any(|e| e == engine);
-    let engines: Vec<&'static str> = subject.engines().iter().copied().filter(wanted).collect();
-    let started = Instant::now();
-    let tickets = AtomicU64::new(0);
-    let shared = Mutex::new(Shared {
-        tally: Tally::default(),
-        failures: Vec::new(),
-        error: None,
-    });
-    let lock = || shared.lock().expect("no thread panics with the lock");
-    let go_on = || {
-        let in_budget = match plan.budget {
-            Budget::Rounds(rounds) => tickets.fetch_add(1, Ordering::Relaxed) < rounds,
-            Budget::Duration(duration) => started.elapsed() < duration,
+    /// So many rounds of each crash kind.
+    pub fn rounds(mut self, rounds: u64) -> Self {
+        self.budget = Budget::Rounds(rounds);
+        self
+    }
+
+    /// So long for each crash kind.
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.budget = Budget::Duration(duration);
+        self
+    }
+
+    /// Everything random derives from it.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// So many directories at the same time.
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs.max(1);
+        self
+    }
+
+    /// Only this one of the subject's engines.
+    pub fn engine(mut self, engine: impl Into<String>) -> Self {
+        self.engines = vec![engine.into()];
+        self
+    }
+
+    /// Where the stores live while they are tortured. Default: the system's temporary directory.
+    pub fn scratch(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.scratch = dir.into();
+        self
+    }
+
+    /// Where failures are saved. Default: `plugpull-failures` in the system's temporary directory.
+    pub fn artifacts(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.artifacts = dir.into();
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If a promise was broken, if nothing was shown, or if the machine cannot do it. The error's
+    /// Display says which, and what to look at.
+    pub fn run(self) -> Result<Report, Failure> {
+        child::obey(&[&*self.subject]);
+        let environment = |message: String| Failure::Environment(message);
+        let plan = Plan {
+            launcher: Launcher::of_this_test().map_err(environment)?,
+            budget: self.budget,
+            seed: self.seed,
+            jobs: self.jobs,
+            engines: self.engines,
+            scratch: self.scratch,
+            out: self.artifacts,
         };
-        in_budget && !stop.load(Ordering::Relaxed) && {
-            let shared = lock();
-            shared.error.is_none() && shared.failures.len() < FAILURES_MAX
+        let stop = AtomicBool::new(false);
+        let rows = campaign::run(&[&*self.subject], &self.kinds, &plan, &stop, &Silent)
+            .map_err(|error| environment(error.to_string()))?;
+        match Verdict::of(&rows) {
+            Verdict::Pass => Ok(Report { rows }),
+            Verdict::Violation => Err(Failure::Violation(rows)),
+            Verdict::Vacuous => Err(Failure::Vacuous(rows)),
         }
-    };
-    let work = |lane: usize| {
-        let name = format!("{index}-{lane}");
-        let rng = lane_rng(plan.seed, index, lane as u64);
-        let mut lane = Lane::new(subject, &engines, scratch, &name, rng);
-        while go_on() {
-            let mut tally = Tally::default();
-            let saved = lane.round(&mut tally).and_then(|failure| {
-                let save = |failure: crate::failure::Failure| {
-                    let violation = failure.violation.to_string();
-                    failure
-                        .save(&plan.out)
-                        .map(|folder| SavedFailure { folder, violation })
-                };
-                failure.map(save).transpose()
-            });
-            let mut shared = lock();
-            shared.tally.add(&tally);
-            observer.round(&shared.tally, started.elapsed());
-            match saved {
-                Ok(None) => {}
-                Ok(Some(failure)) => {
-                    observer.failure(&failure);
-                    shared.failures.push(failure);
-                }
-                Err(error) => shared.error = Some(error),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for lane in 0..plan.jobs {
-            let work = &work;
-            scope.spawn(move || work(lane));
-        }
-    });
-    let elapsed_s = started.elapsed().as_secs_f64();
-    let Shared {
-        tally,
-        failures,
-        error,
-    } = shared.into_inner().expect("no thread panicked");
-    match error {
-        Some(error) => Err(error),
-        None => Ok(Row {
-            subject: subject.name().to_owned(),
-            crash,
-            seed: plan.seed,
-            rounds_per_s: tally.rounds as f64 / elapsed_s,
-            elapsed_s,
-            tally,
-            coverage: "sampled",
-            failures,
-        }),
     }
 }
+
+/// A test has its own way of talking.
+struct Silent;
+
+impl Observer for Silent {
+    fn begin(&self, _: &str, _: CrashKind, _: Budget) {}
+    fn round(&self, _: &Tally, _: Duration) {}
+    fn failure(&self, _: &SavedFailure) {}
+    fn end(&self, _: &Row) {}
+}
+
+/// What a torture without a violation has done.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// One for each crash kind.
+    pub rows: Vec<Row>,
+}
+
+/// Why a torture did not pass. Its Display is what a failing test shows.
+#[derive(Clone)]
+pub enum Failure {
+    /// Promises were broken.
+    Violation(Vec<Row>),
+    /// Nothing was acknowledged, or nothing was hit in the middle of work: no test at all.
+    Vacuous(Vec<Row>),
+    /// The machine cannot do it.
+    Environment(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(message) => write!(f, "the torture cannot run: {message}"),
+            Self::Vacuous(rows) => {
+                writeln!(f, "the torture showed nothing:")?;
+                rows.iter().try_for_each(|row| {
+                    let Tally {
+                        rounds,
+                        attempts,
+                        acked,
+                        killed_mid_work,
+                        ..
+                    } = &row.tally;
+                    writeln!(
+                        f,
+                        "  {}, {}: {rounds} rounds, {attempts} attempts, {acked} acknowledged, \
+                         {killed_mid_work} crashes in the middle of work",
+                        row.subject, row.crash,
+                    )
+                })
+            }
+            Self::Violation(rows) => {
+                writeln!(f, "promises were broken:")?;
+                rows.iter()
+                    .filter(|row| row.tally.violations > 0)
+                    .try_for_each(|row| {
+                        writeln!(
+                            f,
+                            "{}, {}, seed {}: {} violations in {} rounds",
+                            row.subject,
+                            row.crash,
+                            row.seed,
+                            row.tally.violations,
+                            row.tally.rounds,
+                        )?;
+                        row.failures.iter().try_for_each(|failure| {
+                            let SavedFailure { folder, violation } = failure;
+                            writeln!(
+                                f,
+                                "  {violation}\n    told in {}/README.md",
+                                folder.display()
+                            )
+                        })
+                    })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    /// As Display: this is what `unwrap` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Failure {}

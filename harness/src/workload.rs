@@ -113,6 +113,16 @@ impl Workload {
         })
     }
 
+    /// The key that an attempt writes to, in a key-value store. Each writer has 16 of its own.
+    pub fn key(&self, id: u64) -> u64 {
+        writer_of(id) << 4 | stream(self.seed, id.wrapping_add(1 << 62)).random_range(0..16)
+    }
+
+    /// Whether an attempt is a delete, in a key-value store: one in eight is.
+    pub fn deletes(&self, id: u64) -> bool {
+        stream(self.seed, id.wrapping_add(3 << 61)).random_range(0..8) == 0
+    }
+
     /// The payload of an attempt: its id, then bytes that derive from seed and id.
     pub fn payload(&self, id: u64) -> Vec<u8> {
         let mut rng = stream(self.seed, id.wrapping_add(1 << 63));
@@ -122,6 +132,11 @@ impl Workload {
         payload[..PAYLOAD_BYTES_MIN].copy_from_slice(&id.to_le_bytes());
         payload
     }
+}
+
+/// The writer of the attempt with this id.
+fn writer_of(id: u64) -> u64 {
+    id >> 32 & 0xfff
 }
 
 /// The generation of the attempt with this id.

@@ -1,13 +1,18 @@
-//! Each rule of the log oracle, shown to hold for a correct recovery and to fail for the damage it is for.
+//! Each rule of the log oracle, shown to hold for a correct recovery and to fail for the damage it
+//! is for.
 
 use plugpull::history::Event::{self, Ack, Attempt, Refused, Shown, TrimBegin};
-use plugpull::oracle::{LogOracle, Violation};
+use plugpull::oracle::{LogOracle, Oracle, Violation};
 use plugpull::{Survivor, workload};
 use rand_chacha::rand_core::SeedableRng;
 
 /// The id of the n-th attempt of a generation.
 fn id(generation: u32, n: u64) -> u64 {
     u64::from(generation) << 44 | n
+}
+
+fn attempt(id: u64) -> Event {
+    Attempt { id, key: 0 }
 }
 
 fn survivors(base: u64, ids: &[u64]) -> Vec<Survivor> {
@@ -24,7 +29,7 @@ fn events() -> Vec<Event> {
     let mut events = Vec::new();
     for n in 0..3 {
         events.extend([
-            Attempt { id: id(0, n) },
+            attempt(id(0, n)),
             Ack {
                 id: id(0, n),
                 position: n,
@@ -32,9 +37,9 @@ fn events() -> Vec<Event> {
         ]);
     }
     events.extend([
-        Attempt { id: id(0, 3) },
+        attempt(id(0, 3)),
         Refused { id: id(0, 3) },
-        Attempt { id: id(0, 4) },
+        attempt(id(0, 4)),
     ]);
     events
 }
@@ -162,12 +167,12 @@ fn the_beginning_may_go_only_below_a_trim() {
 fn what_was_tried_after_an_acknowledgement_stands_behind_it() {
     // 1 was tried after 0 had been acknowledged at position 1, so it cannot stand at position 0.
     let events = [
-        Attempt { id: id(0, 0) },
+        attempt(id(0, 0)),
         Ack {
             id: id(0, 0),
             position: 1,
         },
-        Attempt { id: id(0, 1) },
+        attempt(id(0, 1)),
     ];
     let result = LogOracle::default().check(&events, &survivors(0, &ids(&[1, 0])));
     assert_eq!(
@@ -200,7 +205,7 @@ fn what_a_running_reader_was_shown_must_survive() {
 fn what_one_recovery_showed_no_later_one_loses_and_what_it_cut_never_returns() {
     let shown = survivors(0, &ids(&[0, 1, 2, 4]));
     let cut = survivors(0, &ids(&[0, 1, 2]));
-    let next = [Attempt { id: id(1, 0) }];
+    let next = [attempt(id(1, 0))];
 
     let mut oracle = LogOracle::default();
     oracle.advance(&events(), &shown);

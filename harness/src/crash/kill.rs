@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::child::{Running, Target, recover};
-use crate::failure::Failure;
+use crate::campaign::Plan;
+use crate::child::{Launcher, Running, Target, recover};
+use crate::crash::CrashKind;
+use crate::finding::Finding;
 use crate::history::{Event, History};
-use crate::oracle::{LogOracle, Violation};
+use crate::oracle::{Oracle, Violation};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;
@@ -26,48 +28,53 @@ const EVENTS_MAX: usize = 1 << 17;
 
 /// One directory after another, killed again and again. Each runs on one thread; its plan depends
 /// on its seed only.
-pub(crate) struct Lane {
+pub(crate) struct Lane<'a> {
+    subject: &'a dyn Subject,
     target: Target,
+    plan: &'a Plan,
     engines: Vec<&'static str>,
     evidence: PathBuf,
     rng: ChaCha8Rng,
-    oracle: LogOracle,
+    oracle: Box<dyn Oracle>,
     /// Of this directory's generations so far.
     workloads: Vec<Workload>,
 }
 
-impl Lane {
+impl<'a> Lane<'a> {
     /// `name` tells this lane's directories from those of others below `scratch`.
     pub(crate) fn new(
-        subject: &dyn Subject,
-        engines: &[&'static str],
+        subject: &'a dyn Subject,
+        plan: &'a Plan,
         scratch: &Path,
         name: &str,
         rng: ChaCha8Rng,
     ) -> Self {
         Self {
+            subject,
             target: Target {
+                launcher: plan.launcher.clone(),
                 subject: subject.name().to_owned(),
                 engine: String::new(),
                 dir: scratch.join(format!("{name}-store")),
             },
-            engines: engines.to_vec(),
+            plan,
+            engines: plan.engines_of(subject),
             evidence: scratch.join(format!("{name}-evidence")),
             rng,
-            oracle: LogOracle::default(),
+            oracle: subject.oracle(),
             workloads: Vec::new(),
         }
     }
 
     /// One generation: write, kill, recover, check. Counts what it did in `tally`.
-    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Option<Failure>> {
+    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Option<Finding>> {
         if self.workloads.len() >= GENERATIONS as usize {
             self.workloads.clear();
         }
         if self.workloads.is_empty() {
             remove_dir(&self.target.dir)?;
             fs::create_dir_all(&self.target.dir)?;
-            self.oracle = LogOracle::default();
+            self.oracle = self.subject.oracle();
             self.target.engine = self.engines[self.rng.random_range(0..self.engines.len())].into();
         }
         let generation = u32::try_from(self.workloads.len()).expect("a few generations");
@@ -93,16 +100,19 @@ impl Lane {
             }
             Err(violation) => {
                 tally.violations += 1;
-                let failure = Failure {
+                Ok(Some(Finding {
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
                     subject: self.target.subject.clone(),
                     engine: self.target.engine.clone(),
+                    crash: CrashKind::Kill,
+                    seed: self.plan.seed,
+                    crash_point: format!("SIGKILL after {} events", events.len()),
                     violation,
-                    oracle: self.oracle.clone(),
+                    oracle: self.oracle.save(),
                     workloads: std::mem::take(&mut self.workloads),
                     events,
                     image: self.evidence.clone(),
-                };
-                Ok(Some(failure))
+                }))
             }
         }
     }
@@ -182,29 +192,36 @@ impl Lane {
     }
 }
 
-/// Checks a saved failure again: recovers a copy of its image and asks the oracle.
-pub(crate) fn check_again(failure: &Failure, scratch: &Path) -> io::Result<Result<(), Violation>> {
+/// Checks a finding again: recovers a copy of its image and asks the oracle.
+pub(crate) fn check_again(
+    subject: &dyn Subject,
+    finding: &Finding,
+    scratch: &Path,
+) -> io::Result<Result<(), Violation>> {
     let dir = scratch.join("replay");
-    copy_dir(&failure.image, &dir)?;
+    copy_dir(&finding.image, &dir)?;
     let target = Target {
-        subject: failure.subject.clone(),
-        engine: failure.engine.clone(),
+        launcher: Launcher::Binary,
+        subject: finding.subject.clone(),
+        engine: finding.engine.clone(),
         dir,
     };
-    if let Violation::Broken { stage, .. } = &failure.violation
+    let mut oracle = subject.oracle();
+    oracle.restore(finding.oracle.clone())?;
+    if let Violation::Broken { stage, .. } = &finding.violation
         && stage.contains("writer")
     {
         // The writer failed, not recovery: let it write once more.
         let history = History::create(EVENTS_MAX)?;
-        let workload = failure.workloads.last().expect("a failure has a workload");
+        let workload = finding.workloads.last().expect("a finding has a workload");
         let mut writer = Running::writer(&target, &history, workload)?;
         std::thread::sleep(4 * LIFE_MAX);
         if !writer.kill()? {
             return Ok(Err(broken(stage, writer.output())));
         }
     }
-    Ok(match attempt(&target, &failure.workloads, false)? {
-        Ok(survivors) => failure.oracle.check(&failure.events, &survivors),
+    Ok(match attempt(&target, &finding.workloads, false)? {
+        Ok(survivors) => oracle.check(&finding.events, &survivors),
         Err(violation) => Err(violation),
     })
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Verdict;
+use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
-use crate::torture::{Budget, Observer, Row, SavedFailure};
 
 /// Reports to programs.
 #[derive(Debug)]
-pub struct Json;
+pub(crate) struct Json;
 
 impl Observer for Json {
     fn begin(&self, _: &str, _: CrashKind, _: Budget) {}
@@ -35,7 +35,7 @@ impl Observer for Json {
 
 impl Json {
     /// The last line.
-    pub fn summary(rows: &[Row], seed: u64, interrupted: bool) {
+    pub(crate) fn summary(rows: &[Row], seed: u64, interrupted: bool) {
         let mut total = Tally::default();
         for row in rows {
             total.add(&row.tally);

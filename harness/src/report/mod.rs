@@ -3,14 +3,14 @@
 mod json;
 mod terminal;
 
-pub use json::Json;
-pub use terminal::Terminal;
+pub(crate) use json::Json;
+pub(crate) use terminal::Terminal;
 
-use crate::torture::Row;
+use crate::campaign::Row;
 
 /// The verdict over all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// No promise was broken.
     Pass,
     /// At least one was.
@@ -21,7 +21,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Of these rows. No row at all is vacuous.
-    pub fn of(rows: &[Row]) -> Self {
+    pub(crate) fn of(rows: &[Row]) -> Self {
         if rows.iter().any(|row| row.tally.violations > 0) {
             Self::Violation
         } else if rows.is_empty() || rows.iter().any(|row| row.tally.is_vacuous()) {
@@ -32,7 +32,7 @@ impl Verdict {
     }
 
     /// The process's exit status.
-    pub fn exit_status(self) -> u8 {
+    pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::Pass => 0,
             Self::Violation => 1,

@@ -9,9 +9,9 @@ use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Verdict;
+use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
-use crate::torture::{Budget, Observer, Row, SavedFailure};
 
 /// Elsewhere than on a terminal, a line of progress each so often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Reports to people: a bar on a terminal, plain lines elsewhere, all on standard error; the table
 /// goes to standard output.
 #[derive(Debug, Default)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     state: Mutex<State>,
 }
 
@@ -52,7 +52,7 @@ impl Terminal {
     }
 
     /// The verdict table and the last word.
-    pub fn summary(&self, rows: &[Row], seed: u64, interrupted: bool) {
+    pub(crate) fn summary(rows: &[Row], seed: u64, interrupted: bool) {
         println!("{}", table(rows));
         for failure in rows.iter().flat_map(|row| &row.failures) {
             println!("\n{}\n  {}", failure.violation, replay_command(failure));

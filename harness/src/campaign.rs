@@ -1,0 +1,218 @@
+//! Rounds of crash and check over subjects and crash kinds, on several threads.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::child::Launcher;
+use crate::crash::CrashKind;
+use crate::crash::kill::{Lane, lane_rng};
+use crate::finding::Finding;
+use crate::scratch::Scratch;
+use crate::subject::Subject;
+use crate::tally::Tally;
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many rounds a row.
+    Rounds(u64),
+    /// So long a row.
+    Duration(Duration),
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// How children are started.
+    pub launcher: Launcher,
+    /// For each row of the table.
+    pub budget: Budget,
+    /// Everything random derives from it.
+    pub seed: u64,
+    /// How many directories are tortured at the same time.
+    pub jobs: usize,
+    /// Restricts [`Subject::engines`]; empty for all.
+    pub engines: Vec<String>,
+    /// Where stores live while they are tortured.
+    pub scratch: PathBuf,
+    /// Where failures are saved.
+    pub out: PathBuf,
+}
+
+impl Plan {
+    /// The engines with which a subject is tortured.
+    pub(crate) fn engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
+        let wanted =
+            |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
+        subject.engines().iter().copied().filter(wanted).collect()
+    }
+}
+
+/// One line of the verdict table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Subject under test.
+    pub subject: String,
+    /// How it died.
+    pub crash: CrashKind,
+    /// The seed.
+    pub seed: u64,
+    /// What was done and seen.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Wall time in seconds.
+    pub elapsed_s: f64,
+    /// Rounds a second.
+    pub rounds_per_s: f64,
+    /// How many rounds a kill row exhausts: never all, instants are drawn.
+    pub coverage: &'static str,
+    /// The folders of saved failures, with the first broken promise.
+    pub failures: Vec<SavedFailure>,
+}
+
+/// A failure on disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct SavedFailure {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was broken, in words.
+    pub violation: String,
+}
+
+/// Is told how a torture goes. Called from many threads.
+pub(crate) trait Observer: Sync {
+    /// A row begins.
+    fn begin(&self, subject: &str, crash: CrashKind, budget: Budget);
+    /// A round is over; `total` is the row so far, `elapsed` since it began.
+    fn round(&self, total: &Tally, elapsed: Duration);
+    /// A failure was saved.
+    fn failure(&self, failure: &SavedFailure);
+    /// A row is over.
+    fn end(&self, row: &Row);
+}
+
+/// A row stops after so many failures: more of them say nothing new.
+const FAILURES_MAX: usize = 3;
+
+/// Tortures each subject with each crash kind, one after the other. `stop` ends it early, with what
+/// it has found so far.
+///
+/// # Errors
+/// If the machine fails, not a subject: files, processes, memory.
+pub(crate) fn run(
+    subjects: &[&dyn Subject],
+    kinds: &[CrashKind],
+    plan: &Plan,
+    stop: &AtomicBool,
+    observer: &dyn Observer,
+) -> io::Result<Vec<Row>> {
+    let scratch = Scratch::create(&plan.scratch)?;
+    let mut rows = Vec::new();
+    for subject in subjects {
+        for kind in kinds {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(rows);
+            }
+            let index = rows.len() as u64;
+            let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer)?;
+            observer.end(&row);
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// What the threads of a row share.
+struct Shared {
+    tally: Tally,
+    failures: Vec<SavedFailure>,
+    error: Option<io::Error>,
+}
+
+fn torture_row(
+    subject: &dyn Subject,
+    crash: CrashKind,
+    index: u64,
+    plan: &Plan,
+    scratch: &Path,
+    stop: &AtomicBool,
+    observer: &dyn Observer,
+) -> io::Result<Row> {
+    observer.begin(subject.name(), crash, plan.budget);
+    let started = Instant::now();
+    let tickets = AtomicU64::new(0);
+    let shared = Mutex::new(Shared {
+        tally: Tally::default(),
+        failures: Vec::new(),
+        error: None,
+    });
+    let lock = || shared.lock().expect("no thread panics with the lock");
+    let go_on = || {
+        let in_budget = match plan.budget {
+            Budget::Rounds(rounds) => tickets.fetch_add(1, Ordering::Relaxed) < rounds,
+            Budget::Duration(duration) => started.elapsed() < duration,
+        };
+        in_budget && !stop.load(Ordering::Relaxed) && {
+            let shared = lock();
+            shared.error.is_none() && shared.failures.len() < FAILURES_MAX
+        }
+    };
+    let work = |lane: usize| {
+        let name = format!("{index}-{lane}");
+        let rng = lane_rng(plan.seed, index, lane as u64);
+        let mut lane = Lane::new(subject, plan, scratch, &name, rng);
+        while go_on() {
+            let mut tally = Tally::default();
+            let saved = lane.round(&mut tally).and_then(|finding| {
+                let save = |finding: Finding| {
+                    let violation = finding.violation.to_string();
+                    finding
+                        .save(&plan.out)
+                        .map(|folder| SavedFailure { folder, violation })
+                };
+                finding.map(save).transpose()
+            });
+            let mut shared = lock();
+            shared.tally.add(&tally);
+            observer.round(&shared.tally, started.elapsed());
+            match saved {
+                Ok(None) => {}
+                Ok(Some(failure)) => {
+                    observer.failure(&failure);
+                    shared.failures.push(failure);
+                }
+                Err(error) => shared.error = Some(error),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for lane in 0..plan.jobs {
+            let work = &work;
+            scope.spawn(move || work(lane));
+        }
+    });
+    let elapsed_s = started.elapsed().as_secs_f64();
+    let Shared {
+        tally,
+        failures,
+        error,
+    } = shared.into_inner().expect("no thread panicked");
+    match error {
+        Some(error) => Err(error),
+        None => Ok(Row {
+            subject: subject.name().to_owned(),
+            crash,
+            seed: plan.seed,
+            rounds_per_s: tally.rounds as f64 / elapsed_s,
+            elapsed_s,
+            tally,
+            coverage: "sampled",
+            failures,
+        }),
+    }
+}

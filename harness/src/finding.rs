@@ -1,0 +1,119 @@
+//! A violation, kept so that it can be looked at and checked again.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::crash::CrashKind;
+use crate::history::Event;
+use crate::oracle::Violation;
+use crate::scratch::copy_dir;
+use crate::workload::Workload;
+
+/// Everything that is needed to check a violation again: the crash image as the crash left it, what
+/// had been announced, and what the oracle knew.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// Version of plugpull that found it.
+    pub version: String,
+    /// Subject under test.
+    pub subject: String,
+    /// Its engine.
+    pub engine: String,
+    /// How it died.
+    pub crash: CrashKind,
+    /// The seed of the torture.
+    pub seed: u64,
+    /// Where it died: the instant, or the system call.
+    pub crash_point: String,
+    /// The broken promise.
+    pub violation: Violation,
+    /// What the oracle knew of the generations before, as it saved it.
+    pub oracle: Value,
+    /// The workloads of this directory, the failed one last.
+    pub workloads: Vec<Workload>,
+    /// What the failed generation announced.
+    pub events: Vec<Event>,
+    /// The store's directory, copied before recovery touched it.
+    pub image: PathBuf,
+}
+
+const FILE_NAME: &str = "failure.json";
+const IMAGE_NAME: &str = "image";
+const README_NAME: &str = "README.md";
+
+impl Finding {
+    /// Saves the finding as a new folder below `out`, and returns its path.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn save(&self, out: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(out)?;
+        let folder = tempfile::Builder::new()
+            .prefix(&format!(
+                "{}-{}-",
+                self.subject.replace('/', "-"),
+                self.crash
+            ))
+            .disable_cleanup(true)
+            .tempdir_in(out)?;
+        let folder = folder.path();
+        copy_dir(&self.image, &folder.join(IMAGE_NAME))?;
+        let saved = Self {
+            image: IMAGE_NAME.into(),
+            ..self.clone()
+        };
+        fs::write(folder.join(FILE_NAME), serde_json::to_vec(&saved)?)?;
+        fs::write(folder.join(README_NAME), self.story())?;
+        Ok(folder.to_owned())
+    }
+
+    /// Loads a finding from its folder.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn load(folder: &Path) -> io::Result<Self> {
+        let bytes = fs::read(folder.join(FILE_NAME))?;
+        let finding: Self = serde_json::from_slice(&bytes)?;
+        Ok(Self {
+            image: folder.join(&finding.image),
+            ..finding
+        })
+    }
+
+    /// What happened, in words.
+    pub fn story(&self) -> String {
+        let count = |of: fn(&Event) -> bool| self.events.iter().filter(|e| of(e)).count();
+        let tried = count(|e| matches!(e, Event::Attempt { .. } | Event::AttemptDelete { .. }));
+        let acked = count(|e| matches!(e, Event::Ack { .. }));
+        let last: Vec<String> = self
+            .events
+            .iter()
+            .rev()
+            .take(12)
+            .map(|event| format!("    {}", serde_json::to_string(event).expect("plain data")))
+            .collect();
+        let last: Vec<String> = last.into_iter().rev().collect();
+        format!(
+            "# {violation}\n\n\
+             - subject: `{subject}`, engine `{engine}`\n\
+             - crash: `{crash}`, {point}\n\
+             - generation {generation} of its directory: {tried} attempts, {acked} acknowledged\n\
+             - seed {seed}, plugpull {version}\n\n\
+             `image/` is the store as the crash left it, before recovery touched it. `failure.json` holds\n\
+             what had been announced and what earlier recoveries had shown. The last events:\n\n{last}\n",
+            violation = self.violation,
+            subject = self.subject,
+            engine = self.engine,
+            crash = self.crash,
+            point = self.crash_point,
+            generation = self.workloads.len().saturating_sub(1),
+            seed = self.seed,
+            version = self.version,
+            last = last.join("\n"),
+        )
+    }
+}

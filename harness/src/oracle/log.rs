@@ -1,0 +1,202 @@
+//! The rules for a log.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Oracle, Violation};
+use crate::history::Event;
+use crate::subject::Survivor;
+use crate::workload::generation_of;
+
+/// The rules for a log: positions are consecutive numbers from 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogOracle {
+    /// What the last recovery showed: ids from position `base` on.
+    shown: Vec<u64>,
+    base: u64,
+    /// Everything below may be gone.
+    trimmed: u64,
+}
+
+impl LogOracle {
+    /// Position after the last entry that an earlier recovery showed.
+    fn shown_end(&self) -> u64 {
+        self.base + self.shown.len() as u64
+    }
+
+    /// What earlier recoveries and running readers have been shown must still be there.
+    fn check_shown(
+        &self,
+        events: &[Event],
+        trimmed: u64,
+        at: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), Violation> {
+        let earlier = self
+            .shown
+            .iter()
+            .zip(self.base..)
+            .map(|(id, position)| (*id, position));
+        let running = events.iter().filter_map(|event| match event {
+            Event::Shown { id, position } => Some((*id, *position)),
+            _ => None,
+        });
+        for (id, position) in earlier.chain(running) {
+            let found = at(position);
+            if found != Some(id) && (position >= trimmed || found.is_some()) {
+                return Err(Violation::Unshown {
+                    id,
+                    position,
+                    found,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is new must come from an attempt of this generation, once, in order.
+    fn check_tail(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        // For each attempt: the position that had been acknowledged when it began, plus one.
+        let mut floors: HashMap<u64, u64> = HashMap::new();
+        let mut floor = 0;
+        for event in events {
+            match event {
+                Event::Attempt { id, .. } => drop(floors.insert(*id, floor)),
+                Event::Ack { position, .. } => floor = floor.max(position + 1),
+                Event::Refused { id } => drop(floors.remove(id)),
+                _ => {}
+            }
+        }
+        let mut seen = HashSet::new();
+        for &Survivor { position, id, .. } in survivors {
+            if !seen.insert(id) {
+                return Err(Violation::Duplicate { id, position });
+            }
+            if position < self.shown_end() {
+                continue;
+            }
+            match floors.get(&id) {
+                None if generation_of(id) < newest_generation(events) => {
+                    return Err(Violation::Resurrected { id, position });
+                }
+                None => return Err(Violation::Phantom { id, position }),
+                Some(&floor) if position < floor => {
+                    return Err(Violation::OutOfOrder {
+                        id,
+                        position,
+                        after: floor - 1,
+                    });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn trimmed_after(&self, events: &[Event]) -> u64 {
+        let trims = events.iter().filter_map(|event| match event {
+            Event::TrimBegin { below } => Some(*below),
+            _ => None,
+        });
+        trims.fold(self.trimmed, u64::max)
+    }
+}
+
+impl Oracle for LogOracle {
+    fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let trimmed = self.trimmed_after(events);
+        check_run(survivors, trimmed)?;
+        let base = survivors.first().map_or(trimmed, |first| first.position);
+        let at = |position: u64| -> Option<u64> {
+            let index = usize::try_from(position.checked_sub(base)?).ok()?;
+            survivors.get(index).map(|survivor| survivor.id)
+        };
+        self.check_shown(events, trimmed, at)?;
+        check_acks(events, trimmed, at)?;
+        self.check_tail(events, survivors)
+    }
+
+    fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
+        self.trimmed = self.trimmed_after(events);
+        self.base = survivors
+            .first()
+            .map_or(self.shown_end().max(self.trimmed), |s| s.position);
+        self.shown = survivors.iter().map(|survivor| survivor.id).collect();
+    }
+
+    fn save(&self) -> Value {
+        serde_json::to_value(self).expect("numbers")
+    }
+
+    fn restore(&mut self, saved: Value) -> serde_json::Result<()> {
+        *self = serde_json::from_value(saved)?;
+        Ok(())
+    }
+}
+
+/// Survivors are intact and form one run that begins no later than where trimming ends.
+fn check_run(survivors: &[Survivor], trimmed: u64) -> Result<(), Violation> {
+    if let Some(first) = survivors.first().filter(|first| first.position > trimmed) {
+        return Err(Violation::LostBeginning {
+            expected: trimmed,
+            found: first.position,
+        });
+    }
+    if let Some(pair) = survivors
+        .windows(2)
+        .find(|p| p[1].position != p[0].position + 1)
+    {
+        return Err(Violation::Hole {
+            after: pair[0].position,
+            found: pair[1].position,
+        });
+    }
+    match survivors.iter().find(|survivor| !survivor.intact) {
+        Some(Survivor { position, .. }) => Err(Violation::Mangled {
+            position: *position,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Every acknowledged entry stands where it was acknowledged.
+fn check_acks(
+    events: &[Event],
+    trimmed: u64,
+    at: impl Fn(u64) -> Option<u64>,
+) -> Result<(), Violation> {
+    let mut acked: HashMap<u64, u64> = HashMap::new();
+    for event in events {
+        let Event::Ack { id, position } = *event else {
+            continue;
+        };
+        if let Some(other) = acked.insert(position, id) {
+            return Err(Violation::WrongAck {
+                id,
+                position,
+                found: other,
+            });
+        }
+        match at(position) {
+            Some(found) if found != id => {
+                return Err(Violation::WrongAck {
+                    id,
+                    position,
+                    found,
+                });
+            }
+            None if position >= trimmed => return Err(Violation::LostAck { id, position }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn newest_generation(events: &[Event]) -> u32 {
+    let generations = events.iter().filter_map(|event| match event {
+        Event::Attempt { id, .. } => Some(generation_of(*id)),
+        _ => None,
+    });
+    generations.max().unwrap_or(u32::MAX)
+}
