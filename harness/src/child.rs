@@ -4,11 +4,11 @@
 //! again by its name; it runs until it comes to its torture, which finds the order.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -17,13 +17,14 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
+use crate::checker::answer;
 use crate::history::{History, Recorder};
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
 use crate::workload::Workload;
 
 const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
 /// A child that has to stop by itself is given so long.
-const HANG_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
 
 /// What a child is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ struct Order {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Role {
+pub(crate) enum Role {
     Write {
         history: PathBuf,
         workload: Workload,
@@ -47,6 +48,8 @@ enum Role {
         workloads: Vec<Workload>,
         close: bool,
     },
+    /// Recovers as often as it is asked on its standard input.
+    Check { answers: PathBuf },
 }
 
 /// How to start this program again so that it comes to `obey`.
@@ -156,36 +159,11 @@ fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
                 },
                 &mut survivors,
             )?;
-            Ok(write_survivors(output, &survivors.entries)?)
+            let mut output = File::options().write(true).open(output)?;
+            Ok(output.write_all(&Survivor::encode_all(&survivors.entries))?)
         }
+        Role::Check { answers } => answer(subject, engine, answers),
     }
-}
-
-fn write_survivors(output: &Path, survivors: &[Survivor]) -> io::Result<()> {
-    let mut out = BufWriter::new(File::options().write(true).open(output)?);
-    for survivor in survivors {
-        let words = [survivor.position, survivor.id, u64::from(survivor.intact)];
-        words
-            .iter()
-            .try_for_each(|word| out.write_all(&word.to_le_bytes()))?;
-    }
-    out.flush()
-}
-
-fn read_survivors(mut output: &File) -> io::Result<Vec<Survivor>> {
-    let mut bytes = Vec::new();
-    output.rewind()?;
-    output.read_to_end(&mut bytes)?;
-    let (words, _) = bytes.as_chunks::<8>();
-    let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    let survivors = words.chunks_exact(3);
-    Ok(survivors
-        .map(|w| Survivor {
-            position: w[0],
-            id: w[1],
-            intact: w[2] == 1,
-        })
-        .collect())
 }
 
 /// Which subject runs where.
@@ -205,7 +183,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(target: &Target, role: Role) -> io::Result<Self> {
+    /// Starts a process with a role.
+    pub(crate) fn start(target: &Target, role: Role) -> io::Result<Self> {
         let stderr = anonymous_file("plugpull-stderr")?;
         let order = Order {
             harness: i32::try_from(std::process::id()).expect("process ids are small"),
@@ -218,7 +197,7 @@ impl Running {
             .launcher
             .command()?
             .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::from(stderr.try_clone()?))
             .stderr(Stdio::from(stderr.try_clone()?))
             // Ctrl-C is for the harness, which ends its children itself.
@@ -257,6 +236,16 @@ impl Running {
             close,
         };
         Ok((Self::start(target, role)?, survivors))
+    }
+
+    /// The child's standard input.
+    pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
+        self.child.stdin.as_mut().expect("it is piped and kept")
+    }
+
+    /// The child's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILL, wherever it is. Tells whether it was still alive.
@@ -318,9 +307,14 @@ pub(crate) fn recover(
     close: bool,
 ) -> Result<Vec<Survivor>, Result<String, io::Error>> {
     let run = || -> io::Result<Result<Vec<Survivor>, String>> {
-        let (mut child, survivors) = Running::recoverer(target, workloads, close)?;
+        let (mut child, mut survivors) = Running::recoverer(target, workloads, close)?;
         match child.wait()? {
-            Some(status) if status.success() => Ok(Ok(read_survivors(&survivors)?)),
+            Some(status) if status.success() => {
+                let mut bytes = Vec::new();
+                survivors.rewind()?;
+                survivors.read_to_end(&mut bytes)?;
+                Ok(Ok(Survivor::decode_all(&bytes)))
+            }
             Some(status) => Ok(Err(format!("{status}: {}", child.output()))),
             None => Ok(Err(format!("no end after {} s", HANG_LIMIT.as_secs()))),
         }

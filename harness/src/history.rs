@@ -203,21 +203,52 @@ impl History {
         true
     }
 
-    /// The published events, in real-time order.
-    pub fn events(&self) -> Vec<Event> {
+    /// How far the history had got at this moment.
+    pub(crate) fn mark(&self) -> Mark {
         let words = self.words();
         let reserved = usize::try_from(words[0].load(Ordering::SeqCst)).unwrap_or(usize::MAX);
         let slots = words[HEADER_WORDS..]
             .chunks_exact(SLOT_WORDS)
-            .take(reserved);
-        slots
-            .filter_map(|slot| {
-                let kind = slot[0].load(Ordering::Acquire);
-                let [id, value] = [1, 2].map(|word: usize| slot[word].load(Ordering::Relaxed));
-                Event::decode([kind, id, value])
-            })
-            .collect()
+            .take(reserved)
+            .enumerate();
+        let unpublished = slots
+            .filter(|(_, slot)| slot[0].load(Ordering::Acquire) == 0)
+            .map(|(index, _)| index)
+            .collect();
+        Mark {
+            reserved,
+            unpublished,
+        }
     }
+
+    /// The events that had been published at a mark.
+    pub(crate) fn events_at(&self, mark: &Mark) -> Vec<Event> {
+        let slots = self.words()[HEADER_WORDS..]
+            .chunks_exact(SLOT_WORDS)
+            .take(mark.reserved);
+        let published = slots
+            .enumerate()
+            .filter(|(index, _)| !mark.unpublished.contains(index));
+        published.filter_map(|(_, slot)| read_slot(slot)).collect()
+    }
+
+    /// The published events, in real-time order.
+    pub fn events(&self) -> Vec<Event> {
+        self.events_at(&self.mark())
+    }
+}
+
+fn read_slot(slot: &[AtomicU64]) -> Option<Event> {
+    let kind = slot[0].load(Ordering::Acquire);
+    let [id, value] = [1, 2].map(|word: usize| slot[word].load(Ordering::Relaxed));
+    Event::decode([kind, id, value])
+}
+
+/// A moment in a history: the slots reserved by then, but for those not yet published.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Mark {
+    reserved: usize,
+    unpublished: Vec<usize>,
 }
 
 /// A writer's hand on the history. Cheap to clone, usable from any thread.
@@ -298,7 +329,10 @@ mod tests {
             Event::Failed { id: 8 },
             Event::TrimBegin { below: 9 },
             Event::TrimEnd { below: 10 },
-            Event::Shown { id: 11, position: u64::MAX },
+            Event::Shown {
+                id: 11,
+                position: u64::MAX,
+            },
         ];
         let history = History::create(events.len()).expect("memory");
         let other = History::open(history.path().as_ref()).expect("the same memory");
@@ -315,6 +349,9 @@ mod tests {
         // A writer killed between the two steps of recording.
         history.words()[0].fetch_add(1, Ordering::SeqCst);
         assert!(history.record(Event::Refused { id: 2 }));
-        assert_eq!(history.events(), [Event::Refused { id: 1 }, Event::Refused { id: 2 }]);
+        assert_eq!(
+            history.events(),
+            [Event::Refused { id: 1 }, Event::Refused { id: 2 }]
+        );
     }
 }

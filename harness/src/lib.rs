@@ -53,11 +53,13 @@
 #![cfg(target_os = "linux")]
 
 mod campaign;
+mod checker;
 mod child;
 pub mod cli;
 mod crash;
 mod finding;
 pub mod history;
+mod image;
 pub mod oracle;
 mod report;
 mod scratch;

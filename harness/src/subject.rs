@@ -74,6 +74,35 @@ pub struct Survivor {
     pub intact: bool,
 }
 
+impl Survivor {
+    /// Three words each, as they travel from a recovering process to the harness.
+    pub(crate) fn encode_all(survivors: &[Self]) -> Vec<u8> {
+        let words = |s: &Self| [s.position, s.id, u64::from(s.intact)];
+        survivors
+            .iter()
+            .flat_map(words)
+            .flat_map(u64::to_le_bytes)
+            .collect()
+    }
+
+    pub(crate) fn decode_all(bytes: &[u8]) -> Vec<Self> {
+        let words: Vec<u64> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .collect();
+        let survivors = words.as_chunks::<3>().0.iter();
+        survivors
+            .map(|[position, id, intact]| Self {
+                position: *position,
+                id: *id,
+                intact: *intact == 1,
+            })
+            .collect()
+    }
+}
+
 /// Collects the surviving entries.
 #[derive(Debug)]
 pub struct Survivors<'a> {

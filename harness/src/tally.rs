@@ -34,7 +34,8 @@ pub struct Tally {
 impl Tally {
     pub(crate) fn count_round(&mut self, events: &[Event]) {
         let count = |of: fn(&Event) -> bool| events.iter().filter(|e| of(e)).count() as u64;
-        let attempts = count(|event| matches!(event, Event::Attempt { .. }));
+        let attempts =
+            count(|event| matches!(event, Event::Attempt { .. } | Event::AttemptDelete { .. }));
         let ends = count(|event| {
             matches!(
                 event,
