@@ -396,8 +396,9 @@ where
             let home = self.group.host.home();
             return Step::Lead(state.take(self.group, home, wakes));
         }
+        // Also while somebody waits for room: he may give up, and then the timer is needed.
         let responsible = state.forming.members.first() == Some(id);
-        if responsible && state.limits.pace == Pace::Timed && !state.is_due() {
+        if responsible && !state.is_due_for_good() {
             let deadline = *state
                 .forming
                 .deadline

@@ -96,10 +96,15 @@ impl<H: Host> State<H> {
     }
 
     pub(super) fn is_due(&self) -> bool {
+        // Somebody waits for room, and no reservation is what he waits for: the group itself is full.
+        let in_demand = self.queue.first().is_some() && self.granted.first().is_none();
+        self.is_due_for_good() || in_demand
+    }
+
+    /// Due, and nobody who leaves can change that: no timer is needed any more.
+    pub(super) fn is_due_for_good(&self) -> bool {
         let forming = &self.forming;
-        let full = forming.used.entries >= self.limits.entries
-            // Somebody waits for room, and no reservation is what he waits for: the group itself is full.
-            || (self.queue.first().is_some() && self.granted.first().is_none());
+        let full = forming.used.entries >= self.limits.entries;
         self.limits.pace == Pace::Eager || forming.urgent || forming.expired || full
     }
 
@@ -229,10 +234,14 @@ impl<H: Host> State<H> {
         match outcome {
             Outcome::Durable => {
                 self.next_seq = flush.first_seq + u64::from(flush.entries);
+                slots.conclude(&mut members, wakes, |i| Ok(flush.first_seq + u64::from(i)));
                 if flush.seal {
                     self.life = Life::Sealed;
+                    // Other closers at most have joined meanwhile. What they ask for is done, and
+                    // a frame of theirs behind the seal would leave the log unsealed.
+                    debug_assert_eq!(self.forming.used.entries, 0);
+                    self.dissolve(wakes, &Ok(self.next_seq));
                 }
-                slots.conclude(&mut members, wakes, |i| Ok(flush.first_seq + u64::from(i)));
             }
             Outcome::NotWritten(error) => {
                 slots.conclude(&mut members, wakes, |_| {
@@ -246,12 +255,18 @@ impl<H: Host> State<H> {
                 self.life = Life::Poisoned(error.clone());
                 let refusal = Refusal::NotWritten(error);
                 self.turn_away(&refusal, wakes);
-                let next = Forming::new(self.forming.id + 1, H::Buffer::default());
-                let mut forming = mem::replace(&mut self.forming, next);
-                self.slots
-                    .conclude(&mut forming.members, wakes, |_| Err(refusal.clone()));
+                self.dissolve(wakes, &Err(refusal));
             }
         }
+    }
+
+    /// Gives the members of the forming group their outcome without writing it; a new one begins to
+    /// form.
+    fn dissolve(&mut self, wakes: &mut Vec<Waker>, outcome: &Result<u64, Refusal<H::Error>>) {
+        let next = Forming::new(self.forming.id + 1, H::Buffer::default());
+        let mut forming = mem::replace(&mut self.forming, next);
+        self.slots
+            .conclude(&mut forming.members, wakes, |_| outcome.clone());
     }
 
     /// Refuses everybody who waits for room.
