@@ -1,1 +1,232 @@
-fn main() {}
+//! Insertion: a thousand tasks each make one entry durable, as in the article's benchmark.
+//!
+//! - `insertion/*/1000`: the time from the first spawn to the last acknowledgement, on one open log
+//!   over all iterations. `article-*` is the baseline, [the article's own code path](article);
+//!   `every-write`, `background` and `batch` are the same three policies in this crate; `adaptive`
+//!   is its default; `limit` is what the disk takes for the same bytes.
+//! - `lone/*`: one task, one entry at a time, against a bare write and sync.
+//!
+//! `cargo bench --bench insertion` ends with a table of ratios that were measured in turns, which
+//! is what to compare between machines; `cargo bench --bench insertion -- ratios` prints it alone.
+//!
+//! The files lie in Cargo's target directory. That must be on a real disk: on a tmpfs a sync costs
+//! nothing, and nothing here means anything.
+
+#[path = "insertion/article.rs"]
+mod article;
+#[path = "insertion/bare.rs"]
+mod bare;
+#[path = "insertion/ratios.rs"]
+mod ratios;
+#[path = "insertion/workload.rs"]
+mod workload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
+use groupwal::{Options, SyncPolicy};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::workload::{GroupWal, Store, TASKS, burst, lone};
+
+/// The article's tick.
+const SYNC_BACKGROUND: Duration = Duration::from_millis(100);
+/// The article's write group: so many followers, the leader not counted, and its timeout.
+const SYNC_ON_BATCH: (usize, Duration) = (940, Duration::from_millis(10));
+/// The same group with its leader.
+const BATCH: SyncPolicy = SyncPolicy::Batch {
+    max_entries: 941,
+    max_delay: SYNC_ON_BATCH.1,
+};
+
+/// Where the files lie. Removed when it is dropped.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        Self(place.expect("the target directory can be written"))
+    }
+
+    /// A directory for one contestant.
+    fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.0.path().join(name);
+        std::fs::create_dir_all(&dir).expect("the target directory can be written");
+        dir
+    }
+
+    fn open(&self, runtime: &Runtime, name: &str, policy: SyncPolicy) -> Arc<GroupWal> {
+        let dir = self.dir(name);
+        let options = Options::default().policy(policy);
+        Arc::new(runtime.block_on(GroupWal::open(&dir, options)))
+    }
+
+    /// What holds the directory: file system type, device and mount point.
+    fn file_system(&self) -> String {
+        let Ok(mounts) = std::fs::read_to_string("/proc/self/mounts") else {
+            return "an unknown file system".into();
+        };
+        let mount = mounts
+            .lines()
+            .filter_map(|line| {
+                let mut fields = line.split(' ');
+                Some((fields.next()?, fields.next()?, fields.next()?))
+            })
+            .filter(|(_, point, _)| self.0.path().starts_with(point))
+            .max_by_key(|(_, point, _)| point.len());
+        match mount {
+            Some((device, _, kind @ ("tmpfs" | "ramfs"))) => {
+                format!("{kind} ({device}): NOT A DISK, the figures mean nothing")
+            }
+            Some((device, point, kind)) => format!("{kind} ({device} at {point})"),
+            None => "an unknown file system".into(),
+        }
+    }
+}
+
+/// Bounds a series of slow bursts: so many samples, and about so much time.
+fn pace(group: &mut BenchmarkGroup<'_, WallTime>, samples: usize, time: Duration) {
+    group
+        .sample_size(samples)
+        .warm_up_time(time.min(Duration::from_millis(500)))
+        .measurement_time(time);
+}
+
+fn bench_bursts<S: Store>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    runtime: &Runtime,
+    name: &str,
+    open: impl Fn(&str) -> Arc<S>,
+) {
+    // Opened only if it is measured at all: a filter may leave it out.
+    let mut store = None;
+    group.bench_function(BenchmarkId::new(name, TASKS), |bencher| {
+        let store = store.get_or_insert_with(|| open(name));
+        bencher.to_async(runtime).iter_custom(|iterations| {
+            let store = Arc::clone(store);
+            async move {
+                let mut total = Duration::ZERO;
+                for _ in 0..iterations {
+                    total += burst(&store).await;
+                }
+                total
+            }
+        });
+    });
+}
+
+fn insertion(criterion: &mut Criterion, place: &Place, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("insertion");
+    group
+        .throughput(Throughput::Elements(TASKS as u64))
+        .sampling_mode(SamplingMode::Flat);
+
+    pace(&mut group, 10, Duration::from_secs(2));
+    bench_bursts(&mut group, runtime, "article-sync-on-write", |name| {
+        Arc::new(article::SyncOnWrite::open(&place.dir(name)))
+    });
+    bench_bursts(&mut group, runtime, "article-sync-background", |name| {
+        let dir = place.dir(name);
+        Arc::new(article::SyncBackground::open(&dir, SYNC_BACKGROUND))
+    });
+    pace(&mut group, 20, Duration::from_secs(3));
+    bench_bursts(&mut group, runtime, "article-sync-on-batch", |name| {
+        let (followers_max, timeout) = SYNC_ON_BATCH;
+        let dir = place.dir(name);
+        Arc::new(article::SyncOnBatch::open(&dir, followers_max, timeout))
+    });
+
+    let background = SyncPolicy::Background {
+        interval: SYNC_BACKGROUND,
+    };
+    pace(&mut group, 10, Duration::from_secs(2));
+    bench_bursts(&mut group, runtime, "every-write", |name| {
+        place.open(runtime, name, SyncPolicy::EveryWrite)
+    });
+    bench_bursts(&mut group, runtime, "background", |name| {
+        place.open(runtime, name, background)
+    });
+    pace(&mut group, 20, Duration::from_secs(3));
+    bench_bursts(&mut group, runtime, "batch", |name| {
+        place.open(runtime, name, BATCH)
+    });
+    // These two write up to two gigabytes a second: short series, so that whatever comes after finds
+    // the disk as they did.
+    pace(&mut group, 20, Duration::from_secs(1));
+    bench_bursts(&mut group, runtime, "adaptive", |name| {
+        place.open(runtime, name, SyncPolicy::Adaptive)
+    });
+
+    pace(&mut group, 20, Duration::from_millis(300));
+    let mut prewritten = None;
+    group.bench_function(BenchmarkId::new("limit", TASKS), |bencher| {
+        let file = prewritten.get_or_insert_with(|| bare::Prewritten::create(&place.dir("limit")));
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| file.burst()).sum());
+    });
+    group.finish();
+}
+
+fn lone_writer(criterion: &mut Criterion, place: &Place, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("lone");
+    group.sampling_mode(SamplingMode::Flat);
+    pace(&mut group, 20, Duration::from_secs(1));
+
+    let mut store = None;
+    group.bench_function("adaptive", |bencher| {
+        let store =
+            store.get_or_insert_with(|| place.open(runtime, "lone-adaptive", SyncPolicy::Adaptive));
+        bencher.to_async(runtime).iter_custom(|iterations| {
+            let store = Arc::clone(store);
+            let count = usize::try_from(iterations).expect("few enough to be measured");
+            async move { lone(&store, count).await.iter().sum() }
+        });
+    });
+    let mut growing = None;
+    group.bench_function("fdatasync-append", |bencher| {
+        let file = growing.get_or_insert_with(|| bare::Growing::create(&place.dir("lone")));
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| file.lone()).sum());
+    });
+    let mut prewritten = None;
+    group.bench_function("fdatasync-prewritten", |bencher| {
+        let file = prewritten.get_or_insert_with(|| bare::Prewritten::create(&place.dir("lone")));
+        bencher.iter_custom(|iterations| (0..iterations).map(|_| file.lone()).sum());
+    });
+    group.finish();
+}
+
+/// Whether the table of ratios is wanted: when measuring, everything or just that.
+fn wants_ratios() -> bool {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let filters = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'));
+    let is_wanted = |filter: &String| filter == "ratios";
+    let only_runs = |argument: &String| argument == "--test" || argument == "--list";
+    // Cargo says `--bench` when it measures, and nothing when it only tests that benches run.
+    arguments.iter().any(|argument| argument == "--bench")
+        && !arguments.iter().any(only_runs)
+        && filters.into_iter().all(is_wanted)
+}
+
+fn main() {
+    let place = Place::new();
+    // As many workers everywhere, so that figures compare.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    eprintln!("files on {}", place.file_system());
+
+    let mut criterion = Criterion::default().configure_from_args();
+    lone_writer(&mut criterion, &place, &runtime);
+    insertion(&mut criterion, &place, &runtime);
+    criterion.final_summary();
+    if wants_ratios() {
+        ratios::print(&place, &runtime);
+    }
+}
