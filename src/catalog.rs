@@ -14,6 +14,8 @@ pub(crate) struct Listed {
     pub(crate) segment: Arc<Segment>,
     /// No entry of the segment has a lower number; every entry of the segment before has.
     pub(crate) first_seq: u64,
+    /// A durable frame lies in it. An empty segment cannot say where the log begins.
+    pub(crate) has_frame: bool,
 }
 
 impl Catalog {
@@ -46,11 +48,20 @@ impl Catalog {
         lock(&self.0).push(listed);
     }
 
+    /// Notes that the newest segment has got a durable frame.
+    pub(crate) fn note_frame(&self) {
+        if let Some(newest) = lock(&self.0).last_mut() {
+            newest.has_frame = true;
+        }
+    }
+
     /// Takes out the segments whose entries all lie below `trim_seq`, oldest first; never the
-    /// newest segment.
+    /// newest one that has a frame. After it there may be empty ones, just rotated to, and without
+    /// a frame nothing would say that the segments before them are missing with good reason.
     fn take_below(&self, trim_seq: u64) -> Vec<Arc<Segment>> {
         let mut segments = lock(&self.0);
-        let kept_from = segments
+        let newest = segments.iter().rposition(|listed| listed.has_frame);
+        let kept_from = segments[..newest.map_or(0, |newest| newest + 1)]
             .windows(2)
             .take_while(|pair| pair[1].first_seq <= trim_seq)
             .count();

@@ -39,6 +39,10 @@ use crate::entry::{self, sealed::Sealed};
 /// Bytes of a frame header. Frozen.
 pub const HEADER_BYTES: usize = 64;
 
+/// No group, entry or segment has a number as high: a log would take centuries to get there. So
+/// whatever is counted on from a number that was read does not overflow.
+pub(crate) const POSITION_MAX: u64 = 1 << 63;
+
 const MAGIC: [u8; 4] = *b"gWf1";
 const FLAG_SEAL: u32 = 1;
 /// Memory alignment of a group's buffer: what `O_DIRECT` asks for on every common device.
@@ -114,11 +118,8 @@ impl Header {
         let well_formed = flags & !FLAG_SEAL == 0
             && header.durable_seq <= header.first_seq
             && header.trim_seq <= header.durable_seq
-            && header
-                .first_seq
-                .checked_add(u64::from(header.entry_count))
-                .is_some()
-            && header.group < u64::MAX;
+            && header.first_seq < POSITION_MAX
+            && header.group < POSITION_MAX;
         well_formed.then(|| (header, u64_at(48)))
     }
 
@@ -171,7 +172,8 @@ pub fn payload_is_valid(seed: Seed, header: &Header, checksum: u64, payload: &[u
 /// Memory in which a group's frame is built: header room first, entries behind it, aligned for
 /// `O_DIRECT`.
 ///
-/// Its capacity grows with the groups and is kept; the log's limits bound it.
+/// Its capacity grows with the groups and is kept. It doubles, but not beyond what the largest
+/// group needs: the log promises its users that bound.
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: AVec<u8, ConstAlign<BUFFER_ALIGN>>,
@@ -188,22 +190,27 @@ impl Default for FrameBuffer {
 }
 
 impl FrameBuffer {
-    /// Appends an entry that takes `len` bytes, kind and length field included.
-    pub(crate) fn push<E: Sealed + ?Sized>(&mut self, entry: &E, len: usize) {
-        if self.bytes.is_empty() {
-            self.grow_to(HEADER_BYTES);
-        }
-        let start = self.bytes.len();
-        self.grow_to(start + len);
+    /// Appends an entry that takes `len` bytes, kind and length field included, to a frame of at
+    /// most `frame_bytes_max` bytes, padding included.
+    pub(crate) fn push<E: Sealed + ?Sized>(
+        &mut self,
+        entry: &E,
+        len: usize,
+        frame_bytes_max: usize,
+    ) {
+        let start = self.bytes.len().max(HEADER_BYTES);
+        self.grow_to(start + len, frame_bytes_max);
         entry.encode(&mut self.bytes[start..]);
         self.entry_count += 1;
     }
 
-    /// Extends with zeros, doubling the capacity when it runs out, in whole alignment units.
-    fn grow_to(&mut self, len: usize) {
+    /// Extends with zeros. When the capacity runs out it doubles, up to `bytes_max` unless `len` is
+    /// more, in whole alignment units.
+    fn grow_to(&mut self, len: usize, bytes_max: usize) {
         if len > self.bytes.capacity() {
+            let doubled = 2 * self.bytes.capacity();
             let capacity = len
-                .max(2 * self.bytes.capacity())
+                .max(doubled.min(bytes_max))
                 .next_multiple_of(BUFFER_ALIGN);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
@@ -231,7 +238,8 @@ impl FrameBuffer {
     /// If the payload is longer than a `u32` can say; the log's limits exclude it.
     pub(crate) fn finish(&mut self, seed: Seed, header: Header, block_bytes: usize) -> &[u8] {
         let end = self.bytes.len().max(HEADER_BYTES);
-        self.grow_to(end.next_multiple_of(block_bytes));
+        let padded = end.next_multiple_of(block_bytes);
+        self.grow_to(padded, padded);
         let (head, payload) = self.bytes[..end].split_at_mut(HEADER_BYTES);
         let payload_len = u32::try_from(payload.len()).expect("a group's size is limited");
         let header = Header {

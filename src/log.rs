@@ -93,6 +93,9 @@ impl Log {
         })?;
         self.metrics
             .record_group(buffer.entry_count(), place.len, watch.elapsed());
+        if place.offset == place.segment.first_offset() {
+            self.catalog.note_frame();
+        }
         self.offset = place.offset + place.len;
         self.next_group += 1;
         Ok(())
@@ -137,6 +140,7 @@ impl Log {
         self.catalog.push(Listed {
             segment: Arc::clone(&self.active),
             first_seq,
+            has_frame: false,
         });
         tracing::debug!("rotated");
         Ok(())

@@ -86,9 +86,10 @@ pub(crate) fn recover(
         directory.adopt_spares(&listing)?;
         begin(directory, block_bytes, segment_bytes)?
     } else {
-        let recovered = Scan::new(directory, &listing)?.repair(directory)?;
+        let found = Scan::new(directory, &listing)?;
+        // Before left-over segments are recycled: under the numbers that the spare files leave.
         directory.adopt_spares(&listing)?;
-        recovered
+        found.repair(directory)?
     };
     let report = &recovered.report;
     tracing::info!(
@@ -132,6 +133,7 @@ fn begin(directory: &Directory, block_bytes: u32, segment_bytes: u64) -> Result<
         segments: vec![Listed {
             segment,
             first_seq: 0,
+            has_frame: false,
         }],
     })
 }
@@ -194,6 +196,7 @@ impl Scan {
                 .map(|segment| Listed {
                     segment,
                     first_seq: 0,
+                    has_frame: false,
                 })
                 .collect(),
             leftovers,
@@ -239,6 +242,7 @@ impl Scan {
                 }
                 if !followed {
                     self.segments[index].first_seq = header.first_seq;
+                    self.segments[index].has_frame = true;
                     followed = true;
                 }
                 let at = At {
@@ -300,6 +304,15 @@ impl Scan {
             return Ok(());
         };
         let lost = witness.durable_seq.saturating_sub(self.next_seq);
+        // Behind a segment that is full to its last block, the log goes on in the next one.
+        let segment = &self.segments[broken.segment].segment;
+        let broken = match self.segments.get(broken.segment + 1) {
+            Some(next) if broken.offset == segment.end_offset() => At {
+                segment: broken.segment + 1,
+                offset: next.segment.first_offset(),
+            },
+            _ => broken,
+        };
         let detail = format!(
             "group {} is damaged: it should begin here with entry {}, and a later header (group {}, byte {} of \
              {}) says that every entry below {} was durable, so {lost} acknowledged entries cannot be read",

@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
+use crate::frame::{HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
 use crate::storage::{StorageFile, read_exact_at};
 use crate::sync::Arc;
 
@@ -85,8 +85,9 @@ impl SegmentHeader {
         if !(512..=65_536).contains(&block)
             || !block.is_power_of_two()
             || !header.segment_bytes.is_multiple_of(u64::from(block))
+            || header.segment_id >= POSITION_MAX
         {
-            return Err("the segment header's sizes are none that a log writes");
+            return Err("the segment header's numbers are none that a log writes");
         }
         Ok((u32_at(8), header))
     }
@@ -259,24 +260,19 @@ impl Cursor {
         self.buffer.clear();
     }
 
-    /// Whether the next `peek` can be answered from memory, without a read.
+    /// Whether a frame stands at the current position that `peek` finds in memory, without a read.
+    /// At a segment's end the answer is no: whoever goes on reads the next one.
     pub(crate) fn is_buffered(&self) -> bool {
         let available = |len: u64| {
             self.offset >= self.buffer_offset
                 && self.offset + len <= self.buffer_offset + self.buffer.len() as u64
         };
-        let at_end = self.offset + HEADER_BYTES as u64 > self.segment.end_offset();
-        if at_end || !available(HEADER_BYTES as u64) {
-            return at_end;
+        if !available(HEADER_BYTES as u64) {
+            return false;
         }
         let at = usize::try_from(self.offset - self.buffer_offset).expect("within the buffer");
-        match Header::decode(self.segment.seed(self.offset), &self.buffer[at..]) {
-            Some((header, _)) => {
-                available(header.frame_bytes())
-                    || self.offset + header.frame_bytes() > self.segment.end_offset()
-            }
-            None => true,
-        }
+        Header::decode(self.segment.seed(self.offset), &self.buffer[at..])
+            .is_some_and(|(header, _)| available(header.frame_bytes()))
     }
 
     /// Makes `len` bytes from `offset` available and says where in the buffer they are; `None` if

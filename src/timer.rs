@@ -10,6 +10,9 @@ use tokio::time::{Instant, Sleep};
 use crate::group::Timer;
 use crate::options::SyncPolicy;
 
+/// How far away a deadline is put that lies beyond what the clock can say.
+const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// When a group's time is up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
@@ -35,15 +38,16 @@ impl Pace {
 
     fn deadline(self) -> Instant {
         let now = Instant::now();
-        match self {
-            Self::Untimed => now,
-            Self::After(delay) => now + delay,
+        let wait = match self {
+            Self::Untimed => Duration::ZERO,
+            Self::After(delay) => delay,
             Self::Tick { origin, interval } => {
                 let into_tick = (now - origin).as_nanos() % interval.as_nanos();
                 let left = interval.as_nanos() - into_tick;
-                now + Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
+                Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
             }
-        }
+        };
+        now.checked_add(wait).unwrap_or(now + FAR_AWAY)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::engine::{Engine, Writer};
 use crate::entry::{Encode, SeqNo, checked_len};
 use crate::error::{Error, Kind, Result};
-use crate::frame::FrameBuffer;
+use crate::frame::{FrameBuffer, HEADER_BYTES};
 use crate::group::{self, Ask, Group, Limits, Member, Refusal, Room};
 use crate::log::Log;
 use crate::metrics::{Metrics, MetricsSnapshot};
@@ -39,6 +39,8 @@ struct Inner {
     pace: Pace,
     entry_bytes_max: usize,
     group_bytes_max: usize,
+    /// The largest group's frame, padding included.
+    frame_bytes_max: usize,
 }
 
 impl Wal {
@@ -119,6 +121,8 @@ impl Wal {
                 pace: Pace::new(options.policy),
                 entry_bytes_max: options.entry_bytes_max,
                 group_bytes_max: options.group_bytes_max,
+                frame_bytes_max: (HEADER_BYTES + options.group_bytes_max)
+                    .next_multiple_of(options.block_bytes as usize),
             }),
         })
     }
@@ -162,10 +166,11 @@ impl Wal {
     /// As [`append`](Self::append).
     pub async fn append_batch<E: Encode>(&self, entries: &[E]) -> Result<Range<SeqNo>> {
         let room = self.measure(entries)?;
-        let limit = self.inner.entry_bytes_max;
+        let (limit, frame_bytes_max) = (self.inner.entry_bytes_max, self.inner.frame_bytes_max);
         let encode = |buffer: &mut FrameBuffer| {
             for entry in entries {
-                buffer.push(entry, checked_len(entry, limit).expect("measured before"));
+                let len = checked_len(entry, limit).expect("measured before");
+                buffer.push(entry, len, frame_bytes_max);
             }
         };
         let first = self.join(Ask::Entries, room, encode).await?;
