@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     };
     let subjects: Vec<Box<dyn Subject>> = vec![
         Box::new(GroupWal::new("groupwal", SyncPolicy::Adaptive)),
-        Box::new(GroupWal::new("groupwal/every-write", SyncPolicy::EveryWrite)),
+        Box::new(GroupWal::new(
+            "groupwal/every-write",
+            SyncPolicy::EveryWrite,
+        )),
         Box::new(GroupWal::new("groupwal/background", background)),
         Box::new(GroupWal::new("groupwal/batch", batch)),
         #[cfg(feature = "neighbours")]

@@ -136,7 +136,10 @@ impl KeyValue for rusqlite::Connection {
         let mut statement = self.prepare("SELECT key, value FROM entries ORDER BY key")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            visit(u64::try_from(row.get::<_, i64>(0)?)?, row.get_ref(1)?.as_blob()?);
+            visit(
+                u64::try_from(row.get::<_, i64>(0)?)?,
+                row.get_ref(1)?.as_blob()?,
+            );
         }
         Ok(())
     }
