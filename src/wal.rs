@@ -251,7 +251,7 @@ impl Wal {
     /// # Errors
     /// - If `below` is above [`durable_seq`](Self::durable_seq).
     /// - As for [`append`](Self::append), if the position cannot be made durable; nothing has been
-    ///   removed then.
+    ///   removed then, but the entries count as trimmed, and the next group makes that durable.
     /// - An I/O error, if files cannot be removed. The entries count as trimmed; the next open
     ///   removes the rest.
     ///
