@@ -84,14 +84,14 @@ fn options(appends_max: usize) -> Options {
 type Append = Pin<Box<dyn Future<Output = Result<u64>> + Send>>;
 
 struct Load {
+    /// Lets the blocking pool go. Dropped first: the runtime waits for its pool.
+    release: mpsc::Sender<()>,
     runtime: Runtime,
     wal: Wal,
     appends: Vec<Append>,
     done: usize,
     /// Alive before the first poll.
     base: usize,
-    /// Lets the blocking pool go.
-    release: mpsc::Sender<()>,
 }
 
 impl Load {
@@ -123,12 +123,12 @@ impl Load {
         let base = ALIVE.load(Ordering::Relaxed);
         PEAK.store(base, Ordering::Relaxed);
         Self {
+            release,
             runtime,
             wal,
             appends,
             done: 0,
             base,
-            release,
         }
     }
 

@@ -8,8 +8,8 @@ use support::fault::{Op, Plan};
 use support::image::{self, frames, segment_name};
 use support::mem::{Image, MemStorage};
 use support::tiny::{
-    BLOCK, append_all, contents, open, open_image, open_with, options, payload, payloads, ready,
-    replay_from,
+    BLOCK, SEGMENT, append_all, contents, open, open_image, open_with, options, payload, payloads,
+    ready, replay_from,
 };
 
 /// A log of its own with entries `0..entries`, one a frame, that was not closed.
@@ -275,6 +275,8 @@ fn existing_segments_keep_the_block_size_they_were_made_with() {
         .map(|name| image::segment_fields(&image[name]).unwrap().block_bytes)
         .collect();
     assert_eq!(blocks, [512, 2048, 2048]);
+    // Nor was its last frame padded to more than its own block.
+    assert_eq!(image[&segment_name(0)].len(), SEGMENT);
     assert_eq!(contents(&open(&storage).unwrap()), payloads(0..15));
 }
 

@@ -84,7 +84,7 @@ fn a_runtime_shut_down_while_its_flush_runs_hangs_nobody_on_another() {
     let (plan, storage) = (Plan::default(), MemStorage::new(1));
     let (doomed, other) = (runtime(), runtime());
     let wal = open_on(&other, &plan, &storage, blocking());
-    plan.shut_gate();
+    let _gate = plan.shut_gate();
     let lost = begin(&doomed, append(&wal, b"doomed"));
     plan.until_sync_waits();
     let kept = begin(&other, append(&wal, b"kept"));
@@ -222,7 +222,7 @@ fn a_failed_sync_tells_each_member_by_where_it_stands() {
     let runtime = runtime();
     let wal = open_on(&runtime, &plan, &storage, blocking().group_entries_max(2));
     let before = plan.count(Op::Sync);
-    plan.shut_gate();
+    let _gate = plan.shut_gate();
     plan.fail(Op::Sync, 0, EIO);
     let in_flight = begin(&runtime, append(&wal, b"in flight"));
     plan.until_sync_waits();
@@ -262,7 +262,7 @@ fn a_failed_write_fails_its_own_group_only() {
     let (plan, storage) = (Plan::default(), MemStorage::new(1));
     let runtime = runtime();
     let wal = open_on(&runtime, &plan, &storage, blocking());
-    plan.shut_gate();
+    let _gate = plan.shut_gate();
     let first = begin(&runtime, append(&wal, b"first"));
     plan.until_sync_waits();
     let second = [0; 3].map(|_| begin(&runtime, append(&wal, b"second")));
@@ -297,7 +297,7 @@ fn what_arrives_during_a_sync_is_acknowledged_by_the_next_one() {
             &MemStorage::new(1),
             blocking().policy(policy),
         );
-        plan.shut_gate();
+        let _gate = plan.shut_gate();
         let first = begin(&runtime, append(&wal, b"first"));
         plan.until_sync_waits();
         let syncs = plan.count(Op::Sync);

@@ -165,7 +165,7 @@ async fn a_trim_that_a_rotation_overtakes_keeps_the_newest_segment_that_has_a_fr
     // roll-back of that.
     plan.fail(Op::Write, 3, EIO);
     plan.fail(Op::Write, 4, EIO);
-    plan.shut_gate();
+    let _gate = plan.shut_gate();
     let polled = std::future::poll_fn(|cx| Poll::Ready(trim.as_mut().poll(cx))).await;
     assert!(polled.is_pending());
     plan.until_sync_waits();

@@ -151,9 +151,12 @@ impl Plan {
         std::mem::take(&mut self.state.lock().unwrap().events)
     }
 
-    /// Holds back every sync of a file from now on.
-    pub fn shut_gate(&self) {
+    /// Holds back every sync of a file from now on, until the gate is opened or what is returned is
+    /// dropped: a test that fails lets go whoever waits.
+    #[must_use]
+    pub fn shut_gate(&self) -> ShutGate {
         self.state.lock().unwrap().gate.shut = true;
+        ShutGate(self.clone())
     }
 
     /// Lets the syncs go that wait, and all later ones.
@@ -229,6 +232,15 @@ impl Plan {
             *room = left.ok_or_else(|| io::Error::from_raw_os_error(ENOSPC))?;
         }
         Ok(())
+    }
+}
+
+/// A gate that opens when it is dropped.
+pub struct ShutGate(Plan);
+
+impl Drop for ShutGate {
+    fn drop(&mut self) {
+        self.0.open_gate();
     }
 }
 
