@@ -243,10 +243,19 @@ impl<H: Host> Flush<H> {
     /// Gives the members their outcome. With `go_on`, returns the next group if it is due and its
     /// first live member lives where this flush ran; else that member is woken to lead it.
     pub(crate) fn finish(mut self, outcome: Outcome<H::Error>, go_on: bool) -> Option<Self> {
-        self.conclude(outcome, go_on)
+        let (mut next, mut wakes) = self.conclude(outcome, go_on);
+        // Let go of the log before anybody who waits can go on: he may close it and open it again.
+        drop(self);
+        wakes.drain(..).for_each(Waker::wake);
+        if let Some(flush) = &mut next {
+            flush.wakes = wakes;
+        }
+        next
     }
 
-    fn conclude(&mut self, outcome: Outcome<H::Error>, go_on: bool) -> Option<Self> {
+    /// Gives the members their outcome. Returns the next group, if it goes on here, and who is to
+    /// be woken.
+    fn conclude(&mut self, outcome: Outcome<H::Error>, go_on: bool) -> (Option<Self>, Vec<Waker>) {
         self.concluded = true;
         let group = Arc::clone(&self.group);
         let mut wakes;
@@ -264,11 +273,7 @@ impl<H: Host> Flush<H> {
                 state.settle(&mut wakes);
             }
         }
-        wakes.drain(..).for_each(Waker::wake);
-        if let Some(flush) = &mut next {
-            flush.wakes = wakes;
-        }
-        next
+        (next, wakes)
     }
 }
 
@@ -283,7 +288,8 @@ impl<H: Host> Drop for Flush<H> {
             };
             self.buffer = H::Buffer::default();
             // Nobody may go on here: this may be a runtime that is shutting down.
-            self.conclude(outcome, false);
+            let (_, wakes) = self.conclude(outcome, false);
+            wakes.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -350,9 +356,9 @@ where
                 if let Some(result) = state.turn_in(self.ask) {
                     return Step::Return(result);
                 }
-                let id = state
-                    .slots
-                    .insert(self.room, self.group.host.home(), cx.waker().clone());
+                let (home, waker) = (self.group.host.home(), cx.waker().clone());
+                let members_max = state.limits.members;
+                let id = state.slots.insert(self.room, home, waker, members_max);
                 self.slot = Some(id);
                 // Whoever brings no entries needs no room. The others may not overtake those in
                 // line.

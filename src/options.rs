@@ -51,7 +51,7 @@ pub enum EngineKind {
 /// Options of a log. Start from [`Options::default`] and change what you need.
 ///
 /// The log's own memory is bounded by them: two group buffers of `group_bytes_max` plus a block,
-/// and 96 bytes for each of at most `appends_max` appends in progress.
+/// and 112 bytes for each of at most `appends_max` appends in progress.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) policy: SyncPolicy,

@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,12 +59,6 @@ async fn settle() {
     sleep(Duration::from_millis(1)).await;
 }
 
-/// Drops a log and waits until its last flush has let go of it too.
-async fn let_go(wal: Wal) {
-    drop(wal);
-    settle().await;
-}
-
 /// Six appends, of which `victims` are dropped after `polls` polls. `len` decides how many fit a
 /// group.
 async fn drop_some(options: Options, len: usize, victims: u32, polls: u32) {
@@ -95,7 +90,7 @@ async fn drop_some(options: Options, len: usize, victims: u32, polls: u32) {
         .await
         .expect("close hangs")
         .unwrap();
-    let_go(wal).await;
+    drop(wal);
     let found = contents(&open(&storage).unwrap());
     let numbers: Vec<u8> = found.iter().map(|(_, bytes)| bytes[0]).collect();
     for (seq, number) in acknowledged {
@@ -299,7 +294,7 @@ async fn a_close_lets_in_nobody_else_and_seals_behind_all_that_were_let_in() {
                 Err(error) => assert!(error.is_closed() && error.is_not_written(), "{error}"),
             }
         }
-        let_go(wal).await;
+        drop(wal);
         let wal = open(&storage).unwrap();
         assert!(wal.recovery().sealed);
         let found: BTreeMap<u64, u8> = contents(&wal)
@@ -330,7 +325,7 @@ async fn a_dropped_close_can_be_called_again() {
             .await
             .expect("close hangs")
             .unwrap();
-        let_go(wal).await;
+        drop(wal);
         assert!(open(&storage).unwrap().recovery().sealed);
     }
 }
@@ -348,10 +343,24 @@ async fn an_open_or_trim_that_is_dropped_leaves_a_log_that_opens() {
             wal.append(&[number; 400]).await.unwrap();
         }
         drop(poll_then_drop(wal.trim(8), polls).await);
-        let_go(wal).await;
+        drop(wal);
         let wal = open(&storage).unwrap();
         let first = wal.trim_seq();
         assert!(first == 0 || first == 8);
         assert_eq!(contents(&wal).len() as u64, 10 - first);
+    }
+}
+
+/// A flush woke its members while it still held the log, so whoever closed a log, dropped it and
+/// opened it again could be told that it was in use: by the flush that had just sealed it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_closed_and_dropped_can_be_opened_at_once() {
+    let storage = MemStorage::new(1);
+    for round in 0..300_u64 {
+        let blocking = options().engine(EngineKind::Blocking);
+        let opened = Wal::open_with(Arc::new(storage.clone()), DIR, blocking).await;
+        let wal = opened.unwrap_or_else(|error| panic!("round {round}: {error}"));
+        assert_eq!(wal.append(&[1_u8]).await.unwrap(), round);
+        wal.close().await.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::runtime::Handle;
 
-use super::Flush;
+use super::{Flush, Writer};
 use crate::error::{Error, Kind};
 
 /// Writes the group, then each next one that is due, until there is none.
@@ -13,10 +13,8 @@ use crate::error::{Error, Kind};
 /// waits for one I/O at most, however busy the log is on another runtime.
 fn drain(flush: Flush) {
     let mut due = Some(flush);
-    while let Some(mut flush) = due {
-        let group = flush.group().clone();
-        let outcome = group.host().write(&mut flush);
-        due = flush.finish(outcome, true);
+    while let Some(flush) = due {
+        due = Writer::write_and_finish(flush, true);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::frame::{FrameBuffer, Header};
 use crate::group::{self, Host, Outcome};
 use crate::log::{Log, WriteError};
 use crate::options::EngineKind;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 pub(crate) type Flush = group::Flush<Writer>;
 
@@ -62,6 +62,13 @@ impl Writer {
 
     pub(crate) fn engine(&self) -> Engine {
         self.engine
+    }
+
+    /// Writes a group, syncs it, and gives its members their outcome. Returns the next group if
+    /// `go_on` and it is due here.
+    fn write_and_finish(mut flush: Flush, go_on: bool) -> Option<Flush> {
+        let outcome = Arc::clone(flush.group()).host().write(&mut flush);
+        flush.finish(outcome, go_on)
     }
 
     /// Writes and syncs a group on this thread.

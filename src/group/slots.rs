@@ -75,7 +75,13 @@ impl<H: Host> Slots<H> {
         self.live
     }
 
-    pub(super) fn insert(&mut self, room: Room, home: H::Home, waker: Waker) -> SlotId {
+    pub(super) fn insert(
+        &mut self,
+        room: Room,
+        home: H::Home,
+        waker: Waker,
+        members_max: usize,
+    ) -> SlotId {
         self.live += 1;
         let (previous, next) = (NO_SLOT, NO_SLOT);
         let slot = Slot {
@@ -87,6 +93,11 @@ impl<H: Host> Slots<H> {
             next,
         };
         if self.free == NO_SLOT {
+            // Doubles, but not beyond the limit that the log promises.
+            if self.all.len() == self.all.capacity() {
+                let left = members_max.saturating_sub(self.all.len()).max(1);
+                self.all.reserve_exact(self.all.len().max(4).min(left));
+            }
             self.all.push(slot);
             SlotId::try_from(self.all.len() - 1).expect("the members are limited")
         } else {
