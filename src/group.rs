@@ -356,9 +356,11 @@ where
                 if let Some(result) = state.turn_in(self.ask) {
                     return Step::Return(result);
                 }
-                let (home, waker) = (self.group.host.home(), cx.waker().clone());
+                let home = self.group.host.home();
                 let members_max = state.limits.members;
-                let id = state.slots.insert(self.room, home, waker, members_max);
+                let id = state
+                    .slots
+                    .insert(self.room, home, cx.waker().clone(), members_max);
                 self.slot = Some(id);
                 // Whoever brings no entries needs no room. The others may not overtake those in
                 // line.

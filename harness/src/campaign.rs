@@ -10,11 +10,12 @@ use serde::Serialize;
 
 use crate::child::Launcher;
 use crate::crash::CrashKind;
-use crate::crash::kill::{Lane, lane_rng};
+use crate::crash::Lane;
 use crate::finding::Finding;
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 use crate::tally::Tally;
+use crate::workload::stream;
 
 /// How long to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,8 +165,8 @@ fn torture_row(
     };
     let work = |lane: usize| {
         let name = format!("{index}-{lane}");
-        let rng = lane_rng(plan.seed, index, lane as u64);
-        let mut lane = Lane::new(subject, plan, scratch, &name, rng);
+        let rng = stream(plan.seed, index << 32 | lane as u64);
+        let mut lane = Lane::new(crash, subject, plan, scratch, &name, rng);
         while go_on() {
             let mut tally = Tally::default();
             let saved = lane.round(&mut tally).and_then(|finding| {

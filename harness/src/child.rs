@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::checker::answer;
 use crate::history::{History, Recorder};
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
+use crate::trace;
 use crate::workload::Workload;
 
 const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
@@ -33,6 +34,8 @@ struct Order {
     subject: String,
     engine: String,
     dir: PathBuf,
+    /// Wait for a tracer before anything else.
+    traced: bool,
     role: Role,
 }
 
@@ -134,6 +137,9 @@ fn exit(status: i32) -> ! {
 }
 
 fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
+    if order.traced {
+        trace::enter_child()?;
+    }
     let (dir, engine) = (order.dir.as_path(), order.engine.as_str());
     match &order.role {
         Role::Write { history, workload } => {
@@ -175,6 +181,44 @@ pub(crate) struct Target {
     pub(crate) dir: PathBuf,
 }
 
+/// Starts a process with a role. What it prints goes to the file.
+///
+/// A traced one does nothing before its tracer has let it begin.
+pub(crate) fn spawn(target: &Target, role: Role, traced: bool) -> io::Result<(Child, File)> {
+    let stderr = anonymous_file("plugpull-stderr")?;
+    let order = Order {
+        harness: i32::try_from(std::process::id()).expect("process ids are small"),
+        subject: target.subject.clone(),
+        engine: target.engine.clone(),
+        dir: target.dir.clone(),
+        traced,
+        role,
+    };
+    let child = target
+        .launcher
+        .command()?
+        .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::from(stderr.try_clone()?))
+        .stderr(Stdio::from(stderr.try_clone()?))
+        // Ctrl-C is for the harness, which ends its children itself.
+        .process_group(0)
+        .spawn()?;
+    Ok((child, stderr))
+}
+
+/// What a child has printed to its file.
+pub(crate) fn printed(mut stderr: &File) -> String {
+    let mut bytes = Vec::new();
+    let read = stderr
+        .rewind()
+        .and_then(|()| stderr.read_to_end(&mut bytes));
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
+        Err(error) => format!("(its output cannot be read: {error})"),
+    }
+}
+
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -185,24 +229,7 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a process with a role.
     pub(crate) fn start(target: &Target, role: Role) -> io::Result<Self> {
-        let stderr = anonymous_file("plugpull-stderr")?;
-        let order = Order {
-            harness: i32::try_from(std::process::id()).expect("process ids are small"),
-            subject: target.subject.clone(),
-            engine: target.engine.clone(),
-            dir: target.dir.clone(),
-            role,
-        };
-        let child = target
-            .launcher
-            .command()?
-            .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::from(stderr.try_clone()?))
-            .stderr(Stdio::from(stderr.try_clone()?))
-            // Ctrl-C is for the harness, which ends its children itself.
-            .process_group(0)
-            .spawn()?;
+        let (child, stderr) = spawn(target, role, false)?;
         Ok(Self { child, stderr })
     }
 
@@ -243,11 +270,6 @@ impl Running {
         self.child.stdin.as_mut().expect("it is piped and kept")
     }
 
-    /// The child's process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// SIGKILL, wherever it is. Tells whether it was still alive.
     pub(crate) fn kill(&mut self) -> io::Result<bool> {
         if self.child.try_wait()?.is_some() {
@@ -278,16 +300,8 @@ impl Running {
     }
 
     /// What the child printed.
-    pub(crate) fn output(&mut self) -> String {
-        let mut bytes = Vec::new();
-        let read = self
-            .stderr
-            .rewind()
-            .and_then(|()| self.stderr.read_to_end(&mut bytes));
-        match read {
-            Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
-            Err(error) => format!("(its output cannot be read: {error})"),
-        }
+    pub(crate) fn output(&self) -> String {
+        printed(&self.stderr)
     }
 }
 

@@ -245,7 +245,7 @@ fn read_slot(slot: &[AtomicU64]) -> Option<Event> {
 }
 
 /// A moment in a history: the slots reserved by then, but for those not yet published.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
     reserved: usize,
     unpublished: Vec<usize>,

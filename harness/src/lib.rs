@@ -66,6 +66,7 @@ mod scratch;
 mod subject;
 mod tally;
 mod torture;
+pub mod trace;
 pub mod workload;
 
 pub use campaign::{Budget, Row, SavedFailure};

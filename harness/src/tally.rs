@@ -25,8 +25,16 @@ pub struct Tally {
     pub killed_mid_work: u64,
     /// Recoveries killed half-way and done again.
     pub recoveries_killed: u64,
+    /// Recoveries traced, each of their own states recovered again.
+    pub recoveries_traced: u64,
     /// Recoveries done a second time, to compare.
     pub second_recoveries: u64,
+    /// System calls on the store's directory at which states were taken.
+    pub calls: u64,
+    /// Real kills compared with the copy taken there.
+    pub calibrations: u64,
+    /// Of these, how many left something else.
+    pub miscalibrated: u64,
     /// Rounds by engine.
     pub engines: BTreeMap<String, u64>,
 }
@@ -57,7 +65,11 @@ impl Tally {
         self.violations += other.violations;
         self.killed_mid_work += other.killed_mid_work;
         self.recoveries_killed += other.recoveries_killed;
+        self.recoveries_traced += other.recoveries_traced;
         self.second_recoveries += other.second_recoveries;
+        self.calls += other.calls;
+        self.calibrations += other.calibrations;
+        self.miscalibrated += other.miscalibrated;
         for (engine, rounds) in &other.engines {
             *self.engines.entry(engine.clone()).or_default() += rounds;
         }

@@ -45,6 +45,8 @@ pub struct Workload {
     pub replays: bool,
     /// One append in so many is one that the store must refuse.
     pub refuse_every: u32,
+    /// Keep the store's files small where there is a choice: they are copied at every step.
+    pub small_files: bool,
 }
 
 /// What a writer does next.
@@ -89,6 +91,20 @@ impl Workload {
             trim_every: rng.random_bool(0.7).then(|| rng.random_range(50..400)),
             replays: rng.random_bool(0.25),
             refuse_every: 50,
+            small_files: false,
+        }
+    }
+
+    /// A workload for runs that are copied at every step: few writers, small files.
+    pub(crate) fn draw_small(rng: &mut impl Rng, generation: u32) -> Self {
+        Self {
+            writers: [1, 3, 8][rng.random_range(0..3)],
+            payload_bytes_max: [64, 600, 5000][rng.random_range(0..3)],
+            trim_every: rng.random_bool(0.7).then(|| rng.random_range(5..40)),
+            replays: rng.random_bool(0.25),
+            refuse_every: 20,
+            small_files: true,
+            ..Self::draw(rng, generation)
         }
     }
 

@@ -18,7 +18,7 @@ use crate::oracle::{Oracle, Violation};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;
-use crate::workload::{Workload, stream};
+use crate::workload::Workload;
 
 /// Generations on one directory before a fresh one is begun.
 const GENERATIONS: u32 = 24;
@@ -247,9 +247,4 @@ fn broken(stage: impl Into<String>, detail: String) -> Violation {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).expect("a short time")
-}
-
-/// The randomness of one lane.
-pub(crate) fn lane_rng(seed: u64, row: u64, lane: u64) -> ChaCha8Rng {
-    stream(seed, row << 32 | lane)
 }

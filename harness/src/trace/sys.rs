@@ -58,7 +58,10 @@ impl Event {
 
 /// Waits for any task that *this thread* traces: parallel tracers in one process must not take
 /// each other's.
-#[expect(unsafe_code, reason = "nix loses the task when it does not know the signal")]
+#[expect(
+    unsafe_code,
+    reason = "nix loses the task when it does not know the signal"
+)]
 pub(super) fn wait_any() -> Result<(Pid, Event), Errno> {
     let mut status = 0;
     loop {
@@ -82,7 +85,10 @@ pub(super) enum Resume {
     Listen,
 }
 
-#[expect(unsafe_code, reason = "nix has no PTRACE_LISTEN and no real-time signals")]
+#[expect(
+    unsafe_code,
+    reason = "nix has no PTRACE_LISTEN and no real-time signals"
+)]
 pub(super) fn resume(task: Pid, how: Resume) -> Result<(), Errno> {
     let (request, signal) = match how {
         Resume::Run { signal } => (libc::PTRACE_CONT, signal),
@@ -91,14 +97,8 @@ pub(super) fn resume(task: Pid, how: Resume) -> Result<(), Errno> {
     };
     let nothing = std::ptr::null_mut::<libc::c_void>();
     // SAFETY: these requests touch no memory of ours; the last argument is the signal's number.
-    let result = unsafe {
-        libc::ptrace(
-            request,
-            task.as_raw(),
-            nothing,
-            libc::c_long::from(signal),
-        )
-    };
+    let result =
+        unsafe { libc::ptrace(request, task.as_raw(), nothing, libc::c_long::from(signal)) };
     Errno::result(result).map(drop)
 }
 

@@ -123,8 +123,72 @@ const fn following(base: Option<usize>, path: usize) -> PathArgument {
     }
 }
 
-macro_rules! calls {
-    ($($(#[$meta:meta])* $name:ident: $kind:ident $(. $method:ident($($argument:expr),*))*;)*) => {
-        paste_free! { $($(#[$meta])* $name: $kind $(. $method($($argument),*))*;)* }
-    };
-}
+/// Also what the filter is made of: a call that is not here never stops.
+#[rustfmt::skip]
+pub(super) static TABLE: &[Signature] = &[
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_open, "open", Kind::Create).paths(&[following(None, 0)]).flags(Flags::In(1)),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_creat, "creat", Kind::Create).paths(&[following(None, 0)])
+        .flags(Flags::Are(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC)),
+    call(libc::SYS_openat, "openat", Kind::Create).paths(&[following(Some(0), 1)])
+        .flags(Flags::In(2)),
+    call(libc::SYS_openat2, "openat2", Kind::Create).paths(&[following(Some(0), 1)])
+        .flags(Flags::Behind(2)),
+
+    call(libc::SYS_write, "write", Kind::Write).fd(0).range(Length::In(2), Offset::Position),
+    call(libc::SYS_pwrite64, "pwrite64", Kind::Write).fd(0).range(Length::In(2), Offset::In(3)),
+    call(libc::SYS_writev, "writev", Kind::Write).fd(0)
+        .range(Length::Vectored(1), Offset::Position),
+    call(libc::SYS_pwritev, "pwritev", Kind::Write).fd(0)
+        .range(Length::Vectored(1), Offset::In(3)),
+    call(libc::SYS_pwritev2, "pwritev2", Kind::Write).fd(0)
+        .range(Length::Vectored(1), Offset::In(3)).flags(Flags::In(5)),
+
+    call(libc::SYS_copy_file_range, "copy_file_range", Kind::Copy).fd(2)
+        .range(Length::In(4), Offset::Behind(3)),
+    call(libc::SYS_sendfile, "sendfile", Kind::Copy).fd(0)
+        .range(Length::In(3), Offset::Position),
+    call(libc::SYS_splice, "splice", Kind::Copy).fd(2).range(Length::In(4), Offset::Behind(3)),
+
+    call(libc::SYS_fsync, "fsync", Kind::Sync).fd(0),
+    call(libc::SYS_fdatasync, "fdatasync", Kind::Sync).fd(0),
+    call(libc::SYS_syncfs, "syncfs", Kind::Sync).fd(0),
+    call(libc::SYS_sync_file_range, "sync_file_range", Kind::Sync).fd(0)
+        .range(Length::In(2), Offset::In(1)).flags(Flags::In(3)),
+    // Its path is found behind its address.
+    call(libc::SYS_msync, "msync", Kind::Sync).range(Length::In(1), Offset::None)
+        .flags(Flags::In(2)),
+
+    call(libc::SYS_truncate, "truncate", Kind::Resize).paths(&[following(None, 0)])
+        .range(Length::In(1), Offset::None),
+    call(libc::SYS_ftruncate, "ftruncate", Kind::Resize).fd(0)
+        .range(Length::In(1), Offset::None),
+    call(libc::SYS_fallocate, "fallocate", Kind::Allocate).fd(0)
+        .range(Length::In(3), Offset::In(2)).flags(Flags::In(1)),
+
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_rename, "rename", Kind::Rename).paths(&[at_cwd(0), at_cwd(1)]),
+    call(libc::SYS_renameat, "renameat", Kind::Rename).paths(&[at(0, 1), at(2, 3)]),
+    call(libc::SYS_renameat2, "renameat2", Kind::Rename).paths(&[at(0, 1), at(2, 3)])
+        .flags(Flags::In(4)),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_link, "link", Kind::Link).paths(&[at_cwd(0), at_cwd(1)]),
+    call(libc::SYS_linkat, "linkat", Kind::Link).paths(&[at(0, 1), at(2, 3)])
+        .flags(Flags::In(4)),
+    // What a symbolic link says is not a path that the call touches.
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_symlink, "symlink", Kind::Link).paths(&[at_cwd(1)]),
+    call(libc::SYS_symlinkat, "symlinkat", Kind::Link).paths(&[at(1, 2)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_unlink, "unlink", Kind::Remove).paths(&[at_cwd(0)]),
+    call(libc::SYS_unlinkat, "unlinkat", Kind::Remove).paths(&[at(0, 1)]).flags(Flags::In(2)),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_rmdir, "rmdir", Kind::Remove).paths(&[at_cwd(0)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_mkdir, "mkdir", Kind::MakeDir).paths(&[at_cwd(0)]),
+    call(libc::SYS_mkdirat, "mkdirat", Kind::MakeDir).paths(&[at(0, 1)]),
+
+    call(libc::SYS_io_uring_enter, "io_uring_enter", Kind::IoUring)
+        .range(Length::In(1), Offset::None),
+];

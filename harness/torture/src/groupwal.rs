@@ -25,7 +25,7 @@ impl GroupWal {
         Self { name, policy }
     }
 
-    fn options(&self, engine: &str) -> Options {
+    fn options(&self, engine: &str, small_files: bool) -> Options {
         let engine = if engine == "inline" {
             EngineKind::Inline
         } else {
@@ -34,13 +34,13 @@ impl GroupWal {
         Options::default()
             .policy(self.policy)
             .engine(engine)
-            .segment_bytes(128 << 10)
+            .segment_bytes(if small_files { 32 << 10 } else { 128 << 10 })
             .entry_bytes_max(ENTRY_BYTES_MAX)
-            .group_bytes_max(48 << 10)
+            .group_bytes_max(if small_files { 16 << 10 } else { 48 << 10 })
     }
 
-    async fn open(&self, dir: &Path, engine: &str) -> Result<Wal, Error> {
-        Wal::open(dir, self.options(engine)).await
+    async fn open(&self, dir: &Path, engine: &str, small_files: bool) -> Result<Wal, Error> {
+        Wal::open(dir, self.options(engine, small_files)).await
     }
 }
 
@@ -55,7 +55,7 @@ impl Subject for GroupWal {
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
         runtime()?.block_on(async {
-            let wal = self.open(run.dir, run.engine).await?;
+            let wal = self.open(run.dir, run.engine, run.workload.small_files).await?;
             let mut tasks = tokio::task::JoinSet::new();
             let acked = Arc::new(AtomicU64::new(0));
             for writer in 0..run.workload.writers {
@@ -85,7 +85,7 @@ impl Subject for GroupWal {
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         runtime()?.block_on(async {
-            let wal = self.open(run.dir, run.engine).await?;
+            let wal = self.open(run.dir, run.engine, false).await?;
             let mut replay = wal.replay(wal.trim_seq());
             while let Some(record) = replay.next().await? {
                 survivors.push(record.seq, &payload_of(&record.entry));

@@ -1,0 +1,143 @@
+//! A system call that touches the watched directory, in words.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Opens a file with `O_CREAT` or `O_TRUNC`.
+    Create,
+    /// Writes bytes to a file.
+    Write,
+    /// Writes bytes that come from another file or a pipe.
+    Copy,
+    /// Asks for durability: of a file, a range, a mapping or the file system.
+    Sync,
+    /// Sets a file's length.
+    Resize,
+    /// `fallocate`: room, holes, zeroes.
+    Allocate,
+    /// Renames or exchanges.
+    Rename,
+    /// Makes a hard or a symbolic link.
+    Link,
+    /// Removes a name.
+    Remove,
+    /// Makes a directory.
+    MakeDir,
+    /// Hands requests to `io_uring`. Which files they touch is not known, so every one is reported,
+    /// whatever the directory, and it is never held back: it may wait for another thread. The
+    /// kernel carries requests out while every thread is stopped, so **no snapshot is valid while
+    /// any are in flight**.
+    IoUring,
+}
+
+/// A system call, stopped before it begins or after it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub(super) thread: i32,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) fd: Option<i32>,
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) offset: Option<u64>,
+    pub(super) length: Option<u64>,
+    pub(super) flags: Option<u64>,
+    pub(super) number: u64,
+    pub(super) arguments: [u64; 6],
+}
+
+impl Call {
+    /// The id of the thread that makes it.
+    pub fn thread(&self) -> i32 {
+        self.thread
+    }
+
+    /// Its number, on this architecture.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its name, such as `pwrite64`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it does.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The descriptor it works on, if it has one.
+    pub fn fd(&self) -> Option<i32> {
+        self.fd
+    }
+
+    /// The files it touches, in the order of its arguments: relative to the watched directory if
+    /// they are in it (the directory itself is empty), else absolute.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// Where in the file it begins, in bytes.
+    pub fn offset(&self) -> Option<u64> {
+        self.offset
+    }
+
+    /// How many bytes it covers; of [`Kind::Resize`], the new length of the file; of
+    /// [`Kind::IoUring`], how many requests it hands over.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Its flags, if it takes any.
+    pub fn flags(&self) -> Option<u64> {
+        self.flags
+    }
+
+    /// Whether it can be cut short: [`Decision::ShortenThenKill`](super::Decision).
+    pub fn can_shorten(&self) -> bool {
+        matches!(self.kind, Kind::Write | Kind::Copy)
+    }
+}
+
+/// As in `pwrite64(00000000000000000000.seg, 4096 bytes at 8192)`.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", self.name)?;
+        for (index, path) in self.paths.iter().enumerate() {
+            let shown = if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                path
+            };
+            let arrow = if index == 0 { "" } else { " -> " };
+            write!(f, "{arrow}{}", shown.display())?;
+        }
+        match (self.kind, self.length, self.offset) {
+            (Kind::IoUring, Some(requests), _) => write!(f, "{requests} requests")?,
+            (Kind::Resize, Some(length), _) => write!(f, ", to {length} bytes")?,
+            (_, Some(length), Some(offset)) => write!(f, ", {length} bytes at {offset}")?,
+            (_, Some(length), None) => write!(f, ", {length} bytes")?,
+            (_, None, _) => {}
+        }
+        if let (Kind::Create, Some(flags)) = (self.kind, self.flags) {
+            // The upper half is not in use; the lower one is what `open` takes.
+            let [a, b, c, d, ..] = flags.to_le_bytes();
+            let flags = OFlag::from_bits_truncate(i32::from_le_bytes([a, b, c, d]));
+            let shown = [
+                (OFlag::O_CREAT, "create"),
+                (OFlag::O_EXCL, "new"),
+                (OFlag::O_TRUNC, "truncate"),
+            ];
+            for (_, word) in shown.iter().filter(|(flag, _)| flags.contains(*flag)) {
+                write!(f, ", {word}")?;
+            }
+        }
+        write!(f, ")")
+    }
+}

@@ -1,0 +1,85 @@
+//! The child's half: let the tracer attach, then ask the kernel to stop at the calls it wants.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::read;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Is,
+    SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule,
+};
+
+use super::Kind;
+use super::table::{Flags, Signature, TABLE};
+
+/// Standard input, output and error are never the store's.
+const STANDARD_FD_MAX: u64 = 2;
+
+/// Waits until the [`Tracer`](super::Tracer) has attached, then stops every thread of this process,
+/// and whatever it starts or becomes from now on, at the calls that may change a directory.
+///
+/// Call it in the child before its work, or before `exec` of a program that knows nothing of this.
+/// The tracer says on standard input that it is there; one byte is taken from it.
+///
+/// The filter cannot be removed. It also sets `no_new_privs`, and ends the process at a system call
+/// of another architecture, which could slip through: a 32-bit program on a 64-bit machine.
+///
+/// # Errors
+/// If standard input ends first, because the tracer is gone, or the kernel refuses the filter.
+pub fn enter_child() -> io::Result<()> {
+    // Not through std's buffer: what follows the byte is for the program.
+    let mut go = [0];
+    loop {
+        match read(io::stdin().as_fd(), &mut go) {
+            Ok(1) => break,
+            Ok(_) => {
+                let reason = "the tracer went away before it had attached";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, reason));
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let program = filter().map_err(io::Error::other)?;
+    // All threads: a test runner or a runtime may have started some before us.
+    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let rules = TABLE
+        .iter()
+        .map(|signature| Ok((signature.number, rules(signature)?)))
+        .collect::<Result<_, seccompiler::BackendError>>()?;
+    let arch = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch)?.try_into()
+}
+
+/// When the call is of interest, as far as its registers tell. No rule at all means always.
+fn rules(signature: &Signature) -> Result<Vec<Rule>, seccompiler::BackendError> {
+    if let Some(fd) = signature.fd {
+        let fd = Condition::new(argument(fd), Width::Dword, Is::Gt, STANDARD_FD_MAX)?;
+        return Ok(vec![Rule::new(vec![fd])?]);
+    }
+    match signature.flags {
+        Flags::In(index) if signature.kind == Kind::Create => CREATING
+            .iter()
+            .map(|flag| {
+                let flag = u64::from(flag.cast_unsigned());
+                let is_set = Is::MaskedEq(flag);
+                let flags = Condition::new(argument(index), Width::Dword, is_set, flag)?;
+                Rule::new(vec![flags])
+            })
+            .collect(),
+        _ => Ok(vec![]),
+    }
+}
+
+/// An open with one of these changes the directory or the file. `O_TMPFILE` contains
+/// `O_DIRECTORY`; what it makes gets a name by a link only, and is of no interest before.
+pub(super) const CREATING: [i32; 2] = [libc::O_CREAT, libc::O_TRUNC];
+
+fn argument(index: usize) -> u8 {
+    u8::try_from(index).expect("a call has six arguments")
+}

@@ -1,0 +1,308 @@
+//! From the registers of a stopped task to a [`Call`]: which files does it touch, and where?
+//!
+//! All of it is read through `/proc` and the task's memory while the task is stopped. It may be
+//! killed at any moment, and then everything here fails; that is `None`, and its end is reported
+//! by the next wait.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::IoSliceMut;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+use super::Kind;
+use super::call::Call;
+use super::filter::CREATING;
+use super::sys::Registers;
+use super::table::{Flags, Length, Offset, PathArgument, Signature};
+
+const PATH_BYTES_MAX: usize = 4096;
+/// The smallest page: a read that ends there never runs into a page that does not exist.
+const PAGE_BYTES: usize = 4096;
+const IOV_COUNT_MAX: usize = 1024;
+const IOV_BYTES: usize = 16;
+
+/// The call that the task is stopped at, if it touches the directory.
+pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Call> {
+    let (number, arguments) = (registers.number(), registers.arguments());
+    let signature = Signature::of(number)?;
+    let stopped = Stopped {
+        task,
+        signature,
+        arguments,
+    };
+    let flags = stopped.flags();
+    let creates = flags.is_some_and(|flags| {
+        let has = |flag: &i32| flags & u64::from(flag.cast_unsigned()) != 0;
+        CREATING.iter().any(has)
+    });
+    if signature.kind == Kind::Create && !creates {
+        return None;
+    }
+    let paths = stopped.paths();
+    if signature.kind != Kind::IoUring {
+        if !paths.iter().any(|path| path.starts_with(dir)) {
+            return None;
+        }
+        // A pipe or a socket that lives in the directory can block for ever and holds no data.
+        if !stopped.is_storage(&paths) {
+            return None;
+        }
+    }
+    let inside = |path: PathBuf| match path.strip_prefix(dir) {
+        Ok(relative) => relative.to_owned(),
+        Err(_) => path,
+    };
+    Some(Call {
+        thread: task.as_raw(),
+        name: signature.name,
+        kind: signature.kind,
+        fd: stopped.fd(),
+        paths: paths.into_iter().map(inside).collect(),
+        offset: stopped.offset(),
+        length: stopped.length(),
+        flags,
+        number,
+        arguments,
+    })
+}
+
+/// How a call's length is cut to `length` bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// This argument becomes the length.
+    Argument(usize),
+    /// The array ends with this entry, whose length, at this address, becomes `last`.
+    Vector {
+        count_argument: usize,
+        count: u64,
+        address: usize,
+        last: u64,
+    },
+}
+
+pub(super) fn cut(call: &Call, length: u64) -> Option<Cut> {
+    let signature = Signature::of(call.number)?;
+    let stopped = Stopped {
+        task: Pid::from_raw(call.thread),
+        signature,
+        arguments: call.arguments,
+    };
+    match signature.length {
+        Length::In(index) => Some(Cut::Argument(index)),
+        Length::None => None,
+        Length::Vectored(index) => {
+            let array = usize::try_from(call.arguments[index]).ok()?;
+            let mut rest = length;
+            for (position, iov) in stopped.iovecs(index)?.into_iter().enumerate() {
+                if rest <= iov {
+                    return Some(Cut::Vector {
+                        count_argument: index + 1,
+                        count: u64::try_from(position + 1).ok()?,
+                        // The length is the second word.
+                        address: array + position * IOV_BYTES + IOV_BYTES / 2,
+                        last: rest,
+                    });
+                }
+                rest -= iov;
+            }
+            None
+        }
+    }
+}
+
+struct Stopped {
+    task: Pid,
+    signature: &'static Signature,
+    arguments: [u64; 6],
+}
+
+impl Stopped {
+    fn proc(&self, what: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{what}", self.task))
+    }
+
+    fn fd(&self) -> Option<i32> {
+        Some(as_fd(self.arguments[self.signature.fd?]))
+    }
+
+    fn flags(&self) -> Option<u64> {
+        match self.signature.flags {
+            Flags::None => None,
+            Flags::In(index) => Some(self.arguments[index]),
+            Flags::Behind(index) => self.word(self.arguments[index]),
+            Flags::Are(flags) => Some(u64::from(flags.cast_unsigned())),
+        }
+    }
+
+    fn length(&self) -> Option<u64> {
+        match self.signature.length {
+            Length::None => None,
+            Length::In(index) => Some(self.arguments[index]),
+            Length::Vectored(index) => Some(self.iovecs(index)?.iter().sum()),
+        }
+    }
+
+    fn offset(&self) -> Option<u64> {
+        match self.signature.offset {
+            Offset::None => None,
+            Offset::In(index) if self.arguments[index] != u64::MAX => Some(self.arguments[index]),
+            Offset::Behind(index) if self.arguments[index] != 0 => self.word(self.arguments[index]),
+            Offset::In(_) | Offset::Behind(_) | Offset::Position => self.position(),
+        }
+    }
+
+    /// Where the file stands, or its end if it is opened for appending.
+    fn position(&self) -> Option<u64> {
+        let fd = self.fd()?;
+        let info = fs::read_to_string(self.proc(&format!("fdinfo/{fd}"))).ok()?;
+        let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
+        let flags = i32::from_str_radix(field("flags:")?.trim(), 8).ok()?;
+        if flags & libc::O_APPEND != 0 {
+            return Some(self.metadata(fd)?.len());
+        }
+        field("pos:")?.trim().parse().ok()
+    }
+
+    fn metadata(&self, fd: i32) -> Option<fs::Metadata> {
+        fs::metadata(self.proc(&format!("fd/{fd}"))).ok()
+    }
+
+    fn is_storage(&self, paths: &[PathBuf]) -> bool {
+        let metadata = match (self.fd(), self.signature.kind, paths) {
+            (Some(fd), _, _) => self.metadata(fd),
+            (None, Kind::Create, [path]) => fs::metadata(path).ok(),
+            _ => None,
+        };
+        // What does not exist yet will be a file.
+        metadata.is_none_or(|metadata| {
+            let kind = metadata.file_type();
+            !(kind.is_fifo() || kind.is_socket() || kind.is_char_device())
+        })
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        if let Some(fd) = self.fd() {
+            return self.of_fd(fd).into_iter().collect();
+        }
+        if self.signature.number == libc::SYS_msync {
+            return self.mapped_at(self.arguments[0]).into_iter().collect();
+        }
+        let arguments = self.signature.paths.iter();
+        arguments
+            .filter_map(|argument| self.of_argument(argument))
+            .collect()
+    }
+
+    fn of_fd(&self, fd: i32) -> Option<PathBuf> {
+        let path = fs::read_link(self.proc(&format!("fd/{fd}"))).ok()?;
+        Some(undeleted(path))
+    }
+
+    fn of_argument(&self, argument: &PathArgument) -> Option<PathBuf> {
+        let given = self.string(self.arguments[argument.path])?;
+        let path = if given.is_absolute() {
+            given
+        } else {
+            let base = match argument.base.map(|base| as_fd(self.arguments[base])) {
+                None | Some(libc::AT_FDCWD) => fs::read_link(self.proc("cwd")).ok()?,
+                Some(fd) => self.of_fd(fd)?,
+            };
+            // An empty path means what the descriptor stands for; joining would add a slash.
+            if given.as_os_str().is_empty() {
+                base
+            } else {
+                base.join(given)
+            }
+        };
+        Some(without_links(path, argument.follow))
+    }
+
+    /// The file that is mapped at an address.
+    fn mapped_at(&self, address: u64) -> Option<PathBuf> {
+        let maps = fs::read(self.proc("maps")).ok()?;
+        maps.split(|byte| *byte == b'\n').find_map(|line| {
+            // start-end perms offset device inode, spaces, path
+            let mut fields = line.splitn(6, |byte| *byte == b' ');
+            let range = str::from_utf8(fields.next()?).ok()?;
+            let (start, end) = range.split_once('-')?;
+            let start = u64::from_str_radix(start, 16).ok()?;
+            let end = u64::from_str_radix(end, 16).ok()?;
+            let path = fields.nth(4)?.trim_ascii_start().to_vec();
+            let here = (start..end).contains(&address);
+            here.then(|| undeleted(OsString::from_vec(path).into()))
+        })
+    }
+
+    fn iovecs(&self, index: usize) -> Option<Vec<u64>> {
+        let count = usize::try_from(self.arguments[index + 1]).ok()?;
+        let mut array = vec![0; count.min(IOV_COUNT_MAX) * IOV_BYTES];
+        self.read(self.arguments[index], &mut array)?;
+        let (words, _) = array.as_chunks::<8>();
+        let lengths = words.iter().skip(1).step_by(2);
+        Some(lengths.map(|word| u64::from_ne_bytes(*word)).collect())
+    }
+
+    fn word(&self, address: u64) -> Option<u64> {
+        let mut word = [0; 8];
+        self.read(address, &mut word)?;
+        Some(u64::from_ne_bytes(word))
+    }
+
+    fn read(&self, address: u64, to: &mut [u8]) -> Option<()> {
+        let len = to.len();
+        if len == 0 {
+            return Some(());
+        }
+        let base = usize::try_from(address).ok()?;
+        let from = [RemoteIoVec { base, len }];
+        let read = process_vm_readv(self.task, &mut [IoSliceMut::new(to)], &from).ok()?;
+        (read == len).then_some(())
+    }
+
+    fn string(&self, address: u64) -> Option<PathBuf> {
+        let mut address = usize::try_from(address).ok()?;
+        let mut bytes = Vec::new();
+        while bytes.len() < PATH_BYTES_MAX {
+            let mut chunk = vec![0; PAGE_BYTES - address % PAGE_BYTES];
+            self.read(u64::try_from(address).ok()?, &mut chunk)?;
+            address += chunk.len();
+            if let Some(end) = chunk.iter().position(|byte| *byte == 0) {
+                bytes.extend_from_slice(&chunk[..end]);
+                return Some(OsString::from_vec(bytes).into());
+            }
+            bytes.append(&mut chunk);
+        }
+        None
+    }
+}
+
+/// Descriptors are ints, and only the lower half of the register counts.
+fn as_fd(argument: u64) -> i32 {
+    let [a, b, c, d, ..] = argument.to_le_bytes();
+    i32::from_le_bytes([a, b, c, d])
+}
+
+/// The kernel marks the path of a file whose name is gone.
+fn undeleted(path: PathBuf) -> PathBuf {
+    let bytes = path.into_os_string().into_vec();
+    let name = bytes.strip_suffix(b" (deleted)").unwrap_or(&bytes);
+    OsString::from_vec(name.to_vec()).into()
+}
+
+/// The directory is known by its real path, so the argument must be brought to it as well. What
+/// cannot be found stays as it is: the call is about to fail.
+fn without_links(path: PathBuf, follow: bool) -> PathBuf {
+    if follow && let Ok(real) = fs::canonicalize(&path) {
+        return real;
+    }
+    match (path.parent().map(fs::canonicalize), path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => parent.join(name),
+        _ => path,
+    }
+}

@@ -1,0 +1,327 @@
+//! The tracer's half: every task of the child, and the loop that waits for their stops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, gettid};
+
+use super::call::{Call, Kind};
+use super::gate::Gate;
+use super::resolve::{self, Cut};
+use super::sys::{Event, Registers, Resume, resume, wait_any};
+use super::{Decision, End, Observer, Run};
+
+/// What a task is doing.
+#[derive(Debug)]
+enum Task {
+    /// Running, or stopped for a moment only, or held at the gate.
+    Free,
+    /// Carrying out a call that was reported. It may be the last one.
+    In { call: Call, last: bool },
+}
+
+/// All tasks that this thread traces. Dropping it leaves none of them alive.
+pub(super) struct Tracees<'a, O> {
+    root: Pid,
+    dir: &'a Path,
+    observer: &'a mut O,
+    tasks: BTreeMap<Pid, Task>,
+    gate: Gate<Pid>,
+    calls: u64,
+    all_reaped: bool,
+}
+
+impl<'a, O: Observer> Tracees<'a, O> {
+    /// Attaches to every thread of a process.
+    pub(super) fn seize(root: Pid, dir: &'a Path, observer: &'a mut O) -> io::Result<Self> {
+        let mut tracees = Self {
+            root,
+            dir,
+            observer,
+            tasks: BTreeMap::new(),
+            gate: Gate::default(),
+            calls: 0,
+            all_reaped: false,
+        };
+        // A thread that is not ours yet may start another one meanwhile; those of ours come to us
+        // by themselves. So: until a look shows nothing new.
+        while tracees.seize_new_threads()? {}
+        Ok(tracees)
+    }
+
+    fn seize_new_threads(&mut self) -> io::Result<bool> {
+        let options = Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACESECCOMP
+            | Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_EXITKILL;
+        let mut any = false;
+        for entry in fs::read_dir(format!("/proc/{}/task", self.root))? {
+            let name = entry?.file_name();
+            let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let thread = Pid::from_raw(thread);
+            if self.tasks.contains_key(&thread) {
+                continue;
+            }
+            match ptrace::seize(thread, options) {
+                // It is also refused where it came to us by itself since we looked.
+                Err(Errno::EPERM) if tracer_of(thread) == Some(gettid()) => {}
+                Err(Errno::ESRCH) => continue,
+                seized => seized.map_err(|error| cannot("attach to", thread, error))?,
+            }
+            self.tasks.insert(thread, Task::Free);
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Until the end, whatever it is. Afterwards nothing is alive.
+    pub(super) fn run(mut self) -> io::Result<Run> {
+        let end = loop {
+            let (task, event) = wait_any()?;
+            if let Some(end) = self.step(task, event)? {
+                break end;
+            }
+        };
+        let left_behind = match end {
+            End::Exited(_) | End::Signaled(_) => self.processes_alive(),
+            _ => 0,
+        };
+        self.kill_and_reap()?;
+        Ok(Run {
+            end,
+            calls: self.calls,
+            left_behind,
+        })
+    }
+
+    fn step(&mut self, task: Pid, event: Event) -> io::Result<Option<End>> {
+        let run = |signal| Resume::Run { signal };
+        match event {
+            Event::Exited(_) | Event::Signaled(_) => {
+                let end = match event {
+                    Event::Exited(status) => End::Exited(status),
+                    Event::Signaled(signal) => End::Signaled(signal),
+                    _ => unreachable!("matched above"),
+                };
+                if task == self.root {
+                    self.tasks.remove(&task);
+                    return Ok(Some(end));
+                }
+                return self.forget(task);
+            }
+            Event::Seccomp => return self.arrive(task),
+            Event::SyscallExit => return self.leave(task),
+            Event::Exec => {
+                // Its other threads are gone. If this was not the leader, it has taken the
+                // leader's id, and nobody reports the end of its own.
+                let former = alive(ptrace::getevent(task), "look at", task)?;
+                let former = former.and_then(|former| i32::try_from(former).ok());
+                let former = former.map_or(task, Pid::from_raw);
+                self.tasks.insert(task, Task::Free);
+                let ended = self.admit_after(task)?;
+                let ended = match ended {
+                    None if former != task => self.forget(former)?,
+                    ended => ended,
+                };
+                if ended.is_some() {
+                    return Ok(ended);
+                }
+                self.resume(task, run(0))?;
+            }
+            // A new task may report before or after its maker: both make it known.
+            Event::Born => {
+                let born = alive(ptrace::getevent(task), "look at", task)?;
+                if let Some(born) = born.and_then(|born| i32::try_from(born).ok()) {
+                    self.tasks.entry(Pid::from_raw(born)).or_insert(Task::Free);
+                }
+                self.resume(task, run(0))?;
+            }
+            Event::Trap => {
+                self.tasks.entry(task).or_insert(Task::Free);
+                self.resume(task, run(0))?;
+            }
+            Event::GroupStop => self.resume(task, Resume::Listen)?,
+            Event::Signal(signal) => self.resume(task, run(signal))?,
+        }
+        Ok(None)
+    }
+
+    /// A task is at a call that the filter knows.
+    fn arrive(&mut self, task: Pid) -> io::Result<Option<End>> {
+        let Some(call) = self.call_of(task)? else {
+            self.resume(task, Resume::Run { signal: 0 })?;
+            return Ok(None);
+        };
+        if call.kind() != Kind::IoUring && !self.gate.enter(task) {
+            return Ok(None);
+        }
+        self.begin(task, call)
+    }
+
+    fn call_of(&self, task: Pid) -> io::Result<Option<Call>> {
+        let registers = alive(Registers::of(task), "read the registers of", task)?;
+        Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir)))
+    }
+
+    fn begin(&mut self, task: Pid, call: Call) -> io::Result<Option<End>> {
+        self.calls += 1;
+        let last = match self.observer.before(&call) {
+            Decision::Continue => false,
+            Decision::Kill => return Ok(Some(End::Killed)),
+            Decision::ShortenThenKill(length) => {
+                shorten(task, &call, length)?;
+                true
+            }
+        };
+        self.tasks.insert(task, Task::In { call, last });
+        self.resume(task, Resume::ToExit)?;
+        Ok(None)
+    }
+
+    /// A task's call is over.
+    fn leave(&mut self, task: Pid) -> io::Result<Option<End>> {
+        if let Some(Task::In { call, last }) = self.tasks.insert(task, Task::Free)
+            && let Some(registers) = alive(Registers::of(task), "read the registers of", task)?
+        {
+            let flow = self.observer.after(&call, registers.result());
+            if last || flow.is_break() {
+                return Ok(Some(End::Killed));
+            }
+        }
+        self.resume(task, Resume::Run { signal: 0 })?;
+        self.admit_after(task)
+    }
+
+    /// Lets in whoever has waited for this task to leave the gate.
+    fn admit_after(&mut self, mut task: Pid) -> io::Result<Option<End>> {
+        while let Some(next) = self.gate.leave(task) {
+            // Looked at again: what came before may have changed its file's position or name.
+            if let Some(call) = self.call_of(next)? {
+                return self.begin(next, call);
+            }
+            self.resume(next, Resume::Run { signal: 0 })?;
+            task = next;
+        }
+        Ok(None)
+    }
+
+    fn forget(&mut self, task: Pid) -> io::Result<Option<End>> {
+        self.tasks.remove(&task);
+        self.admit_after(task)
+    }
+
+    fn resume(&self, task: Pid, how: Resume) -> io::Result<()> {
+        alive(resume(task, how), "resume", task).map(drop)
+    }
+
+    /// How many processes have not ended.
+    fn processes_alive(&self) -> usize {
+        let alive = self.tasks.keys().filter_map(|task| {
+            let state = status_field(*task, "State:")?;
+            let process = status_field(*task, "Tgid:")?;
+            (!state.starts_with(['Z', 'X'])).then_some(process)
+        });
+        alive.collect::<BTreeSet<_>>().len()
+    }
+}
+
+impl<O> Tracees<'_, O> {
+    fn kill_and_reap(&mut self) -> io::Result<()> {
+        self.all_reaped = true;
+        for task in self.tasks.keys() {
+            // A thread's id means its process here. It is not reaped yet, so it is still its own.
+            kill_if_alive(*task)?;
+        }
+        loop {
+            match wait_any() {
+                Ok((_, Event::Exited(_) | Event::Signaled(_))) => {}
+                // Born unseen, or stopped before the signal came.
+                Ok((task, _)) => kill_if_alive(task)?,
+                Err(Errno::ECHILD) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl<O> Drop for Tracees<'_, O> {
+    fn drop(&mut self) {
+        // Reached on an error, and when a callback panics.
+        if !self.all_reaped
+            && let Err(error) = self.kill_and_reap()
+        {
+            eprintln!("cannot end process {}: {error}", self.root);
+        }
+    }
+}
+
+fn shorten(task: Pid, call: &Call, length: u64) -> io::Result<()> {
+    let refuse = || {
+        let reason = format!("{call} cannot be shortened to {length} bytes");
+        io::Error::new(io::ErrorKind::InvalidInput, reason)
+    };
+    if !call.can_shorten() || call.length().is_none_or(|whole| length > whole) {
+        return Err(refuse());
+    }
+    let cut = resolve::cut(call, length).ok_or_else(refuse)?;
+    let done = Registers::of(task).and_then(|registers| match cut {
+        Cut::Argument(index) => registers.set_argument(task, index, length),
+        Cut::Vector {
+            count_argument,
+            count,
+            address,
+            last,
+        } => {
+            // The task's own memory: it never runs again to notice.
+            let address = std::ptr::without_provenance_mut(address);
+            ptrace::write(task, address, last.cast_signed())?;
+            registers.set_argument(task, count_argument, count)
+        }
+    });
+    alive(done, "shorten the call of", task).map(drop)
+}
+
+/// A task can be killed at any moment, also while it is stopped. Its end will be reported.
+fn alive<T>(result: Result<T, Errno>, what: &str, task: Pid) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::ESRCH) => Ok(None),
+        Err(error) => Err(cannot(what, task, error)),
+    }
+}
+
+fn cannot(what: &str, task: Pid, error: Errno) -> io::Error {
+    let error = io::Error::from(error);
+    io::Error::new(
+        error.kind(),
+        format!("cannot {what} process {task}: {error}"),
+    )
+}
+
+fn kill_if_alive(task: Pid) -> io::Result<()> {
+    match kill(task, Signal::SIGKILL) {
+        Err(Errno::ESRCH) | Ok(()) => Ok(()),
+        Err(error) => Err(cannot("kill", task, error)),
+    }
+}
+
+fn tracer_of(task: Pid) -> Option<Pid> {
+    let tracer = status_field(task, "TracerPid:")?.parse().ok()?;
+    Some(Pid::from_raw(tracer))
+}
+
+fn status_field(task: Pid, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(value.trim().to_owned())
+}
