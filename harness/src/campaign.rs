@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::child::Launcher;
-use crate::crash::CrashKind;
-use crate::crash::Lane;
-use crate::finding::Finding;
+use crate::crash::{CrashKind, Lane, syscall};
+use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -39,13 +38,23 @@ pub(crate) struct Plan {
     pub jobs: usize,
     /// Restricts [`Subject::engines`]; empty for all.
     pub engines: Vec<String>,
-    /// Where stores live while they are tortured.
-    pub scratch: PathBuf,
+    /// Where stores live while they are tortured, if it matters.
+    pub scratch: Option<PathBuf>,
     /// Where failures are saved.
     pub out: PathBuf,
 }
 
 impl Plan {
+    /// Where stores live while they are tortured: what is copied at every step lives in memory.
+    pub(crate) fn scratch_of(&self, crash: CrashKind) -> PathBuf {
+        let memory = Path::new("/dev/shm");
+        match &self.scratch {
+            Some(dir) => dir.clone(),
+            None if crash == CrashKind::Syscall && memory.is_dir() => memory.to_owned(),
+            None => std::env::temp_dir(),
+        }
+    }
+
     /// The engines with which a subject is tortured.
     pub(crate) fn engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
         let wanted =
@@ -112,7 +121,6 @@ pub(crate) fn run(
     stop: &AtomicBool,
     observer: &dyn Observer,
 ) -> io::Result<Vec<Row>> {
-    let scratch = Scratch::create(&plan.scratch)?;
     let mut rows = Vec::new();
     for subject in subjects {
         for kind in kinds {
@@ -120,12 +128,47 @@ pub(crate) fn run(
                 return Ok(rows);
             }
             let index = rows.len() as u64;
+            let scratch = Scratch::create(&plan.scratch_of(*kind))?;
             let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer)?;
             observer.end(&row);
             rows.push(row);
         }
     }
     Ok(rows)
+}
+
+/// Plays a script of generations, as a failure keeps it.
+///
+/// # Errors
+/// If it is no script, or the machine fails.
+pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Result<Row> {
+    let script: Vec<Generation> = serde_json::from_str(script)?;
+    let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall))?;
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    let mut failures = Vec::new();
+    for engine in plan.engines_of(subject) {
+        let rng = stream(plan.seed, 0);
+        let mut lane = syscall::Lane::new(subject, plan, scratch.path(), "script", rng);
+        if let Some(finding) = lane.play(engine, &script, &mut tally)? {
+            let violation = finding.violation.to_string();
+            failures.push(SavedFailure {
+                folder: finding.save(&plan.out)?,
+                violation,
+            });
+        }
+    }
+    let elapsed_s = started.elapsed().as_secs_f64();
+    Ok(Row {
+        subject: subject.name().to_owned(),
+        crash: CrashKind::Syscall,
+        seed: plan.seed,
+        rounds_per_s: tally.rounds as f64 / elapsed_s,
+        elapsed_s,
+        tally,
+        coverage: "exhaustive",
+        failures,
+    })
 }
 
 /// What the threads of a row share.

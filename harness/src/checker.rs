@@ -1,7 +1,8 @@
-//! A process that recovers one crash state after the other, so that a state costs no start of a process.
+//! A process that recovers one crash state after the other, so that a state costs no start of a
+//! process.
 //!
-//! A store that panics, dies or hangs in recovery takes the process with it; that is the state's verdict, and the next
-//! state gets a new process.
+//! A store that panics, dies or hangs in recovery takes the process with it; that is the state's
+//! verdict, and the next state gets a new process.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};

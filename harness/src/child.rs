@@ -149,7 +149,15 @@ fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
                 engine,
                 workload,
                 recorder: &recorder,
-            })
+            })?;
+            // All actions are carried out. Under trace that is the end; else the kill is still to
+            // come.
+            if order.traced {
+                return Ok(());
+            }
+            loop {
+                std::thread::park();
+            }
         }
         Role::Recover {
             output,

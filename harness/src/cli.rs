@@ -15,6 +15,7 @@ use crate::crash::{CrashKind, kill};
 use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
 use crate::scratch::Scratch;
+use crate::shrink::{self, Shrunk};
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
@@ -43,6 +44,17 @@ enum Command {
         /// The failure's folder.
         failure: PathBuf,
     },
+    /// Find the smallest version of a saved failure of `syscall`, and print it as a test.
+    Shrink {
+        /// The failure's folder.
+        failure: PathBuf,
+        /// Stop after so long, as 30s or 2m, with the smallest found by then.
+        #[arg(long, value_parser = parse_duration, default_value = "60s")]
+        duration: Duration,
+        /// Where the smallest version is saved.
+        #[arg(long, default_value = "target/plugpull")]
+        out: PathBuf,
+    },
     /// List subjects and crash kinds.
     List,
 }
@@ -69,7 +81,8 @@ struct RunArgs {
     /// Directories tortured at the same time; as many as there are cores if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Where the tortured stores live; the system's temporary directory if not given.
+    /// Where the tortured stores live. If not given: the system's temporary directory, for `syscall`
+    /// memory (/dev/shm) where there is some.
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Where failures are saved.
@@ -114,6 +127,11 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
         ),
         Some(Command::Run(args)) => run(subjects, args),
         Some(Command::Replay { failure }) => replay(subjects, &failure),
+        Some(Command::Shrink {
+            failure,
+            duration,
+            out,
+        }) => shrink(subjects, &failure, duration, out),
         Some(Command::List) => {
             list(subjects);
             Ok(0)
@@ -154,7 +172,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         seed: args.seed.unwrap_or_else(|| u64::from(rand_seed())),
         jobs: args.jobs.unwrap_or(cores).max(1),
         engines: args.engine,
-        scratch: args.dir.unwrap_or_else(std::env::temp_dir),
+        scratch: args.dir,
         out: args.out,
     };
     let stop = Arc::new(AtomicBool::new(false));
@@ -224,6 +242,56 @@ fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, Str
             Ok(Verdict::Violation.exit_status())
         }
     }
+}
+
+fn shrink(
+    subjects: &[&dyn Subject],
+    folder: &std::path::Path,
+    duration: Duration,
+    out: PathBuf,
+) -> Result<u8, String> {
+    let at = |error| format!("cannot shrink {}: {error}", folder.display());
+    let finding = Finding::load(folder).map_err(at)?;
+    let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
+    if finding.script.is_empty() {
+        return Err(format!(
+            "cannot shrink {}: a failure of {} has no script to play again; find one with `run {} \
+             --crash syscall`",
+            folder.display(),
+            finding.crash,
+            finding.subject,
+        ));
+    }
+    let plan = Plan {
+        launcher: Launcher::Binary,
+        budget: Budget::Duration(duration),
+        seed: finding.seed,
+        jobs: 1,
+        engines: Vec::new(),
+        scratch: None,
+        out,
+    };
+    let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;
+    let shrunk = shrink::shrink(subject, &finding, &plan, scratch.path(), duration).map_err(at)?;
+    let Some(Shrunk {
+        finding,
+        candidates,
+        operations,
+    }) = shrunk
+    else {
+        println!("The failure does not show any more: its script breaks no promise.");
+        return Ok(Verdict::Pass.exit_status());
+    };
+    let saved = finding.save(&plan.out).map_err(at)?;
+    println!("{}", finding.violation);
+    println!("  {}", finding.crash_point);
+    println!(
+        "{operations} operations in {} generations, after {candidates} scripts; saved in {}",
+        finding.script.len(),
+        saved.display(),
+    );
+    println!("\nAs a test:\n\n{}", shrink::test_of(subject, &finding));
+    Ok(Verdict::Violation.exit_status())
 }
 
 fn list(subjects: &[&dyn Subject]) {

@@ -35,10 +35,23 @@ pub struct Finding {
     pub oracle: Value,
     /// The workloads of this directory, the failed one last.
     pub workloads: Vec<Workload>,
+    /// For `syscall`: the same workloads, and after how many calls each was killed. A script can
+    /// be played again, and shrunk.
+    #[serde(default)]
+    pub script: Vec<Generation>,
     /// What the failed generation announced.
     pub events: Vec<Event>,
     /// The store's directory, copied before recovery touched it.
     pub image: PathBuf,
+}
+
+/// One run of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// What the writer does.
+    pub workload: Workload,
+    /// After how many system calls on the directory it is killed, if it has not ended before.
+    pub calls: u64,
 }
 
 const FILE_NAME: &str = "failure.json";

@@ -63,6 +63,7 @@ mod image;
 pub mod oracle;
 mod report;
 mod scratch;
+mod shrink;
 mod subject;
 mod tally;
 mod torture;
@@ -71,7 +72,7 @@ pub mod workload;
 
 pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;
-pub use finding::Finding;
+pub use finding::{Finding, Generation};
 pub use history::Recorder;
 pub use subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
 pub use tally::Tally;

@@ -14,6 +14,12 @@ pub trait Subject: Send + Sync {
     /// Its name on the command line, and in a report.
     fn name(&self) -> &str;
 
+    /// The Rust expression that makes it, for the tests that are printed when a failure has been
+    /// shrunk. The type's path, if you do not say otherwise.
+    fn constructor(&self) -> String {
+        std::any::type_name::<Self>().to_owned()
+    }
+
     /// What its recovery must show. The rules for a log, if you do not say otherwise.
     fn oracle(&self) -> Box<dyn Oracle> {
         Box::new(LogOracle::default())
@@ -24,8 +30,8 @@ pub trait Subject: Send + Sync {
         &["default"]
     }
 
-    /// Opens the store and appends until the process is killed, telling the [`Recorder`] what
-    /// happens.
+    /// Opens the store and carries out the workload's actions, telling the [`Recorder`] what
+    /// happens. Most of the time the process is killed before they come to their end.
     ///
     /// # Errors
     /// If the store does not open or stops working: after a kill it must do neither, so that is a

@@ -26,7 +26,8 @@ pub struct Torture {
     seed: u64,
     jobs: usize,
     engines: Vec<String>,
-    scratch: PathBuf,
+    scratch: Option<PathBuf>,
+    script: Option<String>,
     artifacts: PathBuf,
 }
 
@@ -40,7 +41,8 @@ impl Torture {
             seed: 0,
             jobs: 1,
             engines: Vec::new(),
-            scratch: std::env::temp_dir(),
+            scratch: None,
+            script: None,
             artifacts: std::env::temp_dir().join("plugpull-failures"),
         }
     }
@@ -81,15 +83,24 @@ impl Torture {
         self
     }
 
-    /// Where the stores live while they are tortured. Default: the system's temporary directory.
+    /// Where the stores live while they are tortured. Default: the system's temporary directory, and
+    /// memory (`/dev/shm`) for [`CrashKind::Syscall`].
     pub fn scratch(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.scratch = dir.into();
+        self.scratch = Some(dir.into());
         self
     }
 
     /// Where failures are saved. Default: `plugpull-failures` in the system's temporary directory.
     pub fn artifacts(mut self, dir: impl Into<PathBuf>) -> Self {
         self.artifacts = dir.into();
+        self
+    }
+
+    /// Plays this script, as printed when a failure has been shrunk, instead of anything random: a
+    /// traced run of each generation, and all crash states of the last.
+    pub fn script(mut self, script: impl Into<String>) -> Self {
+        self.script = Some(script.into());
+        self.kinds = vec![CrashKind::Syscall];
         self
     }
 
@@ -110,9 +121,13 @@ impl Torture {
             scratch: self.scratch,
             out: self.artifacts,
         };
-        let stop = AtomicBool::new(false);
-        let rows = campaign::run(&[&*self.subject], &self.kinds, &plan, &stop, &Silent)
-            .map_err(|error| environment(error.to_string()))?;
+        let rows = if let Some(script) = &self.script {
+            campaign::play(&*self.subject, script, &plan).map(|row| vec![row])
+        } else {
+            let stop = AtomicBool::new(false);
+            campaign::run(&[&*self.subject], &self.kinds, &plan, &stop, &Silent)
+        }
+        .map_err(|error| environment(error.to_string()))?;
         match Verdict::of(&rows) {
             Verdict::Pass => Ok(Report { rows }),
             Verdict::Violation => Err(Failure::Violation(rows)),

@@ -35,6 +35,9 @@ pub struct Workload {
     pub generation: u32,
     /// How many writers append at once.
     pub writers: u32,
+    /// How many actions each of them carries out; without end if not given.
+    #[serde(default)]
+    pub actions_max: Option<u32>,
     /// How they behave.
     pub style: Style,
     /// Payloads are up to this long, in bytes.
@@ -85,6 +88,7 @@ impl Workload {
         Self {
             seed: rng.random_range(0..u64::MAX),
             generation,
+            actions_max: None,
             writers: [1, 16, 64, 128][rng.random_range(0..4)],
             style,
             payload_bytes_max: [64, 600, 3000][rng.random_range(0..3)],
@@ -108,11 +112,11 @@ impl Workload {
         }
     }
 
-    /// The actions of one writer, without end.
+    /// The actions of one writer. A writer that has carried them out may return.
     pub fn actions(&self, writer: u32) -> impl Iterator<Item = Action> + Send + use<> {
         let workload = self.clone();
         let mut rng = stream(self.seed, u64::from(writer));
-        (0_u32..).map(move |count| {
+        (0..self.actions_max.unwrap_or(u32::MAX)).map(move |count| {
             let id = id(workload.generation, writer, count);
             let pause = (workload.style == Style::Bursty && rng.random_bool(0.05))
                 .then(|| Duration::from_micros(rng.random_range(50..2000)));

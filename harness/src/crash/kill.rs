@@ -110,6 +110,7 @@ impl<'a> Lane<'a> {
                     violation,
                     oracle: self.oracle.save(),
                     workloads: std::mem::take(&mut self.workloads),
+                    script: Vec::new(),
                     events,
                     image: self.evidence.clone(),
                 }))

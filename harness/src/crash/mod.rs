@@ -1,6 +1,7 @@
 //! How a store dies: one file a crash kind.
 
 pub(crate) mod kill;
+mod recording;
 pub(crate) mod syscall;
 
 use std::fmt;

@@ -12,16 +12,20 @@ use groupwal::{Delete, EngineKind, Entry, Error, Insert, Op, Options, SyncPolicy
 use plugpull::{
     Action, ActionKind, Recorder, RecoverRun, Subject, SubjectError, Survivors, Workload, WriteRun,
 };
+use tokio::task::JoinSet;
 
 const ENTRY_BYTES_MAX: usize = 8 << 10;
 
-pub(crate) struct GroupWal {
+/// A log under one policy.
+#[derive(Debug)]
+pub struct GroupWal {
     name: &'static str,
     policy: SyncPolicy,
 }
 
 impl GroupWal {
-    pub(crate) fn new(name: &'static str, policy: SyncPolicy) -> Self {
+    /// `name` is the subject's on the command line.
+    pub fn new(name: &'static str, policy: SyncPolicy) -> Self {
         Self { name, policy }
     }
 
@@ -49,22 +53,45 @@ impl Subject for GroupWal {
         self.name
     }
 
+    fn constructor(&self) -> String {
+        let (name, policy) = (self.name, self.policy);
+        let policy = match policy {
+            SyncPolicy::Background { interval } => format!(
+                "Background {{ interval: std::time::Duration::from_millis({}) }}",
+                interval.as_millis()
+            ),
+            SyncPolicy::Batch {
+                max_entries,
+                max_delay,
+            } => format!(
+                "Batch {{ max_entries: {max_entries}, \
+                 max_delay: std::time::Duration::from_millis({}) }}",
+                max_delay.as_millis()
+            ),
+            other => format!("{other:?}"),
+        };
+        format!("torture::GroupWal::new({name:?}, groupwal::SyncPolicy::{policy})")
+    }
+
     fn engines(&self) -> &[&'static str] {
         &["blocking", "inline"]
     }
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
         runtime()?.block_on(async {
-            let wal = self.open(run.dir, run.engine, run.workload.small_files).await?;
-            let mut tasks = tokio::task::JoinSet::new();
+            let wal = self
+                .open(run.dir, run.engine, run.workload.small_files)
+                .await?;
+            let mut writers = JoinSet::new();
+            let mut others = JoinSet::new();
             let acked = Arc::new(AtomicU64::new(0));
             for writer in 0..run.workload.writers {
                 let (wal, workload) = (wal.clone(), run.workload.clone());
                 let (recorder, acked) = (run.recorder.clone(), acked.clone());
-                tasks.spawn(append_for_ever(wal, workload, writer, recorder, acked));
+                writers.spawn(carry_out(wal, workload, writer, recorder, acked));
             }
             if let Some(every) = run.workload.trim_every {
-                tasks.spawn(trim_now_and_then(
+                others.spawn(trim_now_and_then(
                     wal.clone(),
                     every,
                     run.recorder.clone(),
@@ -72,13 +99,18 @@ impl Subject for GroupWal {
                 ));
             }
             if run.workload.replays {
-                tasks.spawn(replay_for_ever(wal.clone(), run.recorder.clone()));
+                others.spawn(replay_for_ever(wal.clone(), run.recorder.clone()));
             }
-            // None of them ends but by an error.
-            match tasks.join_next().await {
-                Some(Ok(Err(error))) => Err(error.into()),
-                Some(Err(panic)) => Err(panic.into()),
-                Some(Ok(Ok(()))) | None => Ok(()),
+            loop {
+                // The others end by an error only.
+                let ended = tokio::select! {
+                    ended = writers.join_next() => ended,
+                    Some(ended) = others.join_next() => Some(ended),
+                };
+                match ended {
+                    Some(ended) => ended??,
+                    None => return Ok(()),
+                }
             }
         })
     }
@@ -106,7 +138,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// One writer: appends, cancels and provokes as its workload says.
-async fn append_for_ever(
+async fn carry_out(
     wal: Wal,
     workload: Workload,
     writer: u32,

@@ -1,0 +1,233 @@
+//! A traced run, and the moments at which the store could have died in it.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::child::{Role, Target, printed, spawn};
+use crate::history::{Event, History, Mark};
+use crate::image::Image;
+use crate::tally::Tally;
+use crate::trace::{Call, Decision, Ended, Kind, Tracer, Watch};
+
+const PAGE: usize = 4096;
+/// Cuts inside one write, at most, besides those drawn.
+const PAGE_CUTS_MAX: usize = 8;
+/// A traced run that does nothing for so long hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(30);
+
+/// A moment at which the store could have died.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) image: Image,
+    pub(super) mark: Mark,
+    /// How many calls were done, if it is the moment after one: a run that is killed there leaves
+    /// it.
+    pub(super) calls_done: Option<u64>,
+    /// For people: `before fdatasync(log)`.
+    pub(super) point: String,
+}
+
+impl State {
+    /// Two states with equal files and equal announcements are one.
+    pub(super) fn fingerprint(&self, events: &[Event]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.image.fingerprint().hash(&mut hasher);
+        events.len().hash(&mut hasher);
+        self.mark.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// What a traced run leaves.
+pub(super) struct Recording {
+    pub(super) states: Vec<State>,
+    /// The run stopped by itself although it must not, and said so.
+    pub(super) stopped: Option<String>,
+}
+
+impl Recording {
+    /// Runs a child under trace in an image, kills it after so many calls, and keeps the states it
+    /// went through.
+    ///
+    /// A child that has done all it was told may end before, with exit status 0.
+    pub(super) fn make(
+        target: &Target,
+        role: Role,
+        base: &Image,
+        history: Option<&History>,
+        calls_max: u64,
+        rng: &mut ChaCha8Rng,
+        tally: &mut Tally,
+    ) -> io::Result<Self> {
+        base.write(&target.dir)?;
+        let (mut child, output) = spawn(target, role, true)?;
+        let mut recorder = Recorder {
+            dir: &target.dir,
+            history,
+            rng,
+            calls_max,
+            calls: 0,
+            last: base.clone(),
+            states: Vec::new(),
+            error: None,
+        };
+        recorder.states.push(State {
+            image: base.clone(),
+            mark: Mark::default(),
+            calls_done: Some(0),
+            point: "before the first call".to_owned(),
+        });
+        let mut go = child.stdin.take().expect("it is piped");
+        let release = || go.write_all(b"g");
+        let tracer = Tracer::attach(child.id(), &target.dir)?;
+        let ended = tracer.run(release, &mut recorder, RUN_LIMIT)?;
+        let Recorder {
+            states,
+            calls,
+            last,
+            error,
+            ..
+        } = recorder;
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let stopped = match ended {
+            Ended::Killed => {
+                // What the real kill left must be what was copied there.
+                tally.calibrations += 1;
+                let left = Image::read(&target.dir, &last)?;
+                if let Some(name) = left.difference(&last) {
+                    tally.miscalibrated += 1;
+                    eprintln!("a real kill left another {} than the copy", name.display());
+                }
+                None
+            }
+            Ended::Exited(status) if status.success() => None,
+            Ended::Exited(status) => Some(format!("{status}: {}", printed(&output))),
+            Ended::TimedOut => Some(format!("no end after {} s", RUN_LIMIT.as_secs())),
+        };
+        tally.calls += calls;
+        Ok(Self { states, stopped })
+    }
+}
+
+/// Copies the directory at each stop.
+struct Recorder<'a> {
+    dir: &'a Path,
+    history: Option<&'a History>,
+    rng: &'a mut ChaCha8Rng,
+    calls_max: u64,
+    calls: u64,
+    last: Image,
+    states: Vec<State>,
+    error: Option<io::Error>,
+}
+
+impl Recorder<'_> {
+    /// The history first: an event published after the copy must not count for it.
+    fn mark(&self) -> Mark {
+        self.history.map(History::mark).unwrap_or_default()
+    }
+
+    fn copy(&mut self) -> Option<Image> {
+        match Image::read(self.dir, &self.last) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// States inside a write: the old file with a prefix of what was written.
+    fn inside(&mut self, call: &Call, before: &Image, after: &Image, mark: &Mark) {
+        let Some((name, range)) = written_range(call, before, after) else {
+            return;
+        };
+        let (Some(new), old) = (after.file(&name), before.file(&name).unwrap_or(&[])) else {
+            return;
+        };
+        let pages = (range.start / PAGE + 1..range.end.div_ceil(PAGE)).map(|page| page * PAGE);
+        let mut cuts: Vec<usize> = pages.take(PAGE_CUTS_MAX).collect();
+        if range.len() > 1 {
+            cuts.extend((0..2).map(|_| self.rng.random_range(range.start + 1..range.end)));
+        }
+        for cut in cuts {
+            let mut bytes = old.to_vec();
+            bytes.resize(old.len().max(cut), 0);
+            bytes[range.start..cut].copy_from_slice(&new[range.start..cut]);
+            self.states.push(State {
+                image: before.with_file(&name, bytes),
+                mark: mark.clone(),
+                calls_done: None,
+                point: format!("{} bytes into {call}", cut - range.start),
+            });
+        }
+    }
+}
+
+/// Which bytes of which file a call wrote, if it is a write.
+fn written_range(call: &Call, before: &Image, after: &Image) -> Option<(PathBuf, Range<usize>)> {
+    if call.kind() != Kind::Write {
+        return None;
+    }
+    let name = call.paths().first()?.clone();
+    let (old, new) = (before.file(&name).unwrap_or(&[]), after.file(&name)?);
+    let same = old
+        .iter()
+        .zip(new)
+        .take_while(|(old, new)| old == new)
+        .count();
+    if same == new.len() {
+        return None;
+    }
+    let start = call
+        .offset()
+        .and_then(|at| usize::try_from(at).ok())
+        .unwrap_or(same);
+    let len = usize::try_from(call.length()?).ok()?;
+    let end = start.checked_add(len)?.min(new.len());
+    (start < end).then_some((name, start..end))
+}
+
+impl Watch for Recorder<'_> {
+    fn before(&mut self, call: &Call) -> Decision {
+        let mark = self.mark();
+        // Nothing but traced calls changes the directory, and they come one at a time: it is as it
+        // was after the last one.
+        self.states.push(State {
+            image: self.last.clone(),
+            mark,
+            calls_done: None,
+            point: format!("before {call}"),
+        });
+        self.calls += 1;
+        Decision::Continue
+    }
+
+    fn after(&mut self, call: &Call, _: i64) -> Decision {
+        let mark = self.mark();
+        let Some(image) = self.copy() else {
+            return Decision::Kill;
+        };
+        let before = std::mem::replace(&mut self.last, image.clone());
+        self.inside(call, &before, &image, &mark);
+        self.states.push(State {
+            image,
+            mark,
+            calls_done: Some(self.calls),
+            point: format!("after {call}"),
+        });
+        if self.calls >= self.calls_max {
+            Decision::Kill
+        } else {
+            Decision::Continue
+        }
+    }
+}
