@@ -1,8 +1,8 @@
 //! A traced run, and the moments at which the store could have died in it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::ops::Range;
+use std::io;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::child::{Role, Target, printed, spawn};
 use crate::history::{Event, History, Mark};
 use crate::image::Image;
 use crate::tally::Tally;
-use crate::trace::{Call, Decision, Ended, Kind, Tracer, Watch};
+use crate::trace::{Call, Decision, End, Kind, Observer, Tracer};
 
 const PAGE: usize = 4096;
 /// Cuts inside one write, at most, besides those drawn.
@@ -66,7 +66,7 @@ impl Recording {
         tally: &mut Tally,
     ) -> io::Result<Self> {
         base.write(&target.dir)?;
-        let (mut child, output) = spawn(target, role, true)?;
+        let (child, output) = spawn(target, role, true)?;
         let mut recorder = Recorder {
             dir: &target.dir,
             history,
@@ -83,13 +83,10 @@ impl Recording {
             calls_done: Some(0),
             point: "before the first call".to_owned(),
         });
-        let mut go = child.stdin.take().expect("it is piped");
-        let release = || go.write_all(b"g");
-        let tracer = Tracer::attach(child.id(), &target.dir)?;
-        let ended = tracer.run(release, &mut recorder, RUN_LIMIT)?;
+        let tracer = Tracer::new(child, &target.dir)?.time_limit(RUN_LIMIT);
+        let run = tracer.run(&mut recorder)?;
         let Recorder {
             states,
-            calls,
             last,
             error,
             ..
@@ -97,8 +94,8 @@ impl Recording {
         if let Some(error) = error {
             return Err(error);
         }
-        let stopped = match ended {
-            Ended::Killed => {
+        let stopped = match run.end {
+            End::Killed => {
                 // What the real kill left must be what was copied there.
                 tally.calibrations += 1;
                 let left = Image::read(&target.dir, &last)?;
@@ -108,11 +105,12 @@ impl Recording {
                 }
                 None
             }
-            Ended::Exited(status) if status.success() => None,
-            Ended::Exited(status) => Some(format!("{status}: {}", printed(&output))),
-            Ended::TimedOut => Some(format!("no end after {} s", RUN_LIMIT.as_secs())),
+            End::Exited(0) | End::Stopped => None,
+            End::Exited(status) => Some(format!("exit status {status}: {}", printed(&output))),
+            End::Signaled(signal) => Some(format!("signal {signal}: {}", printed(&output))),
+            End::TimedOut => Some(format!("no end after {} s", RUN_LIMIT.as_secs())),
         };
-        tally.calls += calls;
+        tally.calls += run.calls;
         Ok(Self { states, stopped })
     }
 }
@@ -196,7 +194,7 @@ fn written_range(call: &Call, before: &Image, after: &Image) -> Option<(PathBuf,
     (start < end).then_some((name, start..end))
 }
 
-impl Watch for Recorder<'_> {
+impl Observer for Recorder<'_> {
     fn before(&mut self, call: &Call) -> Decision {
         let mark = self.mark();
         // Nothing but traced calls changes the directory, and they come one at a time: it is as it
@@ -211,10 +209,10 @@ impl Watch for Recorder<'_> {
         Decision::Continue
     }
 
-    fn after(&mut self, call: &Call, _: i64) -> Decision {
+    fn after(&mut self, call: &Call, _: io::Result<u64>) -> ControlFlow<()> {
         let mark = self.mark();
         let Some(image) = self.copy() else {
-            return Decision::Kill;
+            return ControlFlow::Break(());
         };
         let before = std::mem::replace(&mut self.last, image.clone());
         self.inside(call, &before, &image, &mark);
@@ -225,9 +223,9 @@ impl Watch for Recorder<'_> {
             point: format!("after {call}"),
         });
         if self.calls >= self.calls_max {
-            Decision::Kill
+            ControlFlow::Break(())
         } else {
-            Decision::Continue
+            ControlFlow::Continue(())
         }
     }
 }
