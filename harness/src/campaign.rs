@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::child::Launcher;
+use crate::child::{Launcher, end_strays};
 use crate::crash::{CrashKind, Lane, syscall};
+use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     pub scratch: Option<PathBuf>,
     /// Where failures are saved.
     pub out: PathBuf,
+    /// A child that has to end, or to answer, is given so long.
+    pub hang_limit: Duration,
 }
 
 impl Plan {
@@ -81,8 +84,31 @@ pub struct Row {
     pub rounds_per_s: f64,
     /// How many rounds a kill row exhausts: never all, instants are drawn.
     pub coverage: &'static str,
+    /// Processes that the subject had started outside its process group and left running. They were
+    /// killed when the row was over.
+    pub strays: u64,
+    /// Why this machine cannot run it: then nothing was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
     /// The folders of saved failures, with the first broken promise.
     pub failures: Vec<SavedFailure>,
+}
+
+impl Row {
+    fn unavailable(subject: &dyn Subject, crash: CrashKind, seed: u64, why: String) -> Self {
+        Self {
+            subject: subject.name().to_owned(),
+            crash,
+            seed,
+            tally: Tally::default(),
+            elapsed_s: 0.0,
+            rounds_per_s: 0.0,
+            coverage: "none",
+            strays: 0,
+            unavailable: Some(why),
+            failures: Vec::new(),
+        }
+    }
 }
 
 /// A failure on disk.
@@ -128,8 +154,16 @@ pub(crate) fn run(
                 return Ok(rows);
             }
             let index = rows.len() as u64;
+            if let Err(why) = doctor::availability(*kind, &plan.launcher) {
+                let row = Row::unavailable(*subject, *kind, plan.seed, why);
+                observer.end(&row);
+                rows.push(row);
+                continue;
+            }
             let scratch = Scratch::create(&plan.scratch_of(*kind))?;
-            let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer)?;
+            let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer);
+            let strays = end_strays(scratch.path())?;
+            let row = Row { strays, ..row? };
             observer.end(&row);
             rows.push(row);
         }
@@ -167,6 +201,8 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
         elapsed_s,
         tally,
         coverage: "exhaustive",
+        strays: 0,
+        unavailable: None,
         failures,
     })
 }
@@ -256,6 +292,8 @@ fn torture_row(
             elapsed_s,
             tally,
             coverage: "sampled",
+            strays: 0,
+            unavailable: None,
             failures,
         }),
     }

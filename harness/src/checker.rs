@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
-use crate::child::{HANG_LIMIT, Role, Running, Target};
+use crate::child::{Role, Running, Target};
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors};
 use crate::workload::Workload;
 
@@ -38,8 +38,10 @@ pub(crate) struct Checker {
 struct Process {
     child: Running,
     answers: PipeReader,
-    /// Held so that the child can open it.
-    _answering: PipeWriter,
+    /// Held until the child has opened it.
+    answering: Option<PipeWriter>,
+    hang_limit: Duration,
+    hangs: bool,
 }
 
 impl Checker {
@@ -89,7 +91,9 @@ impl Process {
         Ok(Self {
             child,
             answers,
-            _answering: answering,
+            answering: Some(answering),
+            hang_limit: target.hang_limit,
+            hangs: false,
         })
     }
 
@@ -107,37 +111,53 @@ impl Process {
             let Some(len) = self.read_word()? else {
                 return Ok(None);
             };
-            let mut text = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-            self.answers.read_exact(&mut text)?;
-            return Ok(Some(Err(String::from_utf8_lossy(&text).into_owned())));
+            let text = self.read(usize::try_from(len).map_err(io::Error::other)?)?;
+            return Ok(text.map(|text| Err(String::from_utf8_lossy(&text).into_owned())));
         }
         let count = usize::try_from(count).map_err(io::Error::other)?;
-        let mut bytes = vec![0; count * 24];
-        self.answers.read_exact(&mut bytes)?;
-        Ok(Some(Ok(Survivor::decode_all(&bytes))))
+        let bytes = self.read(count * 24)?;
+        Ok(bytes.map(|bytes| Ok(Survivor::decode_all(&bytes))))
     }
 
-    /// The first word of an answer may be long in coming, or never come.
     fn read_word(&mut self) -> io::Result<Option<u64>> {
-        let deadline = Instant::now() + HANG_LIMIT;
-        loop {
+        let word = self.read(8)?;
+        Ok(word.map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes were read"))))
+    }
+
+    /// Any part of an answer may be long in coming, or never come: the store's own threads can end
+    /// the process, or stop it, at any moment.
+    fn read(&mut self, len: usize) -> io::Result<Option<Vec<u8>>> {
+        let deadline = Instant::now() + self.hang_limit;
+        let mut bytes = Vec::with_capacity(len.min(1 << 20));
+        while bytes.len() < len {
             let mut fds = [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN)];
             if poll(&mut fds, PollTimeout::from(50_u8))? > 0 {
-                let mut word = [0; 8];
-                self.answers.read_exact(&mut word)?;
-                return Ok(Some(u64::from_le_bytes(word)));
-            }
-            if !self.child.is_alive()? || Instant::now() > deadline {
+                let mut part = [0; 4096];
+                let wanted = (len - bytes.len()).min(part.len());
+                let read = self.answers.read(&mut part[..wanted])?;
+                if read == 0 {
+                    return Ok(None);
+                }
+                bytes.extend(&part[..read]);
+                // The child holds the other end now; without ours, its death shows as the end.
+                self.answering = None;
+            } else if !self.child.is_alive()? {
+                return Ok(None);
+            } else if Instant::now() > deadline {
+                self.hangs = true;
                 return Ok(None);
             }
         }
+        Ok(Some(bytes))
     }
 
+    /// Why no answer came.
     fn last_words(mut self) -> io::Result<String> {
-        if self.child.is_alive()? {
-            return Ok(format!("no end after {} s", HANG_LIMIT.as_secs()));
+        // It may have been seen to close its end just before it is gone.
+        if !self.hangs && self.child.wait()?.is_some() {
+            return Ok(self.child.output());
         }
-        Ok(self.child.output())
+        Ok(format!("it hangs: no answer after {:?}", self.hang_limit))
     }
 }
 

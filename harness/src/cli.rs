@@ -1,17 +1,23 @@
 //! A torture binary in three lines.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
 use crate::campaign::{self, Budget, Observer, Plan};
-use crate::child::{self, Launcher};
+use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::{CrashKind, kill};
+use crate::doctor;
 use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
 use crate::scratch::Scratch;
@@ -19,6 +25,8 @@ use crate::shrink::{self, Shrunk};
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
+/// What a torture binary is called where its own name cannot be told.
+const NAME: &str = "torture";
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Kills writers of a store at random instants and checks what recovery brings back against what
@@ -37,7 +45,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Torture subjects.
+    /// Torture subjects: let them write, crash them, recover, and compare.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Check a saved failure again: recovers a copy of its crash image and asks the oracle.
     Replay {
@@ -57,9 +66,51 @@ enum Command {
     },
     /// List subjects and crash kinds.
     List,
+    /// Tell what works on this machine, what is missing, and how to get it.
+    ///
+    /// Every crash kind is tried in small. Exit status: 0 all of them run here, 2 otherwise.
+    Doctor,
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: CompletionShell,
+    },
 }
 
-#[derive(Debug, Default, Args)]
+/// A shell that can complete our command lines.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CompletionShell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples, for a binary called `torture` that is in the PATH:
+  bash:  torture completions bash > ~/.local/share/bash-completion/completions/torture
+  zsh:   torture completions zsh > ~/.zfunc/_torture     (with ~/.zfunc in fpath)
+  fish:  torture completions fish > ~/.config/fish/completions/torture.fish";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  run                                     everything, for 30 seconds
+  run STORE --rounds 500 --seed 1         one subject; the same seed draws the same plan again
+  run --crash syscall --duration 10m      every system call's crash states, for ten minutes
+  run --crash kill --dir /mnt/disk        on a file system of your choice
+  run --hang-limit 5s                     for a store that recovers fast, or should
+  run --json | jq .verdict                for a script; the exit status says it, too
+
+The table, one row a subject and crash kind:
+  states      crash states that were recovered and checked
+  mid-work    rounds in which the crash came while appends were in progress
+  acked       acknowledged appends: each of them must survive
+  verdict     pass, VIOLATIONS, nothing shown (no pass!), or unavailable on this machine: ask `doctor`
+
+A failure is a folder below --out. Its README.md tells what happened; `replay` checks its crash image
+again, `shrink` looks for the smallest version.";
+
+#[derive(Debug, Args)]
 struct RunArgs {
     /// Subjects; all if none is named. See `list`.
     subjects: Vec<String>,
@@ -88,6 +139,10 @@ struct RunArgs {
     /// Where failures are saved.
     #[arg(long, default_value = "target/plugpull")]
     out: PathBuf,
+    /// A recovery that does not end after so long hangs, and so does a writer under trace: a
+    /// violation.
+    #[arg(long, value_parser = parse_limit, default_value = "30s")]
+    hang_limit: Duration,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     json: bool,
@@ -109,6 +164,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(bad)
 }
 
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    let limit = parse_duration(text)?;
+    (!limit.is_zero())
+        .then_some(limit)
+        .ok_or_else(|| "everything takes longer than that".to_owned())
+}
+
 /// The whole of a torture binary's `main`.
 ///
 /// It is also what the binary's own children run: the harness starts the binary again for every
@@ -117,23 +179,23 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
     let subjects = subjects.as_slice();
     child::obey(subjects);
-    let status = match Cli::parse().command {
-        None => run(
-            subjects,
-            RunArgs {
-                out: "target/plugpull".into(),
-                ..RunArgs::default()
-            },
-        ),
-        Some(Command::Run(args)) => run(subjects, args),
-        Some(Command::Replay { failure }) => replay(subjects, &failure),
-        Some(Command::Shrink {
+    let everything = || Cli::parse_from([NAME, "run"]).command;
+    let command = Cli::parse().command.or_else(everything);
+    let status = match command.expect("a command was given or put there") {
+        Command::Run(args) => run(subjects, args),
+        Command::Replay { failure } => replay(subjects, &failure),
+        Command::Shrink {
             failure,
             duration,
             out,
-        }) => shrink(subjects, &failure, duration, out),
-        Some(Command::List) => {
+        } => shrink(subjects, &failure, duration, out),
+        Command::List => {
             list(subjects);
+            Ok(0)
+        }
+        Command::Doctor => Ok(if doctor::report() { 0 } else { EXIT_USAGE }),
+        Command::Completions { shell } => {
+            completions(subjects, shell);
             Ok(0)
         }
     };
@@ -155,11 +217,15 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
             ));
         }
     }
-    let kinds = if args.crash.is_empty() {
-        CrashKind::ALL.to_vec()
-    } else {
+    let named = !args.crash.is_empty();
+    let kinds = if named {
         args.crash
+    } else {
+        CrashKind::ALL.to_vec()
     };
+    if named {
+        doctor::require(&kinds, &Launcher::Binary)?;
+    }
     let rows = u32::try_from(chosen.len() * kinds.len()).unwrap_or(u32::MAX);
     let budget = match args.rounds {
         Some(rounds) => Budget::Rounds(rounds),
@@ -174,6 +240,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         engines: args.engine,
         scratch: args.dir,
         out: args.out,
+        hang_limit: args.hang_limit,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
@@ -191,6 +258,27 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         Terminal::summary(&rows, plan.seed, interrupted);
     }
     Ok(Verdict::of(&rows).exit_status())
+}
+
+/// Prints the script. It knows this binary's subjects, engines and crash kinds.
+fn completions(subjects: &[&dyn Subject], shell: CompletionShell) {
+    let names: Vec<String> = subjects.iter().map(|s| s.name().to_owned()).collect();
+    let engines: BTreeSet<&str> = subjects.iter().flat_map(|s| s.engines()).copied().collect();
+    let kinds = CrashKind::ALL.map(|kind| kind.to_string());
+    let mut command = Cli::command().mut_subcommand("run", |run| {
+        run.mut_arg("subjects", |arg| arg.value_parser(PossibleValuesParser::new(names)))
+            .mut_arg("engine", |arg| arg.value_parser(PossibleValuesParser::new(engines)))
+            .mut_arg("crash", |arg| arg.value_parser(PossibleValuesParser::new(kinds)))
+    });
+    let binary = std::env::current_exe().ok();
+    let binary = binary.as_deref().and_then(Path::file_name);
+    let binary = binary.and_then(OsStr::to_str).unwrap_or(NAME).to_owned();
+    let shell = match shell {
+        CompletionShell::Bash => Shell::Bash,
+        CompletionShell::Zsh => Shell::Zsh,
+        CompletionShell::Fish => Shell::Fish,
+    };
+    clap_complete::generate(shell, &mut command, binary, &mut io::stdout());
 }
 
 /// A seed that a person can type.
@@ -270,6 +358,7 @@ fn shrink(
         engines: Vec::new(),
         scratch: None,
         out,
+        hang_limit: HANG_LIMIT,
     };
     let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;
     let shrunk = shrink::shrink(subject, &finding, &plan, scratch.path(), duration).map_err(at)?;

@@ -50,8 +50,19 @@ pub struct Finding {
 pub struct Generation {
     /// What the writer does.
     pub workload: Workload,
-    /// After how many system calls on the directory it is killed, if it has not ended before.
+    /// Where it is killed, if it has not ended before.
+    #[serde(flatten)]
+    pub kill: KillPoint,
+}
+
+/// Where a traced run is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillPoint {
+    /// After so many system calls on the directory.
     pub calls: u64,
+    /// Inside the last of them, after so many bytes of it were written.
+    #[serde(default)]
+    pub inside: Option<u64>,
 }
 
 const FILE_NAME: &str = "failure.json";

@@ -183,6 +183,11 @@ impl History {
         self.words()[0].load(Ordering::Relaxed)
     }
 
+    /// Nothing more can be recorded.
+    pub(crate) fn is_full(&self) -> bool {
+        usize::try_from(self.reserved()).is_ok_and(|reserved| reserved >= self.events_max())
+    }
+
     /// Records an event; `false` if the memory is full and it was not recorded.
     #[must_use]
     pub fn record(&self, event: Event) -> bool {
@@ -259,7 +264,8 @@ pub(crate) struct Mark {
 pub struct Recorder(History);
 
 impl Recorder {
-    pub(crate) fn new(history: History) -> Self {
+    /// A hand on this history. A subject is given one with its [`WriteRun`](crate::WriteRun).
+    pub fn new(history: History) -> Self {
         Self(history)
     }
 

@@ -57,6 +57,7 @@ mod checker;
 mod child;
 pub mod cli;
 mod crash;
+mod doctor;
 mod finding;
 pub mod history;
 mod image;
@@ -72,7 +73,7 @@ pub mod workload;
 
 pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;
-pub use finding::{Finding, Generation};
+pub use finding::{Finding, Generation, KillPoint};
 pub use history::Recorder;
 pub use subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
 pub use tally::Tally;

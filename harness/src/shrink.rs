@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::campaign::Plan;
 use crate::crash::syscall::Lane;
-use crate::finding::{Finding, Generation};
+use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::Event;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -138,9 +138,19 @@ fn candidates(script: &[Generation]) -> Vec<Vec<Generation>> {
         }
         let is_last = index + 1 == script.len();
         if !is_last {
-            for calls in smaller_numbers(generation.calls) {
+            let KillPoint { calls, inside } = generation.kill;
+            let earlier = smaller_numbers(calls).map(|calls| KillPoint { calls, inside });
+            let whole = inside.map(|_| KillPoint {
+                calls,
+                inside: None,
+            });
+            let shorter = smaller_numbers(inside.unwrap_or(0)).map(|bytes| KillPoint {
+                calls,
+                inside: Some(bytes),
+            });
+            for kill in whole.into_iter().chain(earlier).chain(shorter) {
                 let mut smaller = script.to_vec();
-                smaller[index].calls = calls;
+                smaller[index].kill = kill;
                 candidates.push(smaller);
             }
         }

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
-use crate::child::{self, Launcher};
+use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
+use crate::doctor;
 use crate::report::Verdict;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -21,7 +22,8 @@ use crate::tally::Tally;
 #[must_use = "a torture does nothing until it is run"]
 pub struct Torture {
     subject: Box<dyn Subject>,
-    kinds: Vec<CrashKind>,
+    /// All, if none is named.
+    kinds: Option<Vec<CrashKind>>,
     budget: Budget,
     seed: u64,
     jobs: usize,
@@ -29,6 +31,7 @@ pub struct Torture {
     scratch: Option<PathBuf>,
     script: Option<String>,
     artifacts: PathBuf,
+    hang_limit: Duration,
 }
 
 impl Torture {
@@ -36,7 +39,7 @@ impl Torture {
     pub fn new(subject: impl Subject + 'static) -> Self {
         Self {
             subject: Box::new(subject),
-            kinds: CrashKind::ALL.to_vec(),
+            kinds: None,
             budget: Budget::Rounds(50),
             seed: 0,
             jobs: 1,
@@ -44,12 +47,14 @@ impl Torture {
             scratch: None,
             script: None,
             artifacts: std::env::temp_dir().join("plugpull-failures"),
+            hang_limit: HANG_LIMIT,
         }
     }
 
-    /// Only these crash kinds.
+    /// Only these crash kinds. One that this machine cannot run is an error then; without a name it is
+    /// left out, and its row in the report says so.
     pub fn crash(mut self, kinds: impl IntoIterator<Item = CrashKind>) -> Self {
-        self.kinds = kinds.into_iter().collect();
+        self.kinds = Some(kinds.into_iter().collect());
         self
     }
 
@@ -96,11 +101,20 @@ impl Torture {
         self
     }
 
+    /// Gives a process that has to do something by itself so long: a recovery has to end, a writer
+    /// under trace has to get on. One that does not hangs, which is a violation. Default: 30 s.
+    ///
+    /// A writer that is going to be killed needs no limit: hung or not, it is killed.
+    pub fn hang_limit(mut self, limit: Duration) -> Self {
+        self.hang_limit = limit;
+        self
+    }
+
     /// Plays this script, as printed when a failure has been shrunk, instead of anything random: a
     /// traced run of each generation, and all crash states of the last.
     pub fn script(mut self, script: impl Into<String>) -> Self {
         self.script = Some(script.into());
-        self.kinds = vec![CrashKind::Syscall];
+        self.kinds = Some(vec![CrashKind::Syscall]);
         self
     }
 
@@ -120,12 +134,17 @@ impl Torture {
             engines: self.engines,
             scratch: self.scratch,
             out: self.artifacts,
+            hang_limit: self.hang_limit,
         };
+        // What was named must be possible; what was not is left out where it is impossible.
+        doctor::require(self.kinds.as_deref().unwrap_or(&[]), &plan.launcher)
+            .map_err(environment)?;
         let rows = if let Some(script) = &self.script {
             campaign::play(&*self.subject, script, &plan).map(|row| vec![row])
         } else {
             let stop = AtomicBool::new(false);
-            campaign::run(&[&*self.subject], &self.kinds, &plan, &stop, &Silent)
+            let kinds = self.kinds.as_deref().unwrap_or(&CrashKind::ALL);
+            campaign::run(&[&*self.subject], kinds, &plan, &stop, &Silent)
         }
         .map_err(|error| environment(error.to_string()))?;
         match Verdict::of(&rows) {

@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::campaign::Plan;
-use crate::child::{Launcher, Running, Target, recover};
+use crate::child::{HANG_LIMIT, Launcher, Running, Target, recover};
 use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::history::{Event, History};
@@ -56,6 +56,7 @@ impl<'a> Lane<'a> {
                 subject: subject.name().to_owned(),
                 engine: String::new(),
                 dir: scratch.join(format!("{name}-store")),
+                hang_limit: plan.hang_limit,
             },
             plan,
             engines: plan.engines_of(subject),
@@ -206,6 +207,7 @@ pub(crate) fn check_again(
         subject: finding.subject.clone(),
         engine: finding.engine.clone(),
         dir,
+        hang_limit: HANG_LIMIT,
     };
     let mut oracle = subject.oracle();
     oracle.restore(finding.oracle.clone())?;

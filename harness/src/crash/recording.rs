@@ -4,12 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::child::{Role, Target, printed, spawn};
+use crate::finding::KillPoint;
 use crate::history::{Event, History, Mark};
 use crate::image::Image;
 use crate::tally::Tally;
@@ -18,17 +18,14 @@ use crate::trace::{Call, Decision, End, Kind, Observer, Tracer};
 const PAGE: usize = 4096;
 /// Cuts inside one write, at most, besides those drawn.
 const PAGE_CUTS_MAX: usize = 8;
-/// A traced run that does nothing for so long hangs.
-const RUN_LIMIT: Duration = Duration::from_secs(30);
 
 /// A moment at which the store could have died.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) image: Image,
     pub(super) mark: Mark,
-    /// How many calls were done, if it is the moment after one: a run that is killed there leaves
-    /// it.
-    pub(super) calls_done: Option<u64>,
+    /// Where a run has to be killed to leave it, if a call's end or inside says so.
+    pub(super) kill: Option<KillPoint>,
     /// For people: `before fdatasync(log)`.
     pub(super) point: String,
 }
@@ -61,7 +58,7 @@ impl Recording {
         role: Role,
         base: &Image,
         history: Option<&History>,
-        calls_max: u64,
+        kill: KillPoint,
         rng: &mut ChaCha8Rng,
         tally: &mut Tally,
     ) -> io::Result<Self> {
@@ -71,7 +68,7 @@ impl Recording {
             dir: &target.dir,
             history,
             rng,
-            calls_max,
+            kill,
             calls: 0,
             last: base.clone(),
             states: Vec::new(),
@@ -80,10 +77,13 @@ impl Recording {
         recorder.states.push(State {
             image: base.clone(),
             mark: Mark::default(),
-            calls_done: Some(0),
+            kill: Some(KillPoint {
+                calls: 0,
+                inside: None,
+            }),
             point: "before the first call".to_owned(),
         });
-        let tracer = Tracer::new(child, &target.dir)?.time_limit(RUN_LIMIT);
+        let tracer = Tracer::new(child, &target.dir)?.time_limit(target.hang_limit);
         let run = tracer.run(&mut recorder)?;
         let Recorder {
             states,
@@ -105,10 +105,19 @@ impl Recording {
                 }
                 None
             }
+            End::Exited(0) if history.is_none() && run.left_behind > 0 => Some(format!(
+                "it has left {} processes behind that it had started",
+                run.left_behind
+            )),
             End::Exited(0) | End::Stopped => None,
             End::Exited(status) => Some(format!("exit status {status}: {}", printed(&output))),
             End::Signaled(signal) => Some(format!("signal {signal}: {}", printed(&output))),
-            End::TimedOut => Some(format!("no end after {} s", RUN_LIMIT.as_secs())),
+            // Nothing is wrong with a writer that has filled its history: it waits to be killed.
+            End::TimedOut if history.is_some_and(History::is_full) => None,
+            End::TimedOut => Some(format!(
+                "it hangs: {} calls in {:?}",
+                run.calls, target.hang_limit
+            )),
         };
         tally.calls += run.calls;
         Ok(Self { states, stopped })
@@ -120,7 +129,7 @@ struct Recorder<'a> {
     dir: &'a Path,
     history: Option<&'a History>,
     rng: &'a mut ChaCha8Rng,
-    calls_max: u64,
+    kill: KillPoint,
     calls: u64,
     last: Image,
     states: Vec<State>,
@@ -156,6 +165,17 @@ impl Recorder<'_> {
         if range.len() > 1 {
             cuts.extend((0..2).map(|_| self.rng.random_range(range.start + 1..range.end)));
         }
+        if let KillPoint {
+            calls,
+            inside: Some(bytes),
+        } = self.kill
+            && calls == self.calls
+        {
+            let wanted = usize::try_from(bytes)
+                .ok()
+                .and_then(|bytes| range.start.checked_add(bytes));
+            cuts.extend(wanted.filter(|cut| range.contains(cut)));
+        }
         for cut in cuts {
             let mut bytes = old.to_vec();
             bytes.resize(old.len().max(cut), 0);
@@ -163,7 +183,10 @@ impl Recorder<'_> {
             self.states.push(State {
                 image: before.with_file(&name, bytes),
                 mark: mark.clone(),
-                calls_done: None,
+                kill: Some(KillPoint {
+                    calls: self.calls,
+                    inside: Some((cut - range.start) as u64),
+                }),
                 point: format!("{} bytes into {call}", cut - range.start),
             });
         }
@@ -202,7 +225,7 @@ impl Observer for Recorder<'_> {
         self.states.push(State {
             image: self.last.clone(),
             mark,
-            calls_done: None,
+            kill: None,
             point: format!("before {call}"),
         });
         self.calls += 1;
@@ -219,10 +242,13 @@ impl Observer for Recorder<'_> {
         self.states.push(State {
             image,
             mark,
-            calls_done: Some(self.calls),
+            kill: Some(KillPoint {
+                calls: self.calls,
+                inside: None,
+            }),
             point: format!("after {call}"),
         });
-        if self.calls >= self.calls_max {
+        if self.calls >= self.kill.calls {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())

@@ -22,7 +22,7 @@ use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Target};
 use crate::crash::CrashKind;
-use crate::finding::{Finding, Generation};
+use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::{Event, History};
 use crate::image::Image;
 use crate::oracle::{Oracle, Violation};
@@ -73,6 +73,7 @@ impl<'a> Lane<'a> {
             subject: subject.name().to_owned(),
             engine: String::new(),
             dir: scratch.join(format!("{name}-traced")),
+            hang_limit: plan.hang_limit,
         };
         Self {
             subject,
@@ -96,13 +97,16 @@ impl<'a> Lane<'a> {
         }
         let number = u32::try_from(self.script.len()).expect("a few generations");
         let workload = Workload::draw_small(&mut self.rng, number);
-        let calls = self.rng.random_range(60..200);
-        let mut examined = match self.generation(Generation { workload, calls }, tally)? {
+        let kill = KillPoint {
+            calls: self.rng.random_range(60..200),
+            inside: None,
+        };
+        let mut examined = match self.generation(Generation { workload, kill }, tally)? {
             Ok(examined) => examined,
             Err(finding) => return Ok(Some(*finding)),
         };
         // The next generation goes on from one of the states that a kill there leaves again.
-        examined.retain(|examined| examined.state.calls_done.is_some());
+        examined.retain(|examined| examined.state.kill.is_some());
         let Examined {
             state,
             events,
@@ -110,7 +114,7 @@ impl<'a> Lane<'a> {
         } = examined.swap_remove(self.rng.random_range(0..examined.len()));
         self.oracle.advance(&events, &survivors);
         let last = self.script.last_mut().expect("it was just run");
-        last.calls = state.calls_done.expect("only such states are left");
+        last.kill = state.kill.expect("only such states are left");
         self.base = state.image;
         Ok(None)
     }
@@ -126,14 +130,19 @@ impl<'a> Lane<'a> {
         self.begin(engine);
         for (index, generation) in script.iter().enumerate() {
             let is_last = index + 1 == script.len();
-            let examined = match self.generation(generation.clone(), tally)? {
+            let mut examined = match self.generation(generation.clone(), tally)? {
                 Ok(examined) => examined,
                 Err(finding) => return Ok(Some(*finding)),
             };
             if is_last {
                 break;
             }
-            let killed = examined.into_iter().rfind(|e| e.state.calls_done.is_some());
+            // There, or where the run came to its end before.
+            let wanted = examined
+                .iter()
+                .position(|e| e.state.kill == Some(generation.kill));
+            let last = examined.iter().rposition(|e| e.state.kill.is_some());
+            let killed = wanted.or(last).map(|index| examined.swap_remove(index));
             let Examined {
                 state,
                 events,
@@ -163,17 +172,17 @@ impl<'a> Lane<'a> {
     ) -> io::Result<Result<Vec<Examined>, Box<Finding>>> {
         *tally.engines.entry(self.target.engine.clone()).or_default() += 1;
         self.script.push(generation.clone());
-        let Generation { workload, calls } = generation;
+        let Generation { workload, kill } = generation;
         let history = History::create(EVENTS_MAX)?;
         let role = Role::Write {
             history: history.path().into(),
             workload,
         };
-        let recording = self.record(role, &self.base.clone(), Some(&history), calls, tally)?;
+        let recording = self.record(role, &self.base.clone(), Some(&history), kill, tally)?;
         tally.count_round(&history.events());
         if let Some(detail) = recording.stopped {
             let violation = Violation::Broken {
-                stage: "the writer stopped by itself".into(),
+                stage: "the writer failed".into(),
                 detail,
             };
             let last = recording.states.last().expect("the first state is one");
@@ -213,7 +222,7 @@ impl<'a> Lane<'a> {
         role: Role,
         base: &Image,
         history: Option<&History>,
-        calls: u64,
+        kill: KillPoint,
         tally: &mut Tally,
     ) -> io::Result<Recording> {
         Recording::make(
@@ -221,7 +230,7 @@ impl<'a> Lane<'a> {
             role,
             base,
             history,
-            calls,
+            kill,
             &mut self.rng,
             tally,
         )
@@ -282,7 +291,11 @@ impl<'a> Lane<'a> {
             workloads: self.workloads(),
             close: self.rng.random_bool(0.5),
         };
-        let recording = self.record(role, &state.image, None, u64::MAX, tally)?;
+        let to_its_end = KillPoint {
+            calls: u64::MAX,
+            inside: None,
+        };
+        let recording = self.record(role, &state.image, None, to_its_end, tally)?;
         tally.recoveries_traced += 1;
         if let Some(detail) = recording.stopped {
             let violation = Violation::Broken {

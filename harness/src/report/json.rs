@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::Verdict;
+use super::{Verdict, unavailable};
 use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
@@ -58,6 +58,7 @@ impl Json {
             "elapsed_s": elapsed_s,
             "rounds_per_s": if elapsed_s > 0.0 { total.rounds as f64 / elapsed_s } else { 0.0 },
             "interrupted": interrupted,
+            "unavailable": unavailable(rows),
             "verdict": verdict,
         }});
         println!("{summary}");

@@ -6,7 +6,16 @@ mod terminal;
 pub(crate) use json::Json;
 pub(crate) use terminal::Terminal;
 
+use std::collections::BTreeMap;
+
 use crate::campaign::Row;
+
+/// The crash kinds that this machine cannot run, and why.
+pub(crate) fn unavailable(rows: &[Row]) -> BTreeMap<String, &str> {
+    rows.iter()
+        .filter_map(|row| Some((row.crash.to_string(), row.unavailable.as_deref()?)))
+        .collect()
+}
 
 /// The verdict over all rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +29,13 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Of these rows. No row at all is vacuous.
+    /// Of these rows. What this machine cannot run is told, and does not count. No row at all is
+    /// vacuous.
     pub(crate) fn of(rows: &[Row]) -> Self {
-        if rows.iter().any(|row| row.tally.violations > 0) {
+        let done = || rows.iter().filter(|row| row.unavailable.is_none());
+        if done().any(|row| row.tally.violations > 0) {
             Self::Violation
-        } else if rows.is_empty() || rows.iter().any(|row| row.tally.is_vacuous()) {
+        } else if done().next().is_none() || done().any(|row| row.tally.is_vacuous()) {
             Self::Vacuous
         } else {
             Self::Pass

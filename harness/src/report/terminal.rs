@@ -8,7 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Verdict;
+use super::{Verdict, unavailable};
 use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
@@ -56,6 +56,15 @@ impl Terminal {
         println!("{}", table(rows));
         for failure in rows.iter().flat_map(|row| &row.failures) {
             println!("\n{}\n  {}", failure.violation, replay_command(failure));
+        }
+        for (kind, why) in unavailable(rows) {
+            println!("{kind} is unavailable: {why}");
+        }
+        for row in rows.iter().filter(|row| row.strays > 0) {
+            println!(
+                "{}, {}: {} processes were left running outside their process group, and killed.",
+                row.subject, row.crash, row.strays
+            );
         }
         if interrupted {
             println!("Interrupted: this is what had been found so far.");
@@ -151,6 +160,7 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let tally = &row.tally;
         let verdict = match Verdict::of(std::slice::from_ref(row)) {
+            _ if row.unavailable.is_some() => "unavailable".to_owned(),
             Verdict::Pass => "pass".to_owned(),
             Verdict::Violation => format!("{} VIOLATIONS", tally.violations),
             Verdict::Vacuous => "nothing shown".to_owned(),
