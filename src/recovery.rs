@@ -314,8 +314,9 @@ impl Scan {
             _ => broken,
         };
         let detail = format!(
-            "group {} is damaged: it should begin here with entry {}, and a later header (group {}, byte {} of \
-             {}) says that every entry below {} was durable, so {lost} acknowledged entries cannot be read",
+            "group {} is damaged: it should begin here with entry {}. A later header (group {}, byte {} \
+             of {}) was written only after it had become durable, and says that every entry below {} \
+             was: at least {lost} acknowledged entries cannot be read",
             self.next_group,
             self.next_seq,
             witness.group,
