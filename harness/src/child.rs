@@ -19,6 +19,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
+use crate::blackbox;
 use crate::checker::answer;
 use crate::history::{Event, History, Recorder};
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
@@ -95,7 +96,7 @@ impl Launcher {
         })
     }
 
-    fn command(&self) -> io::Result<Command> {
+    pub(crate) fn command(&self) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         if let Self::Test(name) = self {
             let args = [
@@ -113,6 +114,7 @@ impl Launcher {
 /// In a child: carries out its order, if it is for one of these subjects, and ends the process.
 /// Elsewhere: returns.
 pub(crate) fn obey(subjects: &[&dyn Subject]) {
+    blackbox::obey();
     let Ok(order) = std::env::var(ORDER_VARIABLE) else {
         return;
     };
@@ -144,9 +146,14 @@ pub(crate) fn obey(subjects: &[&dyn Subject]) {
     )
 }
 
+/// Whether this process has an order: then it must not begin anything of its own.
+pub(crate) fn has_order() -> bool {
+    std::env::var_os(ORDER_VARIABLE).is_some()
+}
+
 /// Ends the process at once: nothing that a test harness or a runtime has registered runs any more.
 #[expect(unsafe_code, reason = "there is no safe _exit")]
-fn exit(status: i32) -> ! {
+pub(crate) fn exit(status: i32) -> ! {
     // SAFETY: it takes no pointer and does not return.
     unsafe { nix::libc::_exit(status) }
 }
@@ -234,6 +241,8 @@ pub(crate) fn spawn(target: &Target, role: Role, traced: bool) -> io::Result<(Ch
         .launcher
         .command()?
         .env(ORDER_VARIABLE, serde_json::to_string(&order)?)
+        // Looking up a backtrace takes longer than a writer lives: its panic would go unnoticed.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::from(stderr.try_clone()?))
         .stderr(Stdio::from(stderr.try_clone()?))

@@ -14,6 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
+use crate::blackbox::{self, BlackBox};
 use crate::campaign::{self, Budget, Observer, Plan};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::{CrashKind, kill};
@@ -99,7 +100,7 @@ Examples:
   run --crash syscall --duration 10m      every system call's crash states, for ten minutes
   run --crash kill --dir /mnt/disk        on a file system of your choice
   run --hang-limit 5s                     for a store that recovers fast, or should
-  run --json | jq .verdict                for a script; the exit status says it, too
+  run --json | jq -s '.[-1].summary'      for a script; the exit status says it, too
 
 The table, one row a subject and crash kind:
   states      crash states that were recovered and checked
@@ -117,6 +118,13 @@ struct RunArgs {
     /// Crash kinds, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     crash: Vec<CrashKind>,
+    /// Instead of subjects, a program of yours in any language: the command that writes until it is
+    /// killed. `{dir}` stands for the store's directory. See docs/black-box.md.
+    #[arg(long, requires = "check", conflicts_with_all = ["subjects", "engine"])]
+    cmd: Option<String>,
+    /// With --cmd: the command that prints what survived.
+    #[arg(long, requires = "cmd")]
+    check: Option<String>,
     /// Engines, separated by commas; all of each subject if not given.
     #[arg(long, value_delimiter = ',')]
     engine: Vec<String>,
@@ -206,7 +214,14 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
 }
 
 fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
-    let chosen = choose(subjects, &args.subjects)?;
+    let black_box = match (args.cmd, args.check) {
+        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
+        _ => None,
+    };
+    let chosen = match &black_box {
+        Some(black_box) => vec![black_box as &dyn Subject],
+        None => choose(subjects, &args.subjects)?,
+    };
     for engine in &args.engine {
         if !chosen
             .iter()
@@ -266,9 +281,15 @@ fn completions(subjects: &[&dyn Subject], shell: CompletionShell) {
     let engines: BTreeSet<&str> = subjects.iter().flat_map(|s| s.engines()).copied().collect();
     let kinds = CrashKind::ALL.map(|kind| kind.to_string());
     let mut command = Cli::command().mut_subcommand("run", |run| {
-        run.mut_arg("subjects", |arg| arg.value_parser(PossibleValuesParser::new(names)))
-            .mut_arg("engine", |arg| arg.value_parser(PossibleValuesParser::new(engines)))
-            .mut_arg("crash", |arg| arg.value_parser(PossibleValuesParser::new(kinds)))
+        run.mut_arg("subjects", |arg| {
+            arg.value_parser(PossibleValuesParser::new(names))
+        })
+        .mut_arg("engine", |arg| {
+            arg.value_parser(PossibleValuesParser::new(engines))
+        })
+        .mut_arg("crash", |arg| {
+            arg.value_parser(PossibleValuesParser::new(kinds))
+        })
     });
     let binary = std::env::current_exe().ok();
     let binary = binary.as_deref().and_then(Path::file_name);
@@ -314,13 +335,18 @@ fn choose<'a>(
 fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, String> {
     let at = |error| format!("cannot replay {}: {error}", folder.display());
     let finding = Finding::load(folder).map_err(at)?;
-    let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
+    let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
     println!(
         "{} ({}), when it was found:\n  {}",
         finding.subject, finding.engine, finding.violation
     );
-    let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
-    match kill::check_again(subject, &finding, scratch.path()).map_err(at)? {
+    let checked = if let Some(record) = &finding.black_box {
+        blackbox::replay(record, &finding, scratch.path())
+    } else {
+        let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
+        kill::check_again(subject, &finding, scratch.path())
+    };
+    match checked.map_err(at)? {
         Ok(()) => {
             println!("Now: no promise is broken. This image recovers correctly.");
             Ok(Verdict::Pass.exit_status())
@@ -340,6 +366,13 @@ fn shrink(
 ) -> Result<u8, String> {
     let at = |error| format!("cannot shrink {}: {error}", folder.display());
     let finding = Finding::load(folder).map_err(at)?;
+    if finding.black_box.is_some() {
+        return Err(format!(
+            "cannot shrink {}: only the program itself knows what it was doing; `replay` checks \
+             its crash image again",
+            folder.display()
+        ));
+    }
     let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
     if finding.script.is_empty() {
         return Err(format!(

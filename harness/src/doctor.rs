@@ -157,15 +157,23 @@ fn ptrace_advice() -> &'static str {
 /// Tells what works here, on standard output. Whether every crash kind does.
 pub(crate) fn report() -> bool {
     let mut text = String::new();
-    let root = if geteuid().is_root() { "root" } else { "not root" };
+    let root = if geteuid().is_root() {
+        "root"
+    } else {
+        "not root"
+    };
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (release, arch) = (release.trim(), std::env::consts::ARCH);
-    line(&mut text, format_args!("Linux {release} on {arch}, as {root}.\n"));
+    line(
+        &mut text,
+        format_args!("Linux {release} on {arch}, as {root}.\n"),
+    );
 
     line(&mut text, format_args!("Crash kinds:"));
     let mut all = true;
     for kind in CrashKind::ALL {
         let found = availability(kind, &Launcher::Binary);
+        let kind = kind.to_string();
         all &= found.is_ok();
         match found {
             Ok(()) => line(&mut text, format_args!("  {kind:<9} works")),
@@ -205,10 +213,17 @@ fn features() -> Vec<(&'static str, Feature)> {
         format!("kernel.yama.ptrace_scope is {scope}")
     });
     vec![
-        ("memfd", memfd.map_or_else(|error| Err(error.to_string()), |_| ok("the history lives there"))),
+        (
+            "memfd",
+            memfd.map_or_else(
+                |error| Err(error.to_string()),
+                |_| ok("the history lives there"),
+            ),
+        ),
         (
             "ptrace",
-            availability(CrashKind::Syscall, &Launcher::Binary).map(|()| format!("with seccomp; {scope}")),
+            availability(CrashKind::Syscall, &Launcher::Binary)
+                .map(|()| format!("with seccomp; {scope}")),
         ),
         ("/dev/shm", memory()),
         ("temporary", temporary()),
@@ -220,7 +235,13 @@ fn features() -> Vec<(&'static str, Feature)> {
                 Err("no mounts, no devices: only where you are root".to_owned())
             },
         ),
-        ("FUSE", device("/dev/fuse", "`modprobe fuse`; in a container: --device=/dev/fuse")),
+        (
+            "FUSE",
+            device(
+                "/dev/fuse",
+                "`modprobe fuse`; in a container: --device=/dev/fuse",
+            ),
+        ),
         (
             "loop devices",
             device(
@@ -247,7 +268,9 @@ fn memory() -> Feature {
             let free = found.blocks_available() * u64::try_from(found.block_size()).unwrap_or(0);
             let free = free >> 20;
             match tempfile::tempfile_in(dir) {
-                Ok(_) => Ok(format!("a tmpfs with {free} MiB free; `syscall` works there")),
+                Ok(_) => Ok(format!(
+                    "a tmpfs with {free} MiB free; `syscall` works there"
+                )),
                 Err(error) => Err(format!("it cannot be written: {error}; {advice}")),
             }
         }
@@ -258,7 +281,9 @@ fn memory() -> Feature {
 /// Where stores live while they are tortured, if nobody says otherwise.
 fn temporary() -> Feature {
     let dir = std::env::temp_dir();
-    let kind = statfs(&dir).map_or("an unknown file system", |found| name_of(found.filesystem_type()));
+    let kind = statfs(&dir).map_or("an unknown file system", |found| {
+        name_of(found.filesystem_type())
+    });
     match tempfile::tempfile_in(&dir) {
         Ok(_) => Ok(format!("{} is {kind}; `kill` works there", dir.display())),
         Err(error) => Err(format!(
@@ -294,13 +319,12 @@ fn io_uring() -> Feature {
     // SAFETY: the kernel checks the pointer, and makes nothing of zero entries.
     let asked = unsafe { libc::syscall(libc::SYS_io_uring_setup, 0, nothing) };
     match Errno::result(asked) {
-        Err(Errno::EINVAL | Errno::EFAULT) => Ok("a store may use it".to_owned()),
+        Ok(_) | Err(Errno::EINVAL | Errno::EFAULT) => Ok("a store may use it".to_owned()),
         Err(Errno::ENOSYS) => Err("this kernel has none".to_owned()),
         Err(error) => Err(format!(
             "{error}; allow it with `sysctl kernel.io_uring_disabled=0`; in a container: \
              --security-opt seccomp=unconfined"
         )),
-        Ok(_) => Ok("a store may use it".to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::blackbox::Record;
 use crate::crash::CrashKind;
 use crate::history::Event;
 use crate::oracle::Violation;
@@ -43,6 +44,9 @@ pub struct Finding {
     pub events: Vec<Event>,
     /// The store's directory, copied before recovery touched it.
     pub image: PathBuf,
+    /// The commands of a black box, and what it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) black_box: Option<Record>,
 }
 
 /// One run of a script.
@@ -110,6 +114,9 @@ impl Finding {
 
     /// What happened, in words.
     pub fn story(&self) -> String {
+        if let Some(record) = &self.black_box {
+            return record.story(self);
+        }
         let count = |of: fn(&Event) -> bool| self.events.iter().filter(|e| of(e)).count();
         let tried = count(|e| matches!(e, Event::Attempt { .. } | Event::AttemptDelete { .. }));
         let acked = count(|e| matches!(e, Event::Ack { .. }));

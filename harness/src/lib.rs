@@ -52,6 +52,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod blackbox;
 mod campaign;
 mod checker;
 mod child;
@@ -71,6 +72,7 @@ mod torture;
 pub mod trace;
 pub mod workload;
 
+pub use blackbox::{BlackBox, BlackBoxOracle};
 pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;
 pub use finding::{Finding, Generation, KillPoint};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::blackbox::BlackBox;
 use crate::history::Recorder;
 use crate::oracle::{LogOracle, Oracle};
 use crate::workload::{Workload, id_of};
@@ -43,6 +44,12 @@ pub trait Subject: Send + Sync {
     /// # Errors
     /// If the store does not open, or an entry cannot be read: a violation.
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError>;
+
+    /// The commands, if it is a black box: nothing else of it is used then.
+    #[doc(hidden)]
+    fn black_box(&self) -> Option<&BlackBox> {
+        None
+    }
 }
 
 /// What a writer process is told.

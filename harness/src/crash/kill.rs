@@ -108,12 +108,13 @@ impl<'a> Lane<'a> {
                     crash: CrashKind::Kill,
                     seed: self.plan.seed,
                     crash_point: format!("SIGKILL after {} events", events.len()),
-                    violation,
+                    violation: violation.without_dir(&self.target.dir),
                     oracle: self.oracle.save(),
                     workloads: std::mem::take(&mut self.workloads),
                     script: Vec::new(),
                     events,
                     image: self.evidence.clone(),
+                    black_box: None,
                 }))
             }
         }

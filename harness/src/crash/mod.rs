@@ -12,6 +12,9 @@ use std::str::FromStr;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use recording::written_range;
+
+use crate::blackbox;
 use crate::campaign::Plan;
 use crate::finding::Finding;
 use crate::subject::Subject;
@@ -83,6 +86,7 @@ impl FromStr for CrashKind {
 pub(crate) enum Lane<'a> {
     Kill(Box<kill::Lane<'a>>),
     Syscall(Box<syscall::Lane<'a>>),
+    BlackBox(Box<blackbox::Lane<'a>>),
 }
 
 impl<'a> Lane<'a> {
@@ -95,6 +99,10 @@ impl<'a> Lane<'a> {
         name: &str,
         rng: ChaCha8Rng,
     ) -> Self {
+        if let Some(store) = subject.black_box() {
+            let lane = blackbox::Lane::new(crash, store, plan, scratch, name, rng);
+            return Self::BlackBox(Box::new(lane));
+        }
         match crash {
             CrashKind::Kill => {
                 Self::Kill(Box::new(kill::Lane::new(subject, plan, scratch, name, rng)))
@@ -110,6 +118,7 @@ impl<'a> Lane<'a> {
         match self {
             Self::Kill(lane) => lane.round(tally),
             Self::Syscall(lane) => lane.round(tally),
+            Self::BlackBox(lane) => lane.round(tally),
         }
     }
 }

@@ -4,6 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +18,7 @@ use crate::finding::KillPoint;
 use crate::history::{Event, History, Mark};
 use crate::image::Image;
 use crate::tally::Tally;
-use crate::trace::{Call, Decision, End, Kind, Observer, Tracer};
+use crate::trace::{Call, Decision, End, Kind, Observer, Run, Tracer};
 
 const PAGE: usize = 4096;
 /// Cuts inside one write, at most, besides those drawn.
@@ -65,6 +70,7 @@ impl Recording {
         base.write(&target.dir)?;
         let (child, output) = spawn(target, role, true)?;
         let mut recorder = Recorder {
+            stops: Arc::default(),
             dir: &target.dir,
             history,
             rng,
@@ -83,8 +89,11 @@ impl Recording {
             }),
             point: "before the first call".to_owned(),
         });
-        let tracer = Tracer::new(child, &target.dir)?.time_limit(target.hang_limit);
-        let run = tracer.run(&mut recorder)?;
+        let tracer = Tracer::new(child, &target.dir)?;
+        let run = match history {
+            Some(history) => run_writer(tracer, &mut recorder, history, target.hang_limit),
+            None => tracer.time_limit(target.hang_limit).run(&mut recorder),
+        }?;
         let Recorder {
             states,
             last,
@@ -109,14 +118,18 @@ impl Recording {
                 "it has left {} processes behind that it had started",
                 run.left_behind
             )),
-            End::Exited(0) | End::Stopped => None,
+            End::Exited(0) => None,
             End::Exited(status) => Some(format!("exit status {status}: {}", printed(&output))),
             End::Signaled(signal) => Some(format!("signal {signal}: {}", printed(&output))),
             // Nothing is wrong with a writer that has filled its history: it waits to be killed.
-            End::TimedOut if history.is_some_and(History::is_full) => None,
+            End::Stopped if history.is_some_and(History::is_full) => None,
+            End::Stopped => Some(format!(
+                "it hangs: no call and no event for {:?}, after {} calls",
+                target.hang_limit, run.calls
+            )),
             End::TimedOut => Some(format!(
-                "it hangs: {} calls in {:?}",
-                run.calls, target.hang_limit
+                "it hangs: no end after {:?} and {} calls",
+                target.hang_limit, run.calls
             )),
         };
         tally.calls += run.calls;
@@ -124,8 +137,37 @@ impl Recording {
     }
 }
 
+/// A writer has no end of its own. It hangs if it neither comes to a call nor records an event for
+/// so long, and is stopped then.
+fn run_writer(
+    tracer: Tracer,
+    recorder: &mut Recorder<'_>,
+    history: &History,
+    limit: Duration,
+) -> io::Result<Run> {
+    let (stopper, stops) = (tracer.stopper(), Arc::clone(&recorder.stops));
+    let (ending, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut before = (0, 0);
+            while ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                let now = (stops.load(Ordering::Relaxed), history.reserved());
+                if now == before {
+                    stopper.stop();
+                }
+                before = now;
+            }
+        });
+        // Also when it panics: whoever watches ends with this.
+        let _ending = ending;
+        tracer.run(recorder)
+    })
+}
+
 /// Copies the directory at each stop.
 struct Recorder<'a> {
+    /// How often it was called: a sign of life.
+    stops: Arc<AtomicU64>,
     dir: &'a Path,
     history: Option<&'a History>,
     rng: &'a mut ChaCha8Rng,
@@ -194,7 +236,11 @@ impl Recorder<'_> {
 }
 
 /// Which bytes of which file a call wrote, if it is a write.
-fn written_range(call: &Call, before: &Image, after: &Image) -> Option<(PathBuf, Range<usize>)> {
+pub(crate) fn written_range(
+    call: &Call,
+    before: &Image,
+    after: &Image,
+) -> Option<(PathBuf, Range<usize>)> {
     if call.kind() != Kind::Write {
         return None;
     }
@@ -219,6 +265,7 @@ fn written_range(call: &Call, before: &Image, after: &Image) -> Option<(PathBuf,
 
 impl Observer for Recorder<'_> {
     fn before(&mut self, call: &Call) -> Decision {
+        self.stops.fetch_add(1, Ordering::Relaxed);
         let mark = self.mark();
         // Nothing but traced calls changes the directory, and they come one at a time: it is as it
         // was after the last one.
@@ -233,6 +280,7 @@ impl Observer for Recorder<'_> {
     }
 
     fn after(&mut self, call: &Call, _: io::Result<u64>) -> ControlFlow<()> {
+        self.stops.fetch_add(1, Ordering::Relaxed);
         let mark = self.mark();
         let Some(image) = self.copy() else {
             return ControlFlow::Break(());

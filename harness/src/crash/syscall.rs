@@ -350,12 +350,15 @@ impl<'a> Lane<'a> {
             crash: CrashKind::Syscall,
             seed: self.plan.seed,
             crash_point: state.point.clone(),
-            violation,
+            violation: violation
+                .without_dir(&self.state_dir)
+                .without_dir(&self.target.dir),
             oracle: self.oracle.save(),
             workloads: self.workloads(),
             script: std::mem::take(&mut self.script),
             events,
             image: self.state_dir.clone(),
+            black_box: None,
         }))
     }
 }

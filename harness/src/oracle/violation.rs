@@ -1,6 +1,7 @@
 //! Broken promises, in words.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,13 @@ pub enum Violation {
         /// What differs.
         detail: String,
     },
+    /// A promise of an oracle of your own.
+    Custom {
+        /// What was broken, in a word or two: `lost`.
+        promise: String,
+        /// Which entry, and what was expected.
+        detail: String,
+    },
     /// The store did not open, crashed, hung, or stopped by itself.
     Broken {
         /// What was being done.
@@ -104,6 +112,20 @@ pub enum Violation {
         /// What it said.
         detail: String,
     },
+}
+
+impl Violation {
+    /// A store's own words name files in directories that are gone when they are read: without them
+    /// the words are the same in every run.
+    pub(crate) fn without_dir(self, dir: &Path) -> Self {
+        match self {
+            Self::Broken { stage, detail } => {
+                let detail = detail.replace(&format!("{}/", dir.display()), "");
+                Self::Broken { stage, detail }
+            }
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -198,6 +220,7 @@ impl fmt::Display for Violation {
                     "not idempotent: recovering again gave something else: {detail}"
                 )
             }
+            Self::Custom { promise, detail } => write!(f, "{promise}: {detail}"),
             Self::Broken { stage, detail } => write!(f, "broken: {stage}: {detail}"),
         }
     }

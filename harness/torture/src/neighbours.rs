@@ -59,7 +59,20 @@ const TABLE: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("ent
 
 impl KeyValue for redb::Database {
     fn open(dir: &Path) -> Result<Self, SubjectError> {
-        let database = Self::create(dir.join("redb"))?;
+        // A kill in the middle of `create` leaves a file without a magic number, which redb refuses to
+        // open from then on (found by `syscall`, in version 4). So a database gets its name when it
+        // is whole, as any user of redb can do it.
+        let path = dir.join("redb");
+        if !path.try_exists()? {
+            let new = dir.join("redb.new");
+            if new.try_exists()? {
+                std::fs::remove_file(&new)?;
+            }
+            drop(Self::create(&new)?);
+            std::fs::rename(new, &path)?;
+            std::fs::File::open(dir)?.sync_all()?;
+        }
+        let database = Self::create(path)?;
         let transaction = database.begin_write()?;
         transaction.open_table(TABLE)?;
         transaction.commit()?;
