@@ -67,6 +67,13 @@ impl Traced {
     }
 
     fn try_run(&self, observer: &mut (impl Observer + Send)) -> io::Result<Run> {
+        let (tracer, root) = self.start()?;
+        let run = catch_unwind(AssertUnwindSafe(|| tracer.run(observer)));
+        assert_eq!(kill(root, None), Err(Errno::ESRCH), "the child is alive");
+        run.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn start(&self) -> io::Result<(Tracer, Pid)> {
         if self.dir().exists() {
             fs::remove_dir_all(self.dir())?;
         }
@@ -79,9 +86,7 @@ impl Traced {
             .spawn()?;
         let root = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
         let tracer = Tracer::new(child, &self.dir())?.time_limit(self.patience);
-        let run = catch_unwind(AssertUnwindSafe(|| tracer.run(observer)));
-        assert_eq!(kill(root, None), Err(Errno::ESRCH), "the child is alive");
-        run.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        Ok((tracer, root))
     }
 }
 
@@ -191,7 +196,10 @@ fn all_kinds(store: &Path) {
     fs::hard_link(store.join("sub/b"), store.join("c")).expect("link");
     std::os::unix::fs::symlink("nowhere", store.join("d")).expect("symlink");
     fs::remove_file(store.join("d")).expect("unlink");
-    assert!(fs::remove_dir(store.join("sub")).is_err(), "it is not empty");
+    assert!(
+        fs::remove_dir(store.join("sub")).is_err(),
+        "it is not empty"
+    );
     fs::copy(store.join("c"), store.join("e")).expect("copy");
 }
 
@@ -231,7 +239,10 @@ fn every_call_is_reported_in_order() {
         assert_eq!(without_at(line), without_at(expected));
     }
     // How std copies depends on the file system.
-    assert!(copy[0].starts_with("openat(e, create, truncate)"), "{copy:?}");
+    assert!(
+        copy[0].starts_with("openat(e, create, truncate)"),
+        "{copy:?}"
+    );
     assert!(copy.iter().any(|line| line.ends_with("= 4000")), "{copy:?}");
     let threads: Vec<_> = notes.calls.iter().map(Call::thread).collect();
     assert_eq!(threads[3], threads[5]);
@@ -268,7 +279,8 @@ fn one_of_each_write(store: &Path) {
         .append(true)
         .open(store.join("f"))
         .expect("open");
-    file.write_vectored(&parts).expect("writev");
+    let written = file.write_vectored(&parts).expect("writev");
+    assert_eq!(written, 10);
 }
 
 #[test]
@@ -299,7 +311,10 @@ fn a_shortened_write_leaves_exactly_its_prefix() {
             assert!(last.ends_with(&format!(" = {length}")), "{last}");
             let left = fs::read(traced.dir().join("f")).expect("it was made");
             let expected = usize::try_from(length).expect("small") + 10 * index;
-            assert_eq!(left.escape_ascii().to_string(), ALL[..expected].escape_ascii().to_string());
+            assert_eq!(
+                left.escape_ascii().to_string(),
+                ALL[..expected].escape_ascii().to_string()
+            );
         }
     }
 }
@@ -334,7 +349,10 @@ fn only_what_touches_the_directory_is_reported() {
         let beside = store.with_file_name("store-beside");
         fs::write(&outside, "elsewhere").expect("write");
         fs::write(&beside, "a name that begins like ours").expect("write");
-        File::open(&beside).expect("open").sync_all().expect("fsync");
+        File::open(&beside)
+            .expect("open")
+            .sync_all()
+            .expect("fsync");
         let link = store.with_file_name("link");
         if !link.exists() {
             std::os::unix::fs::symlink(store, &link).expect("symlink");
@@ -369,11 +387,18 @@ fn only_what_touches_the_directory_is_reported() {
         "open(through, create, truncate) = fd".to_owned(),
         "write(through, 6 bytes at 0) = 6".to_owned(),
         "open(relative, create, truncate) = fd".to_owned(),
-        format!("open({}/sub/../relative, create, truncate) = NotFound", traced.dir().display()),
+        format!(
+            "open({}/sub/../relative, create, truncate) = NotFound",
+            traced.dir().display()
+        ),
         format!("rename({} -> moved-in) = 0", outside.display()),
     ];
     assert_eq!(lines[..3], expected[..3]);
-    assert!(lines[3].ends_with("sub/../relative, create, truncate) = NotFound"), "{}", lines[3]);
+    assert!(
+        lines[3].ends_with("sub/../relative, create, truncate) = NotFound"),
+        "{}",
+        lines[3]
+    );
     assert_eq!(lines[4..], expected[4..]);
 }
 
@@ -403,6 +428,7 @@ fn many_writers(store: &Path) {
 /// Fails if the directory changes while nobody may be in it.
 struct Alone {
     dir: PathBuf,
+    record_bytes: usize,
     inside: Option<Call>,
     last: Snapshot,
     calls: usize,
@@ -410,11 +436,22 @@ struct Alone {
 }
 
 impl Alone {
+    fn new(traced: &Traced, record_bytes: usize) -> Self {
+        Self {
+            dir: traced.dir(),
+            record_bytes,
+            inside: None,
+            last: Snapshot::new(),
+            calls: 0,
+            threads: BTreeMap::new(),
+        }
+    }
+
     fn look(&mut self) -> Snapshot {
         let now = snapshot(&self.dir);
         for (name, bytes) in &now {
             let len = bytes.as_ref().expect("files only").len();
-            assert_eq!(len % RECORD_BYTES, 0, "{} is torn", name.display());
+            assert_eq!(len % self.record_bytes, 0, "{} is torn", name.display());
         }
         now
     }
@@ -422,11 +459,17 @@ impl Alone {
 
 impl Observer for Alone {
     fn before(&mut self, call: &Call) -> Decision {
-        assert_eq!(self.inside, None, "{call} begins while another is in flight");
+        assert_eq!(
+            self.inside, None,
+            "{call} begins while another is in flight"
+        );
         self.inside = Some(call.clone());
         self.calls += 1;
         *self.threads.entry(call.thread()).or_default() += 1;
-        assert!(self.look() == self.last, "changed between two calls, before {call}");
+        assert!(
+            self.look() == self.last,
+            "changed between two calls, before {call}"
+        );
         Decision::Continue
     }
 
@@ -445,13 +488,7 @@ impl Observer for Alone {
 #[test]
 fn of_many_threads_one_at_a_time_is_in_a_call() {
     let traced = Traced::new("of_many_threads_one_at_a_time_is_in_a_call", many_writers);
-    let mut alone = Alone {
-        dir: traced.dir(),
-        inside: None,
-        last: Snapshot::new(),
-        calls: 0,
-        threads: BTreeMap::new(),
-    };
+    let mut alone = Alone::new(&traced, RECORD_BYTES);
     let Some(run) = traced.run(&mut alone) else {
         return;
     };
@@ -459,6 +496,93 @@ fn of_many_threads_one_at_a_time_is_in_a_call() {
     assert_eq!(alone.calls, usize::from(WRITERS) * (RECORDS + 1));
     assert_eq!(alone.threads.len(), usize::from(WRITERS));
     assert!(alone.threads.values().all(|calls| *calls == RECORDS + 1));
+}
+
+#[test]
+fn of_many_processes_one_at_a_time_is_in_a_call() {
+    let traced = Traced::new("of_many_processes_one_at_a_time_is_in_a_call", |store| {
+        let script =
+            "for a in 1 2 3 4; do (for b in 1 2 3 4 5; do echo a >$a-$b; done)& done; wait";
+        panic!("{}", shell(store, script).exec());
+    });
+    let mut alone = Alone::new(&traced, "a\n".len());
+    let Some(run) = traced.run(&mut alone) else {
+        return;
+    };
+    assert_eq!(run.end, End::Exited(0));
+    // The files are the shell's standard output.
+    assert_eq!((alone.calls, alone.threads.len()), (40, 4));
+}
+
+/// Threads that write for ever, and have all begun.
+fn endless_writers(store: &Path) {
+    let (begun, all) = mpsc::channel();
+    for writer in 0..WRITERS {
+        let (file, begun) = (File::create(store.join(writer.to_string())), begun.clone());
+        thread::spawn(move || {
+            let file = file.expect("create");
+            loop {
+                file.write_all_at(b"again", 0).expect("pwrite");
+                begun.send(()).expect("the main thread listens");
+            }
+        });
+    }
+    assert_eq!(all.iter().take(100).count(), 100);
+    std::mem::forget(all);
+}
+
+#[test]
+fn an_exit_while_threads_are_held_is_an_exit() {
+    let traced = Traced::new("an_exit_while_threads_are_held_is_an_exit", |store| {
+        endless_writers(store);
+        std::process::exit(5);
+    });
+    if let Some(run) = end_of(&traced) {
+        assert_eq!((run.end, run.left_behind), (End::Exited(5), 0));
+    }
+}
+
+#[test]
+fn an_exec_while_threads_are_held_lets_the_new_program_in() {
+    let traced = Traced::new(
+        "an_exec_while_threads_are_held_lets_the_new_program_in",
+        |store| {
+            endless_writers(store);
+            panic!("{}", shell(store, "mkdir new; exit 6").exec());
+        },
+    );
+    let mut notes = Notes::new(&traced, go_on);
+    if let Some(run) = traced.run(&mut notes) {
+        assert_eq!(run.end, End::Exited(6));
+        let last = notes.lines.last().expect("some calls");
+        assert_eq!(without_at(last), "mkdir(new) = 0");
+    }
+}
+
+#[test]
+fn an_exec_by_another_thread_while_the_main_thread_is_in_a_call_opens_the_gate() {
+    let traced = Traced::new(
+        "an_exec_by_another_thread_while_the_main_thread_is_in_a_call_opens_the_gate",
+        |store| {
+            let file = File::create(store.join("f")).expect("create");
+            let (begun, go) = mpsc::sync_channel(0);
+            let mut new = shell(store, "mkdir new; exit 6");
+            thread::spawn(move || {
+                go.recv().expect("the main thread has begun");
+                panic!("{}", new.exec());
+            });
+            begun.send(()).expect("the other thread listens");
+            loop {
+                file.write_all_at(b"again", 0).expect("pwrite");
+            }
+        },
+    );
+    let mut notes = Notes::new(&traced, go_on);
+    if let Some(run) = traced.run(&mut notes) {
+        assert_eq!(run.end, End::Exited(6));
+        let last = notes.lines.last().expect("some calls");
+        assert_eq!(without_at(last), "mkdir(new) = 0");
+    }
 }
 
 #[test]
@@ -470,7 +594,7 @@ fn a_thread_that_waits_for_another_elsewhere_does_not_lock_the_gate() {
             let (mut from, mut to) = io::pipe().expect("a pipe");
             let file = store.join("f");
             thread::scope(|scope| {
-                scope.spawn(move || to.write_all(&[0; 1 << 20]).expect("write to a pipe"));
+                scope.spawn(move || to.write_all(&vec![0; 1 << 20]).expect("write to a pipe"));
                 fs::write(file, "done").expect("write");
                 let drained = io::copy(&mut from, &mut io::sink()).expect("read");
                 assert_eq!(drained, 1 << 20);
@@ -510,13 +634,13 @@ fn children_are_followed() {
         "open(mine, create, truncate) = fd",
         "write(mine, 6 bytes at 0) = 6",
         "open(f, create, truncate) = fd",
-        "write(1) = 6",
+        "write(f, 6 bytes at 0) = 6",
         "open(f, create) = fd",
+        "write(f, 11 bytes at 6) = 11",
         "rename(f -> g) = 0",
         "unlink(g) = 0",
     ];
-    let expected = expected.iter().filter(|line| !line.starts_with("write(1)"));
-    assert!(lines.iter().eq(expected), "{lines:#?}");
+    assert_eq!(lines, expected);
 }
 
 #[test]
@@ -529,7 +653,9 @@ fn a_program_in_any_language_is_followed_even_if_a_second_thread_executes_it() {
                 let error = shell(&store, "mkdir a; mkdir b; exit 3").exec();
                 panic!("{error}");
             });
-            execution.join().expect("this process is another program by then");
+            execution
+                .join()
+                .expect("this process is another program by then");
         },
     );
     let mut notes = Notes::new(&traced, go_on);
@@ -562,9 +688,17 @@ fn signals_arrive() {
     };
     assert_eq!(run.end, End::Signaled(nix::libc::SIGTERM));
     let lines: Vec<_> = notes.lines.iter().map(|line| without_at(line)).collect();
-    assert_eq!(lines, ["mkdir(usr1) = 0", "mkdir(forty) = 0", "mkdir(continued) = 0"]);
+    assert_eq!(
+        lines,
+        [
+            "mkdir(usr1) = 0",
+            "mkdir(forty) = 0",
+            "mkdir(continued) = 0"
+        ]
+    );
 }
 
+/// How the child ended, if it could be traced.
 fn end_of(traced: &Traced) -> Option<Run> {
     traced.run(&mut Notes::new(traced, go_on))
 }
@@ -605,33 +739,43 @@ fn a_child_that_hangs_is_ended_with_all_it_started() {
 }
 
 #[test]
-fn a_child_can_be_ended_from_outside() {
-    let traced = Traced::new("a_child_can_be_ended_from_outside", |_| {
+fn a_child_can_be_ended_from_outside_at_any_time() {
+    let traced = Traced::new("a_child_can_be_ended_from_outside_at_any_time", |_| {
         loop {
             thread::park();
         }
     });
-    fs::create_dir(traced.dir()).expect("mkdir");
-    let child = Command::new(std::env::current_exe().expect("this binary"))
-        .args([traced.test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(STORE, traced.dir())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("a child");
-    let tracer = Tracer::new(child, &traced.dir()).expect("a tracer");
-    let stopper = tracer.stopper();
-    let mut notes = Notes::new(&traced, go_on);
-    let run = thread::scope(|scope| {
-        scope.spawn(move || stopper.stop());
-        tracer.run(&mut notes)
-    });
-    match run {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            eprintln!("skipped: {error}");
+    for before in [false, true] {
+        let (run, root) = {
+            let (watched, root) = traced.start().expect("a child");
+            let stopper = watched.stopper();
+            let mut notes = Notes::new(&traced, go_on);
+            if before {
+                stopper.stop();
+            }
+            let run = thread::scope(|scope| {
+                scope.spawn(|| stopper.stop());
+                watched.run(&mut notes)
+            });
+            (run, root)
+        };
+        assert_eq!(kill(root, None), Err(Errno::ESRCH), "the child is alive");
+        match run {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !before => {
+                return eprintln!("skipped: {error}");
+            }
+            run => assert_eq!(run.expect("the run ends").end, End::Stopped),
         }
-        run => assert_eq!(run.expect("the run ends").end, End::Stopped),
     }
+}
+
+#[test]
+fn a_tracer_that_is_not_used_ends_its_child() {
+    let traced = Traced::new("a_tracer_that_is_not_used_ends_its_child", |_| {});
+    let (unused, root) = traced.start().expect("a child");
+    assert_eq!(kill(root, None), Ok(()));
+    drop(unused);
+    assert_eq!(kill(root, None), Err(Errno::ESRCH), "the child is alive");
 }
 
 #[test]
@@ -641,6 +785,7 @@ fn what_a_child_leaves_behind_is_counted_and_ended() {
         let (from, to) = io::pipe().expect("a pipe");
         for _ in 0..2 {
             let (from, to) = (from.try_clone(), to.try_clone());
+            #[expect(clippy::zombie_processes, reason = "that is what is tested")]
             let child = Command::new("cat")
                 .stdin(from.expect("a copy"))
                 .stdout(to.expect("a copy"))

@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use nix::libc;
+
+use super::table::as_int;
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +16,8 @@ pub enum Kind {
     Create,
     /// Writes bytes to a file.
     Write,
-    /// Writes bytes that come from another file or a pipe.
+    /// Writes bytes that come from another file or a pipe. A `splice` is not held back: its pipe
+    /// may be waiting for another thread.
     Copy,
     /// Asks for durability: of a file, a range, a mapping or the file system.
     Sync,
@@ -99,6 +103,12 @@ impl Call {
         self.flags
     }
 
+    /// Such a call is never held back, and holds nobody back: that could lock up the program.
+    pub(super) fn may_wait_for_others(&self) -> bool {
+        // One end of a splice is a pipe, and if this one was reported, it is where it reads.
+        self.kind == Kind::IoUring || u64::try_from(libc::SYS_splice) == Ok(self.number)
+    }
+
     /// Whether it can be cut short: [`Decision::ShortenThenKill`](super::Decision).
     pub fn can_shorten(&self) -> bool {
         matches!(self.kind, Kind::Write | Kind::Copy)
@@ -126,9 +136,7 @@ impl fmt::Display for Call {
             (_, None, _) => {}
         }
         if let (Kind::Create, Some(flags)) = (self.kind, self.flags) {
-            // The upper half is not in use; the lower one is what `open` takes.
-            let [a, b, c, d, ..] = flags.to_le_bytes();
-            let flags = OFlag::from_bits_truncate(i32::from_le_bytes([a, b, c, d]));
+            let flags = OFlag::from_bits_truncate(as_int(flags));
             let shown = [
                 (OFlag::O_CREAT, "create"),
                 (OFlag::O_EXCL, "new"),

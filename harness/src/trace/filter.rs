@@ -14,9 +14,6 @@ use seccompiler::{
 use super::Kind;
 use super::table::{Flags, Signature, TABLE};
 
-/// Standard input, output and error are never the store's.
-const STANDARD_FD_MAX: u64 = 2;
-
 /// Waits until the [`Tracer`](super::Tracer) has attached, then stops every thread of this process,
 /// and whatever it starts or becomes from now on, at the calls that may change a directory.
 ///
@@ -57,11 +54,10 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
 }
 
 /// When the call is of interest, as far as its registers tell. No rule at all means always.
+///
+/// Descriptors 0 to 2 are no exception: `echo x >log` in a shell writes to the log as its standard
+/// output.
 fn rules(signature: &Signature) -> Result<Vec<Rule>, seccompiler::BackendError> {
-    if let Some(fd) = signature.fd {
-        let fd = Condition::new(argument(fd), Width::Dword, Is::Gt, STANDARD_FD_MAX)?;
-        return Ok(vec![Rule::new(vec![fd])?]);
-    }
     match signature.flags {
         Flags::In(index) if signature.kind == Kind::Create => CREATING
             .iter()
@@ -76,8 +72,8 @@ fn rules(signature: &Signature) -> Result<Vec<Rule>, seccompiler::BackendError> 
     }
 }
 
-/// An open with one of these changes the directory or the file. `O_TMPFILE` contains
-/// `O_DIRECTORY`; what it makes gets a name by a link only, and is of no interest before.
+/// An open with one of these changes the directory or the file. `O_TMPFILE` does not: what it makes
+/// gets a name by a link only.
 pub(super) const CREATING: [i32; 2] = [libc::O_CREAT, libc::O_TRUNC];
 
 fn argument(index: usize) -> u8 {

@@ -11,7 +11,7 @@
 //!
 //! has B's second write without its first. So B is held at its stop until A's call is over. Calls
 //! elsewhere never come here, so a thread that waits for another through a pipe or a futex is no
-//! danger: a directory call waits for the disk only.
+//! danger: a call that comes here waits for the disk only.
 
 use std::collections::VecDeque;
 

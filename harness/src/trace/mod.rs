@@ -52,9 +52,10 @@ mod tracees;
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::unix::process::ExitStatusExt;
 use std::panic;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -73,8 +74,8 @@ use tracees::Tracees;
 ///
 /// Of all threads and processes of the child, at most one is inside such a call at a time: the
 /// others are held at its beginning, in order of arrival. So nothing in the directory changes while
-/// a method runs, nor between the end of one call and the beginning of the next. The exception is
-/// [`Kind::IoUring`]. The child's other threads run on, up to their next such call: what they
+/// a method runs, nor between the end of one call and the beginning of the next. The exceptions may
+/// have to wait for another thread: [`Kind::IoUring`], and `splice` from a pipe. The child's other threads run on, up to their next such call: what they
 /// share with the harness may change, so read it before the directory.
 ///
 /// If a method panics, the child is killed and [`Tracer::run`] panics.
@@ -118,6 +119,15 @@ pub enum End {
     Stopped,
 }
 
+impl End {
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(status), _) => Self::Exited(status),
+            (None, signal) => Self::Signaled(signal.expect("it ended in one of two ways")),
+        }
+    }
+}
+
 /// What a run was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -133,7 +143,7 @@ pub struct Run {
 /// [`run`](Self::run) nor when this is dropped, nor when the whole harness is killed.
 #[derive(Debug)]
 pub struct Tracer {
-    child: Child,
+    child: Unreaped,
     dir: PathBuf,
     time_limit: Option<Duration>,
     stopper: Stopper,
@@ -146,8 +156,8 @@ impl Tracer {
     /// # Errors
     /// If the directory does not exist, or the system is out of descriptors. The child is killed.
     pub fn new(child: Child, dir: &Path) -> io::Result<Self> {
-        let mut child = Unreaped(Some(child));
-        let running = child.0.as_mut().expect("it was just put there");
+        let child = Unreaped(Some(child));
+        let running = child.get();
         assert!(running.stdin.is_some(), "the child's stdin must be a pipe");
         let stopper = Stopper(Arc::new(Stop {
             process: PidFd::open(pid_of(running))?,
@@ -155,7 +165,7 @@ impl Tracer {
         }));
         let dir = dir.canonicalize()?;
         Ok(Self {
-            child: child.0.take().expect("it is still there"),
+            child,
             dir,
             time_limit: None,
             stopper,
@@ -213,44 +223,50 @@ impl Tracer {
     }
 
     fn trace(&mut self, observer: &mut impl Observer) -> io::Result<Run> {
-        let tracees = Tracees::seize(pid_of(&self.child), &self.dir, observer)?;
-        let mut stdin = self.child.stdin.take().expect("checked at the beginning");
+        let process = pid_of(self.child.get());
+        let Some(tracees) = Tracees::seize(process, &self.dir, observer)? else {
+            return self.child.wait();
+        };
+        // The tracees wait for it, and then its id may become another's.
+        #[expect(
+            clippy::zombie_processes,
+            reason = "it is waited for with all the others"
+        )]
+        let child = self.child.0.take().expect("it was there before");
         // If it is gone already, the first wait says so.
-        match stdin.write_all(b"g") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-            _ => drop(stdin),
+        match child.stdin.expect("checked in new").write_all(b"g") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => tracees.run(),
         }
-        tracees.run()
     }
 }
 
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// Ends a child that no tracer has taken over yet.
+/// A child that nobody has waited for. Dropping it ends it.
+#[derive(Debug)]
 struct Unreaped(Option<Child>);
+
+impl Unreaped {
+    fn get(&self) -> &Child {
+        self.0.as_ref().expect("it is taken only to be traced")
+    }
+
+    /// Of a child that has ended before it was traced.
+    fn wait(&mut self) -> io::Result<Run> {
+        let mut child = self.0.take().expect("it is taken only to be traced");
+        Ok(Run {
+            end: End::of(child.wait()?),
+            calls: 0,
+            left_behind: 0,
+        })
+    }
+}
 
 impl Drop for Unreaped {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            end(child);
-        }
-    }
-}
-
-fn end(child: &mut Child) {
-    // After a run there is nothing to wait for.
-    let gone = |error: &io::Error| error.raw_os_error() == Some(nix::libc::ECHILD);
-    match child.try_wait() {
-        Ok(Some(_)) => {}
-        Err(error) if gone(&error) => {}
-        _ => {
-            if let Err(error) = child.kill().and_then(|()| child.wait()) {
-                eprintln!("cannot end process {}: {error}", child.id());
-            }
+        if let Some(child) = &mut self.0
+            && let Err(error) = child.kill().and_then(|()| child.wait())
+        {
+            eprintln!("cannot end process {}: {error}", child.id());
         }
     }
 }

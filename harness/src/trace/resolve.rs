@@ -19,7 +19,7 @@ use super::Kind;
 use super::call::Call;
 use super::filter::CREATING;
 use super::sys::Registers;
-use super::table::{Flags, Length, Offset, PathArgument, Signature};
+use super::table::{Flags, Length, Offset, PathArgument, Signature, as_int};
 
 const PATH_BYTES_MAX: usize = 4096;
 /// The smallest page: a read that ends there never runs into a page that does not exist.
@@ -128,7 +128,7 @@ impl Stopped {
     }
 
     fn fd(&self) -> Option<i32> {
-        Some(as_fd(self.arguments[self.signature.fd?]))
+        Some(as_int(self.arguments[self.signature.fd?]))
     }
 
     fn flags(&self) -> Option<u64> {
@@ -209,7 +209,7 @@ impl Stopped {
         let path = if given.is_absolute() {
             given
         } else {
-            let base = match argument.base.map(|base| as_fd(self.arguments[base])) {
+            let base = match argument.base.map(|base| as_int(self.arguments[base])) {
                 None | Some(libc::AT_FDCWD) => fs::read_link(self.proc("cwd")).ok()?,
                 Some(fd) => self.of_fd(fd)?,
             };
@@ -280,12 +280,6 @@ impl Stopped {
         }
         None
     }
-}
-
-/// Descriptors are ints, and only the lower half of the register counts.
-fn as_fd(argument: u64) -> i32 {
-    let [a, b, c, d, ..] = argument.to_le_bytes();
-    i32::from_le_bytes([a, b, c, d])
 }
 
 /// The kernel marks the path of a file whose name is gone.

@@ -123,6 +123,12 @@ const fn following(base: Option<usize>, path: usize) -> PathArgument {
     }
 }
 
+/// Descriptors and flags are ints: only the lower half of the register counts.
+pub(super) fn as_int(argument: u64) -> i32 {
+    let low = u32::try_from(argument & u64::from(u32::MAX)).expect("masked");
+    low.cast_signed()
+}
+
 /// Also what the filter is made of: a call that is not here never stops.
 #[rustfmt::skip]
 pub(super) static TABLE: &[Signature] = &[

@@ -10,11 +10,14 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, gettid};
 
-use super::call::{Call, Kind};
+use super::call::Call;
 use super::gate::Gate;
 use super::resolve::{self, Cut};
 use super::sys::{Event, Registers, Resume, resume, wait_any};
 use super::{Decision, End, Observer, Run};
+
+/// How `/proc` shows a zombie, and one that is about to vanish.
+const ENDED: [char; 2] = ['Z', 'X'];
 
 /// What a task is doing.
 #[derive(Debug)]
@@ -37,8 +40,8 @@ pub(super) struct Tracees<'a, O> {
 }
 
 impl<'a, O: Observer> Tracees<'a, O> {
-    /// Attaches to every thread of a process.
-    pub(super) fn seize(root: Pid, dir: &'a Path, observer: &'a mut O) -> io::Result<Self> {
+    /// Attaches to every thread of a process. `None` if it has ended, or is about to.
+    pub(super) fn seize(root: Pid, dir: &'a Path, observer: &'a mut O) -> io::Result<Option<Self>> {
         let mut tracees = Self {
             root,
             dir,
@@ -51,7 +54,8 @@ impl<'a, O: Observer> Tracees<'a, O> {
         // A thread that is not ours yet may start another one meanwhile; those of ours come to us
         // by themselves. So: until a look shows nothing new.
         while tracees.seize_new_threads()? {}
-        Ok(tracees)
+        let attached = tracees.tasks.contains_key(&root);
+        Ok(attached.then_some(tracees))
     }
 
     fn seize_new_threads(&mut self) -> io::Result<bool> {
@@ -63,7 +67,11 @@ impl<'a, O: Observer> Tracees<'a, O> {
             | Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_EXITKILL;
         let mut any = false;
-        for entry in fs::read_dir(format!("/proc/{}/task", self.root))? {
+        let threads = match fs::read_dir(format!("/proc/{}/task", self.root)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            threads => threads?,
+        };
+        for entry in threads {
             let name = entry?.file_name();
             let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
@@ -76,6 +84,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 // It is also refused where it came to us by itself since we looked.
                 Err(Errno::EPERM) if tracer_of(thread) == Some(gettid()) => {}
                 Err(Errno::ESRCH) => continue,
+                Err(Errno::EPERM) if has_ended(thread) => continue,
                 seized => seized.map_err(|error| cannot("attach to", thread, error))?,
             }
             self.tasks.insert(thread, Task::Free);
@@ -136,7 +145,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 if ended.is_some() {
                     return Ok(ended);
                 }
-                self.resume(task, run(0))?;
+                go_on(task, run(0))?;
             }
             // A new task may report before or after its maker: both make it known.
             Event::Born => {
@@ -144,14 +153,14 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 if let Some(born) = born.and_then(|born| i32::try_from(born).ok()) {
                     self.tasks.entry(Pid::from_raw(born)).or_insert(Task::Free);
                 }
-                self.resume(task, run(0))?;
+                go_on(task, run(0))?;
             }
             Event::Trap => {
                 self.tasks.entry(task).or_insert(Task::Free);
-                self.resume(task, run(0))?;
+                go_on(task, run(0))?;
             }
-            Event::GroupStop => self.resume(task, Resume::Listen)?,
-            Event::Signal(signal) => self.resume(task, run(signal))?,
+            Event::GroupStop => go_on(task, Resume::Listen)?,
+            Event::Signal(signal) => go_on(task, run(signal))?,
         }
         Ok(None)
     }
@@ -159,10 +168,10 @@ impl<'a, O: Observer> Tracees<'a, O> {
     /// A task is at a call that the filter knows.
     fn arrive(&mut self, task: Pid) -> io::Result<Option<End>> {
         let Some(call) = self.call_of(task)? else {
-            self.resume(task, Resume::Run { signal: 0 })?;
+            go_on(task, Resume::Run { signal: 0 })?;
             return Ok(None);
         };
-        if call.kind() != Kind::IoUring && !self.gate.enter(task) {
+        if !call.may_wait_for_others() && !self.gate.enter(task) {
             return Ok(None);
         }
         self.begin(task, call)
@@ -184,7 +193,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
             }
         };
         self.tasks.insert(task, Task::In { call, last });
-        self.resume(task, Resume::ToExit)?;
+        go_on(task, Resume::ToExit)?;
         Ok(None)
     }
 
@@ -198,7 +207,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 return Ok(Some(End::Killed));
             }
         }
-        self.resume(task, Resume::Run { signal: 0 })?;
+        go_on(task, Resume::Run { signal: 0 })?;
         self.admit_after(task)
     }
 
@@ -209,7 +218,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
             if let Some(call) = self.call_of(next)? {
                 return self.begin(next, call);
             }
-            self.resume(next, Resume::Run { signal: 0 })?;
+            go_on(next, Resume::Run { signal: 0 })?;
             task = next;
         }
         Ok(None)
@@ -220,16 +229,12 @@ impl<'a, O: Observer> Tracees<'a, O> {
         self.admit_after(task)
     }
 
-    fn resume(&self, task: Pid, how: Resume) -> io::Result<()> {
-        alive(resume(task, how), "resume", task).map(drop)
-    }
-
     /// How many processes have not ended.
     fn processes_alive(&self) -> usize {
         let alive = self.tasks.keys().filter_map(|task| {
             let state = status_field(*task, "State:")?;
             let process = status_field(*task, "Tgid:")?;
-            (!state.starts_with(['Z', 'X'])).then_some(process)
+            (!state.starts_with(ENDED)).then_some(process)
         });
         alive.collect::<BTreeSet<_>>().len()
     }
@@ -291,6 +296,10 @@ fn shorten(task: Pid, call: &Call, length: u64) -> io::Result<()> {
     alive(done, "shorten the call of", task).map(drop)
 }
 
+fn go_on(task: Pid, how: Resume) -> io::Result<()> {
+    alive(resume(task, how), "resume", task).map(drop)
+}
+
 /// A task can be killed at any moment, also while it is stopped. Its end will be reported.
 fn alive<T>(result: Result<T, Errno>, what: &str, task: Pid) -> io::Result<Option<T>> {
     match result {
@@ -313,6 +322,11 @@ fn kill_if_alive(task: Pid) -> io::Result<()> {
         Err(Errno::ESRCH) | Ok(()) => Ok(()),
         Err(error) => Err(cannot("kill", task, error)),
     }
+}
+
+/// Whether only its exit status is left.
+fn has_ended(task: Pid) -> bool {
+    status_field(task, "State:").is_none_or(|state| state.starts_with(ENDED))
 }
 
 fn tracer_of(task: Pid) -> Option<Pid> {
