@@ -76,8 +76,8 @@ impl Tally {
     }
 
     /// A torture that acknowledged nothing, or never hit anything in the middle of work, has shown
-    /// nothing.
+    /// nothing; nor has one whose copies are not what a real kill leaves.
     pub fn is_vacuous(&self) -> bool {
-        self.acked == 0 || self.killed_mid_work == 0
+        self.acked == 0 || self.killed_mid_work == 0 || self.miscalibrated > 0
     }
 }

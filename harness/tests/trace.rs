@@ -39,9 +39,19 @@ impl Traced {
     /// The name of the test that calls it, and what its child does. In the child it does not
     /// return.
     fn new(test: &'static str, script: fn(&Path)) -> Self {
+        Self::prepared(test, || (), |store, ()| script(store))
+    }
+
+    /// The child prepares something before it is traced.
+    fn prepared<T>(
+        test: &'static str,
+        prepare: impl FnOnce() -> T,
+        script: impl FnOnce(&Path, T),
+    ) -> Self {
         if let Some(store) = std::env::var_os(STORE) {
+            let prepared = prepare();
             enter_child().expect("the tracer waits for us");
-            script(Path::new(&store));
+            script(Path::new(&store), prepared);
             std::process::exit(0);
         }
         Self {
@@ -339,6 +349,30 @@ fn what_cannot_be_shortened_is_an_error_and_leaves_nothing_alive() {
                 assert_eq!(kind, io::ErrorKind::InvalidInput);
             }
         }
+    }
+}
+
+#[test]
+fn threads_that_were_there_before_are_traced() {
+    let traced = Traced::prepared(
+        "threads_that_were_there_before_are_traced",
+        || {
+            let (order, orders) = mpsc::channel::<PathBuf>();
+            let early = thread::spawn(move || {
+                let dir = orders.recv().expect("an order");
+                fs::create_dir(dir).expect("mkdir");
+            });
+            (order, early)
+        },
+        |store, (order, early)| {
+            order.send(store.join("early")).expect("it waits");
+            early.join().expect("it is done");
+        },
+    );
+    let mut notes = Notes::new(&traced, go_on);
+    if traced.run(&mut notes).is_some() {
+        let lines: Vec<_> = notes.lines.iter().map(|line| without_at(line)).collect();
+        assert_eq!(lines, ["mkdir(early) = 0"]);
     }
 }
 

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use super::channel::{Channel, Mark};
 use super::keeper::{Order, Outcome};
 use crate::child::{Launcher, printed};
-use crate::crash::written_range;
+use crate::crash::{refuse_io_uring, written_range};
 use crate::image::Image;
 use crate::tally::Tally;
 use crate::trace::{Call, Decision, End, Observer, Stopper, Tracer};
@@ -230,6 +230,10 @@ impl Recorder<'_> {
 
 impl Observer for Recorder<'_> {
     fn before(&mut self, call: &Call) -> Decision {
+        if let Err(error) = refuse_io_uring(call) {
+            self.error = Some(error);
+            return Decision::Kill;
+        }
         match self.channel.hear() {
             // Nothing but traced calls changes the directory, and they come one at a time: it is as
             // it was after the last one.

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use recording::written_range;
+pub(crate) use recording::{refuse_io_uring, written_range};
 
 use crate::blackbox;
 use crate::campaign::Plan;

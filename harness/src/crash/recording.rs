@@ -164,6 +164,17 @@ fn run_writer(
     })
 }
 
+/// What `io_uring` has been handed is carried out while every thread is stopped: a copy would show
+/// states that no crash leaves.
+pub(crate) fn refuse_io_uring(call: &Call) -> io::Result<()> {
+    if call.kind() == Kind::IoUring && call.length().is_some_and(|requests| requests > 0) {
+        let reason = "the store writes through io_uring, whose requests go on while all threads are stopped: \
+                      `syscall` cannot copy its states, use `kill`";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+    }
+    Ok(())
+}
+
 /// Copies the directory at each stop.
 struct Recorder<'a> {
     /// How often it was called: a sign of life.
@@ -266,6 +277,10 @@ pub(crate) fn written_range(
 impl Observer for Recorder<'_> {
     fn before(&mut self, call: &Call) -> Decision {
         self.stops.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = refuse_io_uring(call) {
+            self.error = Some(error);
+            return Decision::Kill;
+        }
         let mark = self.mark();
         // Nothing but traced calls changes the directory, and they come one at a time: it is as it
         // was after the last one.

@@ -60,6 +60,19 @@ impl Terminal {
         for (kind, why) in unavailable(rows) {
             println!("{kind} is unavailable: {why}");
         }
+        for row in rows.iter().filter(|row| row.tally.calibrations > 0) {
+            let Tally {
+                calls,
+                calibrations,
+                miscalibrated,
+                ..
+            } = &row.tally;
+            println!(
+                "{}, {}: every boundary of {calls} system calls; {calibrations} real kills compared \
+                 with the copies, {miscalibrated} differ.",
+                row.subject, row.crash,
+            );
+        }
         for row in rows.iter().filter(|row| row.strays > 0) {
             println!(
                 "{}, {}: {} processes were left running outside their process group, and killed.",
@@ -75,7 +88,8 @@ impl Terminal {
                 Verdict::Pass => "No promise was broken.",
                 Verdict::Violation => "PROMISES WERE BROKEN.",
                 Verdict::Vacuous =>
-                    "Nothing was shown: no acknowledgement, or no crash in the middle of work.",
+                    "Nothing was shown: no acknowledgement, no crash in the middle of work, or copies \
+                     that are not what a kill leaves.",
             }
         );
     }
