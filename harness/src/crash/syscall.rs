@@ -29,7 +29,7 @@ use crate::oracle::{Oracle, Violation};
 use crate::scratch::remove_dir;
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;
-use crate::workload::Workload;
+use crate::workload::{Workload, stream};
 
 /// Generations on one directory before a fresh one is begun.
 const GENERATIONS: usize = 6;
@@ -51,6 +51,8 @@ pub(crate) struct Lane<'a> {
     script: Vec<Generation>,
     /// What the next generation starts from.
     base: Image,
+    /// Leave nothing to chance: every state is recovered twice, and under trace.
+    thorough: bool,
 }
 
 /// A state that was recovered, and what it showed.
@@ -85,6 +87,7 @@ impl<'a> Lane<'a> {
             oracle: subject.oracle(),
             script: Vec::new(),
             base: Image::default(),
+            thorough: false,
         }
     }
 
@@ -128,8 +131,13 @@ impl<'a> Lane<'a> {
         tally: &mut Tally,
     ) -> io::Result<Option<Finding>> {
         self.begin(engine);
+        // The same cuts inside the same writes, whoever plays the script.
+        if let Some(last) = script.last() {
+            self.rng = stream(last.workload.seed, 0);
+        }
         for (index, generation) in script.iter().enumerate() {
             let is_last = index + 1 == script.len();
+            self.thorough = is_last;
             let mut examined = match self.generation(generation.clone(), tally)? {
                 Ok(examined) => examined,
                 Err(finding) => return Ok(Some(*finding)),
@@ -207,9 +215,15 @@ impl<'a> Lane<'a> {
                 }
             }
         }
-        for _ in 0..TRACED_RECOVERIES {
-            let Examined { state, events, .. } =
-                &examined[self.rng.random_range(0..examined.len())];
+        let traced: Vec<usize> = if self.thorough {
+            (0..examined.len()).collect()
+        } else {
+            (0..TRACED_RECOVERIES)
+                .map(|_| self.rng.random_range(0..examined.len()))
+                .collect()
+        };
+        for index in traced {
+            let Examined { state, events, .. } = &examined[index];
             if let Some(finding) = self.trace_recovery(state, events, &mut seen, tally)? {
                 return Ok(Err(finding));
             }
@@ -260,7 +274,7 @@ impl<'a> Lane<'a> {
         if let Err(violation) = self.oracle.check(events, &survivors) {
             return Ok(Err(violation));
         }
-        if self.rng.random_bool(0.05) {
+        if self.thorough || self.rng.random_bool(0.05) {
             tally.second_recoveries += 1;
             match self.checker.recover(&self.state_dir, &workloads, false)? {
                 Ok(again) if again == survivors => {}
