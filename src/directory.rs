@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::frame::POSITION_MAX;
 use crate::segment::{Segment, SegmentHeader};
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{Arc, Mutex, lock};
@@ -283,10 +284,14 @@ impl Directory {
     pub(crate) fn adopt_spares(&self, listing: &Listing) -> Result<()> {
         for path in &listing.spares {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let number = stem.and_then(|stem| stem.parse().ok()).unwrap_or(0);
+            let number = stem.and_then(|stem| stem.parse().ok()).unwrap_or(u64::MAX);
+            // No log gets to such a number: the name was given by somebody else.
+            let is_ours = number < POSITION_MAX;
             let mut spares = lock(&self.spares);
-            spares.next_number = spares.next_number.max(number);
-            let wanted = spares.free.len() < self.spares_max;
+            if is_ours {
+                spares.next_number = spares.next_number.max(number);
+            }
+            let wanted = is_ours && spares.free.len() < self.spares_max;
             let file = match self.storage.open(path) {
                 Ok(file) if wanted && file.try_lock().is_ok_and(|locked| locked) => file,
                 _ => {

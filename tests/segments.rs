@@ -349,3 +349,20 @@ fn left_over_segments_are_recycled_beside_the_spare_files_of_an_earlier_run() {
     drop(wal);
     assert_eq!(contents(&open(&storage).unwrap()), payloads(21..60));
 }
+
+/// The highest number a file's name can bear was counted on from, which overflowed: the log did not
+/// open. Found by fuzzing.
+#[test]
+fn a_spare_file_with_the_highest_number_is_removed() {
+    let storage = MemStorage::new(1);
+    drop(open(&storage).unwrap());
+    let mut image = storage.snapshot();
+    image.insert(format!("{}.spare", u64::MAX), vec![0xab; SEGMENT]);
+    let storage = MemStorage::from_snapshot(&image, 2);
+    let wal = open(&storage).unwrap();
+    for number in 0..40_u8 {
+        ready(wal.append(&vec![number; 300])).unwrap();
+    }
+    assert!(wal.segment_count() > 1, "it has rotated");
+    assert_eq!(spare_names(&storage.snapshot()).len(), 0);
+}
