@@ -1,4 +1,4 @@
-//! Other people's stores under the same torture: redb and SQLite. Behind the feature `neighbours`.
+//! Other people's stores under the same torture: redb and `SQLite`. Behind the feature `neighbours`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn recover<S: KeyValue>(run: &RecoverRun, survivors: &mut Survivors) -> Result<(
 pub(crate) struct Redb;
 
 impl Subject for Redb {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "redb"
     }
 
@@ -101,11 +101,11 @@ impl KeyValue for redb::Database {
     }
 }
 
-/// SQLite in WAL mode, `synchronous = FULL`, one transaction a write.
+/// `SQLite` in WAL mode, `synchronous = FULL`, one transaction a write.
 pub(crate) struct Sqlite;
 
 impl Subject for Sqlite {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "sqlite"
     }
 
