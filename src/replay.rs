@@ -173,7 +173,9 @@ impl Search {
                 }
             };
             match cursor.peek()? {
-                Found::Frame(header, payload) => {
+                // A frame that does not go on with what we look for is none of the log's, as
+                // recovery saw it: entries must not be skipped silently.
+                Found::Frame(header, payload) if header.first_seq <= self.seq => {
                     cursor.advance(&header);
                     if header.end_seq() > self.seq {
                         let (seq, end_seq) = (header.first_seq, header.end_seq());
@@ -186,7 +188,10 @@ impl Search {
                 }
                 // The rest of the segment is unused if the next one goes on with the entry we look
                 // for.
-                Found::Nothing | Found::Torn(_) => match self.catalog.after(cursor.segment.id()) {
+                Found::Nothing | Found::Torn(_) | Found::Frame(..) => match self
+                    .catalog
+                    .after(cursor.segment.id())
+                {
                     Some(next) if next.first_seq <= self.seq => {
                         self.cursor = Some(Cursor::new(next.segment));
                     }

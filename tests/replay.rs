@@ -6,9 +6,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
+use groupwal::format::Header;
 use groupwal::{EngineKind, Entry, Options, Replay, Storage, Wal};
 use support::fault::{EIO, Op, Plan};
-use support::image::{frames, segment_name};
+use support::image::{forge_frame, frames, opaque_payload, segment_name};
 use support::mem::MemStorage;
 use support::tiny::{
     BLOCK, DIR, append_all, contents, open, open_with, options, payload, payloads, ready,
@@ -271,4 +272,35 @@ async fn the_blocking_engine_reads_on_no_worker_thread() {
         assert!(reads >= wal.segment_count());
         assert!(events.iter().all(|event| event.thread != here));
     }
+}
+
+/// A replay took a valid frame behind the end of a segment's log for the next one, and skipped the
+/// entries between without a word. Recovery had gone on in the next segment. Found by fuzzing.
+#[test]
+fn a_frame_that_does_not_continue_the_log_is_not_shown() {
+    let storage = MemStorage::new(1);
+    let wal = open(&storage).unwrap();
+    let blocks = u64::try_from(support::tiny::SEGMENT / BLOCK).unwrap() - 1;
+    // One block of the first segment stays free: the next group takes two.
+    append_all(&wal, 0..blocks - 1);
+    ready(wal.append(&vec![7; 600])).unwrap();
+    append_all(&wal, blocks..blocks + 2);
+    let shown = contents(&wal);
+    drop(wal);
+
+    let mut image = storage.snapshot();
+    let stray = Header {
+        payload_len: 0,
+        entry_count: 1,
+        group: 0,
+        first_seq: blocks,
+        durable_seq: 0,
+        trim_seq: 0,
+        seal: false,
+    };
+    let segment = image.get_mut(&segment_name(0)).unwrap();
+    let free = segment.len() - BLOCK;
+    forge_frame(segment, free, stray, &opaque_payload(&[b"stray"]));
+    let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
+    assert_eq!(contents(&wal), shown);
 }
