@@ -73,6 +73,8 @@ pub(crate) enum Kind {
     FlushPanicked,
     #[error("the runtime was shut down while the log was working")]
     RuntimeGone,
+    #[error("the executor dropped work of the log unrun (Options::executor)")]
+    WorkDropped,
 }
 
 fn hint(source: &io::Error) -> &'static str {

@@ -58,6 +58,7 @@ mod directory;
 mod engine;
 mod entry;
 mod error;
+mod executor;
 mod frame;
 mod group;
 mod log;
@@ -79,6 +80,7 @@ pub mod format {
 
 pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
 pub use error::{Error, Result};
+pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
 pub use options::{EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::entry::PREFIX_BYTES;
 use crate::error::{Error, Kind, Result};
+use crate::executor::Executor;
 use crate::frame::HEADER_BYTES;
+use crate::sync::Arc;
 
 /// When a write group is written and synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -42,6 +44,7 @@ pub enum EngineKind {
     #[default]
     Auto,
     /// One call on Tokio's blocking pool for each busy period; no worker thread is ever blocked.
+    /// Or on an executor of your own: [`Options::executor`].
     Blocking,
     /// Write and sync on the worker thread itself, inside the leader's poll. Fast on disks that
     /// sync in microseconds and right for simulation; on slower disks it stalls the runtime.
@@ -56,6 +59,7 @@ pub enum EngineKind {
 pub struct Options {
     pub(crate) policy: SyncPolicy,
     pub(crate) engine: EngineKind,
+    pub(crate) executor: Option<Arc<dyn Executor>>,
     pub(crate) block_bytes: u32,
     pub(crate) segment_bytes: u64,
     pub(crate) entry_bytes_max: usize,
@@ -70,6 +74,7 @@ impl Default for Options {
         Self {
             policy: SyncPolicy::default(),
             engine: EngineKind::default(),
+            executor: None,
             block_bytes: 4096,
             segment_bytes: 64 << 20,
             entry_bytes_max: 1 << 20,
@@ -118,6 +123,14 @@ impl Options {
         appends_max: usize;
         /// Trimmed segments kept for recycling, which saves filling new ones. Default: 2.
         spare_segments_max: usize;
+    }
+
+    /// What runs the blocking work of [`EngineKind::Blocking`], which [`EngineKind::Auto`] is with
+    /// it. [`EngineKind::Inline`] has no use for it. Default: Tokio's blocking pool.
+    #[must_use]
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> Self {
+        self.executor = Some(executor);
+        self
     }
 
     /// # Errors

@@ -71,8 +71,9 @@ impl Wal {
     ) -> Result<Self> {
         options.validate()?;
         let dir: PathBuf = dir.as_ref().to_owned();
-        let engine = Engine::choose(options.engine);
+        let engine = Engine::choose(&options);
         engine
+            .clone()
             .run(move || Self::open_blocking(storage, &dir, &options, engine))
             .await?
     }
@@ -302,7 +303,7 @@ impl std::fmt::Debug for Wal {
 }
 
 impl Inner {
-    fn engine(&self) -> Engine {
+    fn engine(&self) -> &Engine {
         self.group.host().engine()
     }
 }

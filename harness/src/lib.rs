@@ -66,6 +66,7 @@ pub mod oracle;
 mod report;
 mod scratch;
 mod shrink;
+pub mod sim;
 mod subject;
 mod tally;
 mod torture;

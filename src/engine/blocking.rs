@@ -1,9 +1,10 @@
-//! One call on Tokio's blocking pool for each busy period.
+//! One call on Tokio's blocking pool, or on an executor of the user's, for each busy period.
 
 use tokio::runtime::Handle;
 
 use super::{Flush, Writer};
 use crate::error::{Error, Kind};
+use crate::executor::{Executor, submit};
 
 /// Writes the group, then each next one that is due, until there is none.
 ///
@@ -18,7 +19,11 @@ fn drain(flush: Flush) {
     }
 }
 
-pub(super) fn lead(flush: Flush) {
+pub(super) fn lead(executor: Option<&dyn Executor>, flush: Flush) {
+    if let Some(executor) = executor {
+        // As on the pool: a panic is told by the flush, and nobody else waits for the work.
+        return drop(submit(executor, move || drain(flush)));
+    }
     match Handle::try_current() {
         // On a runtime that is shut down the closure is dropped unrun, and the flush with it.
         Ok(runtime) => drop(runtime.spawn_blocking(move || drain(flush))),
@@ -28,8 +33,13 @@ pub(super) fn lead(flush: Flush) {
 }
 
 pub(super) async fn run<R: Send + 'static>(
+    executor: Option<&dyn Executor>,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, Error> {
+    if let Some(executor) = executor {
+        let outcome = submit(executor, work).await;
+        return outcome.ok_or_else(|| Error::new(Kind::WorkDropped));
+    }
     match Handle::try_current() {
         Ok(runtime) => match runtime.spawn_blocking(work).await {
             Ok(result) => Ok(result),

@@ -11,10 +11,11 @@ mod inline;
 use tokio::runtime::{Handle, Id};
 
 use crate::error::{Error, Kind};
+use crate::executor::Executor;
 use crate::frame::{FrameBuffer, Header};
 use crate::group::{self, Host, Outcome};
 use crate::log::{Log, WriteError};
-use crate::options::EngineKind;
+use crate::options::{EngineKind, Options};
 use crate::sync::{Arc, Mutex, lock};
 
 pub(crate) type Flush = group::Flush<Writer>;
@@ -26,27 +27,28 @@ pub(crate) struct Writer {
 }
 
 /// An engine that this machine can run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Engine {
-    Blocking,
+    /// On the executor, or on Tokio's blocking pool if there is none.
+    Blocking(Option<Arc<dyn Executor>>),
     Inline,
 }
 
 impl Engine {
-    pub(crate) fn choose(kind: EngineKind) -> Self {
-        match kind {
-            EngineKind::Auto | EngineKind::Blocking => Self::Blocking,
+    pub(crate) fn choose(options: &Options) -> Self {
+        match options.engine {
+            EngineKind::Auto | EngineKind::Blocking => Self::Blocking(options.executor.clone()),
             EngineKind::Inline => Self::Inline,
         }
     }
 
     /// Runs a piece of blocking work where this engine runs its own.
     pub(crate) async fn run<R: Send + 'static>(
-        self,
+        &self,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, Error> {
         match self {
-            Self::Blocking => blocking::run(work).await,
+            Self::Blocking(executor) => blocking::run(executor.as_deref(), work).await,
             Self::Inline => Ok(work()),
         }
     }
@@ -60,8 +62,8 @@ impl Writer {
         }
     }
 
-    pub(crate) fn engine(&self) -> Engine {
-        self.engine
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Writes a group, syncs it, and gives its members their outcome. Returns the next group if
@@ -113,8 +115,8 @@ impl Host for Writer {
     type Home = Option<Id>;
 
     fn lead(&self, flush: Flush) {
-        match self.engine {
-            Engine::Blocking => blocking::lead(flush),
+        match &self.engine {
+            Engine::Blocking(executor) => blocking::lead(executor.as_deref(), flush),
             Engine::Inline => inline::lead(flush),
         }
     }
@@ -124,10 +126,10 @@ impl Host for Writer {
     }
 
     fn lost(&self, begun: bool) -> Error {
-        Error::new(if begun {
-            Kind::FlushPanicked
-        } else {
-            Kind::FlushAbandoned
+        Error::new(match &self.engine {
+            _ if begun => Kind::FlushPanicked,
+            Engine::Blocking(Some(_)) => Kind::WorkDropped,
+            _ => Kind::FlushAbandoned,
         })
     }
 }

@@ -1,0 +1,257 @@
+//! A file's bytes in pages that are shared until they are written.
+
+use std::hash::Hasher;
+use std::sync::{Arc, OnceLock};
+
+use twox_hash::XxHash3_64;
+
+/// The unit that a disk writes whole.
+pub const SECTOR_BYTES: usize = 512;
+/// The unit in which file systems allocate and cache.
+pub const PAGE_BYTES: usize = 4096;
+
+const SECTORS_PER_PAGE: usize = PAGE_BYTES / SECTOR_BYTES;
+
+/// One sector.
+pub(crate) type Sector = [u8; SECTOR_BYTES];
+
+/// A page, with its hash once somebody asked for it.
+#[derive(Debug)]
+struct Page {
+    bytes: [u8; PAGE_BYTES],
+    /// One bit a sector: it holds garbage, one as good as another.
+    garbage: u8,
+    hash: OnceLock<u64>,
+}
+
+impl Clone for Page {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes,
+            garbage: self.garbage,
+            hash: OnceLock::new(),
+        }
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            bytes: [0; PAGE_BYTES],
+            garbage: 0,
+            hash: OnceLock::new(),
+        }
+    }
+}
+
+impl Page {
+    /// Pages that differ in garbage alone have the same hash.
+    fn hash(&self) -> u64 {
+        *self.hash.get_or_init(|| {
+            if self.garbage == 0 {
+                return XxHash3_64::oneshot(&self.bytes);
+            }
+            let mut bytes = self.bytes;
+            for sector in 0..SECTORS_PER_PAGE {
+                if self.garbage & 1 << sector != 0 {
+                    bytes[sector * SECTOR_BYTES..][..SECTOR_BYTES].fill(0xff);
+                }
+            }
+            XxHash3_64::oneshot_with_seed(self.garbage.into(), &bytes)
+        })
+    }
+}
+
+/// A file's length and bytes. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    len: u64,
+    /// Pages from the start of the file; `None`, like what lies behind the last one, is zeros.
+    pages: Arc<Vec<Option<Arc<Page>>>>,
+}
+
+impl Content {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Reads at `offset`, up to the end of the file.
+    pub(crate) fn read_at(&self, bytes: &mut [u8], offset: u64) -> usize {
+        let left = self.len.saturating_sub(offset);
+        let len = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.copy_out(&mut bytes[..len], offset);
+        len
+    }
+
+    /// Copies bytes out, zeros where there is nothing, the file's length left out of account.
+    fn copy_out(&self, bytes: &mut [u8], offset: u64) {
+        let mut done = 0;
+        while done < bytes.len() {
+            let (page, at) = split(offset + done as u64);
+            let len = (PAGE_BYTES - at).min(bytes.len() - done);
+            let out = &mut bytes[done..done + len];
+            match self.page(page) {
+                Some(page) => out.copy_from_slice(&page.bytes[at..at + len]),
+                None => out.fill(0),
+            }
+            done += len;
+        }
+    }
+
+    /// The whole sectors with these numbers.
+    pub(crate) fn sectors(&self, first: u64, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count * SECTOR_BYTES];
+        self.copy_out(&mut bytes, first * SECTOR_BYTES as u64);
+        bytes
+    }
+
+    /// All bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.len).expect("it is in memory")];
+        self.copy_out(&mut bytes, 0);
+        bytes
+    }
+
+    fn page(&self, index: usize) -> Option<&Page> {
+        self.pages.get(index)?.as_deref()
+    }
+
+    fn page_mut(&mut self, index: usize) -> &mut Page {
+        let pages = Arc::make_mut(&mut self.pages);
+        if pages.len() <= index {
+            pages.resize(index + 1, None);
+        }
+        let page = Arc::make_mut(pages[index].get_or_insert_default());
+        page.hash.take();
+        page
+    }
+
+    /// Writes at `offset` and grows the file if it ends before.
+    pub(crate) fn write_at(&mut self, bytes: &[u8], offset: u64) {
+        let mut done = 0;
+        while done < bytes.len() {
+            let (page, at) = split(offset + done as u64);
+            let len = (PAGE_BYTES - at).min(bytes.len() - done);
+            let piece = &bytes[done..done + len];
+            // Zeros over nothing are nothing.
+            if self.page(page).is_some() || piece.iter().any(|byte| *byte != 0) {
+                let page = self.page_mut(page);
+                page.bytes[at..at + len].copy_from_slice(piece);
+                let touched = at / SECTOR_BYTES..(at + len).div_ceil(SECTOR_BYTES);
+                touched.for_each(|sector| page.garbage &= !(1 << sector));
+            }
+            done += len;
+        }
+        self.len = self.len.max(offset + bytes.len() as u64);
+    }
+
+    /// Puts a whole sector in place, the file's length left as it is.
+    pub(crate) fn put_sector(&mut self, sector: u64, bytes: &[u8], garbage: bool) {
+        let (page, at) = split(sector * SECTOR_BYTES as u64);
+        if self.page(page).is_none() && !garbage && bytes.iter().all(|byte| *byte == 0) {
+            return;
+        }
+        let page = self.page_mut(page);
+        page.bytes[at..at + SECTOR_BYTES].copy_from_slice(bytes);
+        let bit = 1 << (at / SECTOR_BYTES);
+        page.garbage = if garbage {
+            page.garbage | bit
+        } else {
+            page.garbage & !bit
+        };
+    }
+
+    /// Cuts the file or grows it with zeros.
+    pub(crate) fn set_len(&mut self, len: u64) {
+        self.len = len;
+        let (last, at) = split(len);
+        let kept = if at == 0 { last } else { last + 1 };
+        if self.pages.len() > kept {
+            Arc::make_mut(&mut self.pages).truncate(kept);
+        }
+        let has_tail = |page: &Page| page.bytes[at..].iter().any(|byte| *byte != 0);
+        if at > 0 && self.page(last).is_some_and(has_tail) {
+            self.page_mut(last).bytes[at..].fill(0);
+        }
+    }
+
+    /// Tells contents apart; those that differ in garbage alone are the same.
+    pub(crate) fn fingerprint(&self, hasher: &mut XxHash3_64) {
+        hasher.write_u64(self.len);
+        for (index, page) in self.pages.iter().enumerate() {
+            // A page of zeros is as good as none.
+            if let Some(page) = page.as_deref().filter(|page| !page.is_zero()) {
+                hasher.write_usize(index);
+                hasher.write_u64(page.hash());
+            }
+        }
+    }
+}
+
+impl Page {
+    fn is_zero(&self) -> bool {
+        self.garbage == 0 && self.bytes.iter().all(|byte| *byte == 0)
+    }
+}
+
+/// Page number and place in it.
+fn split(offset: u64) -> (usize, usize) {
+    let page = usize::try_from(offset / PAGE_BYTES as u64).expect("a file in memory");
+    let at = usize::try_from(offset % PAGE_BYTES as u64).expect("less than a page");
+    (page, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fingerprint(content: &Content) -> u64 {
+        let mut hasher = XxHash3_64::new();
+        content.fingerprint(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn what_was_cut_off_does_not_come_back() {
+        let mut content = Content::default();
+        content.write_at(&[7; 5000], 100);
+        content.set_len(4200);
+        content.set_len(9000);
+        let bytes = content.bytes();
+        assert!(bytes[..100].iter().all(|byte| *byte == 0));
+        assert!(bytes[100..4200].iter().all(|byte| *byte == 7));
+        assert!(bytes[4200..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_clone_is_not_disturbed_by_writes() {
+        let mut content = Content::default();
+        content.write_at(b"before", 0);
+        let before = content.clone();
+        content.write_at(b"after!", 0);
+        assert_eq!(before.bytes(), b"before");
+    }
+
+    #[test]
+    fn garbage_is_one_as_good_as_another() {
+        let with = |byte, garbage| {
+            let mut content = Content::default();
+            content.write_at(&[1; 1024], 0);
+            content.put_sector(1, &[byte; SECTOR_BYTES], garbage);
+            fingerprint(&content)
+        };
+        assert_eq!(with(3, true), with(4, true));
+        assert_ne!(with(3, false), with(4, false));
+        assert_ne!(with(3, true), with(3, false));
+    }
+
+    #[test]
+    fn zeros_that_were_written_are_zeros() {
+        let mut written = Content::default();
+        written.write_at(&[1; 5000], 0);
+        written.write_at(&[0; 5000], 0);
+        let mut grown = Content::default();
+        grown.set_len(5000);
+        assert_eq!(fingerprint(&written), fingerprint(&grown));
+    }
+}

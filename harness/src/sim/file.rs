@@ -1,0 +1,230 @@
+//! An open file.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::disk::{Ino, Node};
+use super::fs::SimFs;
+use super::record::Call;
+
+/// How a file is opened, as [`std::fs::OpenOptions`].
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "as the options of open(2)")]
+pub struct OpenOptions {
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) append: bool,
+    pub(super) truncate: bool,
+    pub(super) create: bool,
+    pub(super) create_new: bool,
+}
+
+macro_rules! option {
+    ($name:ident, $doc:literal) => {
+        #[doc = $doc]
+        pub fn $name(&mut self, yes: bool) -> &mut Self {
+            self.$name = yes;
+            self
+        }
+    };
+}
+
+impl OpenOptions {
+    /// Nothing allowed yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    option!(read, "The file may be read.");
+    option!(write, "The file may be written.");
+    option!(append, "The file may be written, always at its end.");
+    option!(truncate, "The file is emptied.");
+    option!(create, "The file is created if it is missing.");
+    option!(
+        create_new,
+        "The file is created; that it is there already is an error."
+    );
+
+    pub(super) fn creates(&self) -> bool {
+        self.create || self.create_new
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        self.write || self.append
+    }
+}
+
+/// An open file, or an open directory, which can only be synced.
+///
+/// Dropping it makes nothing durable, and gives up its lock.
+#[derive(Debug)]
+pub struct SimFile {
+    fs: SimFs,
+    ino: Ino,
+    readable: bool,
+    writable: bool,
+    append: bool,
+    cursor: u64,
+    holds_lock: AtomicBool,
+}
+
+impl SimFile {
+    pub(super) fn new(fs: SimFs, ino: Ino, options: &OpenOptions) -> Self {
+        Self {
+            fs,
+            ino,
+            readable: options.read,
+            writable: options.writes(),
+            append: options.append,
+            cursor: 0,
+            holds_lock: AtomicBool::new(false),
+        }
+    }
+
+    fn allowed(&self, what: bool) -> io::Result<()> {
+        if what {
+            return Ok(());
+        }
+        // As EBADF: opened for something else.
+        Err(nix::errno::Errno::EBADF.into())
+    }
+
+    /// Reads at `offset`; less than asked for only at the end of the file.
+    ///
+    /// # Errors
+    /// As pread(2), or as planned.
+    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.allowed(self.readable)?;
+        self.fs.lock().read(self.ino, bytes, offset)
+    }
+
+    /// Writes at `offset`; at the end if the file was opened for appending, as Linux does.
+    ///
+    /// # Errors
+    /// As pwrite(2), or as planned.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.allowed(self.writable)?;
+        let mut state = self.fs.lock();
+        let offset = if self.append {
+            state.disk.file(self.ino)?.live.len()
+        } else {
+            offset
+        };
+        state.write(self.ino, bytes, offset)
+    }
+
+    /// Cuts the file, or grows it with zeros.
+    ///
+    /// # Errors
+    /// As ftruncate(2), or as planned.
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.allowed(self.writable)?;
+        self.fs.lock().set_len(self.ino, len)
+    }
+
+    /// Reserves space: grows the file with zeros up to `len`, never cuts it.
+    ///
+    /// # Errors
+    /// As fallocate(2), or as planned.
+    pub fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.len()? < len {
+            self.set_len(len)?;
+        }
+        Ok(())
+    }
+
+    /// fdatasync.
+    ///
+    /// # Errors
+    /// As fdatasync(2), or as planned.
+    pub fn sync_data(&self) -> io::Result<()> {
+        self.sync(Call::SyncData)
+    }
+
+    /// fsync.
+    ///
+    /// # Errors
+    /// As fsync(2), or as planned.
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.sync(Call::SyncAll)
+    }
+
+    fn sync(&self, call: Call) -> io::Result<()> {
+        let mut state = self.fs.lock();
+        let call = match state.disk.node(self.ino) {
+            Node::File(_) => call,
+            Node::Dir(_) => Call::SyncDir,
+        };
+        state.sync(self.ino, call)
+    }
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// If it is a directory.
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.fs.lock().disk.file(self.ino)?.live.len())
+    }
+
+    /// Whether it is empty.
+    ///
+    /// # Errors
+    /// If it is a directory.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Takes the file's lock if it is free, as flock(2) does; held until this handle is dropped.
+    pub fn try_lock(&self) -> bool {
+        if self.holds_lock.load(Ordering::Relaxed) {
+            return true;
+        }
+        let taken = self.fs.lock().locks.insert(self.ino);
+        self.holds_lock.store(taken, Ordering::Relaxed);
+        taken
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        if *self.holds_lock.get_mut() {
+            self.fs.lock().locks.remove(&self.ino);
+        }
+    }
+}
+
+impl Read for SimFile {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let len = self.read_at(bytes, self.cursor)?;
+        self.cursor += len as u64;
+        Ok(len)
+    }
+}
+
+impl Write for SimFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.append {
+            self.cursor = self.len()?;
+        }
+        let len = self.write_at(bytes, self.cursor)?;
+        self.cursor += len as u64;
+        Ok(len)
+    }
+
+    /// Nothing is buffered here, and nothing becomes durable.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for SimFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(by) => self.cursor.checked_add_signed(by),
+            SeekFrom::End(by) => self.len()?.checked_add_signed(by),
+        };
+        self.cursor = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.cursor)
+    }
+}

@@ -1,0 +1,529 @@
+//! The file system as programs see it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+
+use super::choice::{Chooser, Sampler};
+use super::disk::{Disk, Ino, Node, Place, ROOT};
+use super::fault::{Class, Fate, Fault, Faults, eio, no_space};
+use super::file::{OpenOptions, SimFile};
+use super::profile::Profile;
+use super::record::{Call, Operation, Recording};
+use crate::history::History;
+use crate::workload::stream;
+
+/// A store that has not come to an end after so many operations never will.
+const OPERATIONS_MAX: u64 = 1 << 20;
+const FAULT_STREAM: u64 = 1 << 62;
+
+/// Is asked before every sync whether to leave it out.
+pub(crate) trait SyncFilter: Send + Sync {
+    /// Whether this sync is to do nothing and succeed.
+    fn leaves_out(&self, call: &Call) -> bool;
+}
+
+/// A POSIX file system in memory that can lose power. Clones are the same file system.
+///
+/// Nothing becomes durable by close, by rename or by time; only syncs make it so, by the rules of its
+/// [`Profile`]. [`crash_clone`](Self::crash_clone) is what a power cut leaves,
+/// [`kill_clone`](Self::kill_clone) what a killed process does. Paths are absolute, or below the root.
+#[derive(Clone)]
+pub struct SimFs {
+    state: Arc<Mutex<State>>,
+}
+
+pub(super) struct State {
+    pub(super) disk: Disk,
+    seed: u64,
+    entropy: ChaCha8Rng,
+    /// Draws what happens beside an injected error.
+    chance: ChaCha8Rng,
+    faults: Faults,
+    pub(super) locks: BTreeSet<Ino>,
+    recording: Option<Recording>,
+    filter: Option<Arc<dyn SyncFilter>>,
+    operations: u64,
+}
+
+impl fmt::Debug for SimFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("SimFs")
+            .field("profile", &state.disk.profile)
+            .field("operations", &state.operations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimFs {
+    /// An empty file system. Its entropy, and what is left to chance, derives from the seed.
+    pub fn new(profile: Profile, seed: u64) -> Self {
+        Self::from_disk(Disk::new(profile), seed)
+    }
+
+    pub(crate) fn from_disk(disk: Disk, seed: u64) -> Self {
+        // A process that is started later draws other numbers.
+        let life = disk.clock;
+        Self {
+            state: Arc::new(Mutex::new(State {
+                disk,
+                seed,
+                entropy: stream(seed, life),
+                chance: stream(seed, life | FAULT_STREAM),
+                faults: Faults::default(),
+                locks: BTreeSet::new(),
+                recording: None,
+                filter: None,
+                operations: 0,
+            })),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a power cut at this moment leaves, if `chooser` decides. This file system goes on
+    /// undisturbed.
+    pub fn crash_clone(&self, chooser: &mut dyn Chooser) -> Self {
+        let state = self.lock();
+        Self::from_disk(state.disk.crash(chooser), state.seed)
+    }
+
+    /// What a power cut at this moment leaves, drawn from a seed.
+    pub fn crash_sample(&self, seed: u64) -> Self {
+        self.crash_clone(&mut Sampler::new(stream(seed, 0)))
+    }
+
+    /// What a killed process leaves: everything that was written is there, no lock is held, and what
+    /// was not synced is still not durable.
+    pub fn kill_clone(&self) -> Self {
+        let state = self.lock();
+        Self::from_disk(state.disk.clone(), state.seed)
+    }
+
+    /// Makes operations fail from now on, as planned.
+    pub fn plan_faults(&self, plan: &[Fault]) {
+        self.lock().faults = Faults::new(plan);
+    }
+
+    /// How many errors have been injected.
+    pub fn faults_injected(&self) -> u32 {
+        self.lock().faults.injected
+    }
+
+    /// Tells file systems apart by what programs see.
+    pub fn fingerprint(&self) -> u64 {
+        self.lock().disk.fingerprint()
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        self.lock().disk.clone()
+    }
+
+    /// Records every operation from now on, beside what is announced in `history`.
+    pub(crate) fn record(&self, history: Option<History>) {
+        self.lock().recording = Some(Recording::new(history));
+    }
+
+    /// Ends the recording.
+    pub(crate) fn recorded(&self) -> Recording {
+        let mut state = self.lock();
+        let mut recording = state.recording.take().unwrap_or_default();
+        recording.end(&state.disk);
+        recording
+    }
+
+    pub(crate) fn filter_syncs(&self, filter: Arc<dyn SyncFilter>) {
+        self.lock().filter = Some(filter);
+    }
+
+    /// Opens a file, or a directory for syncing it.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(&self, path: impl AsRef<Path>, options: &OpenOptions) -> io::Result<SimFile> {
+        let path = path.as_ref();
+        let mut state = self.lock();
+        state.count()?;
+        let found = state.disk.lookup(path);
+        let ino = match found {
+            Ok(_) if options.create_new => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(ino) => ino,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && options.creates() => {
+                let place = state.disk.place(path)?;
+                state.create(place, path, false)?
+            }
+            Err(error) => return Err(error),
+        };
+        if options.writes() {
+            let len = state.disk.file(ino)?.live.len();
+            if options.truncate && len > 0 {
+                state.set_len(ino, 0)?;
+            }
+        }
+        drop(state);
+        Ok(SimFile::new(self.clone(), ino, options))
+    }
+
+    /// Creates a file for reading and writing, or empties it.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn create(&self, path: impl AsRef<Path>) -> io::Result<SimFile> {
+        self.open(
+            path,
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true),
+        )
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// As open(2) and read(2).
+    pub fn read(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        let file = self.open(path, OpenOptions::new().read(true))?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).expect("it is in memory")];
+        let len = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
+    /// Writes a whole file. It is as little durable as any.
+    ///
+    /// # Errors
+    /// As open(2) and write(2).
+    pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+        io::Write::write_all(&mut self.create(path)?, bytes)
+    }
+
+    /// Creates a directory.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn create_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let mut state = self.lock();
+        state.count()?;
+        let place = state.disk.place(path)?;
+        state.create(place, path, true).map(drop)
+    }
+
+    /// Creates a directory and its missing ancestors, or finds them.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    pub fn create_dir_all(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        if self.is_dir(path) {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.create_dir_all(parent)?;
+        }
+        self.create_dir(path)
+    }
+
+    /// Whether a directory has this path.
+    pub fn is_dir(&self, path: impl AsRef<Path>) -> bool {
+        let state = self.lock();
+        let found = state.disk.lookup(path.as_ref());
+        found.is_ok_and(|ino| matches!(state.disk.node(ino), Node::Dir(_)))
+    }
+
+    /// Whether anything has this path.
+    pub fn exists(&self, path: impl AsRef<Path>) -> bool {
+        self.lock().disk.lookup(path.as_ref()).is_ok()
+    }
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// As opendir(3).
+    pub fn read_dir(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+        let mut state = self.lock();
+        state.count()?;
+        if state.faults.fate(Class::Read) != Fate::Well {
+            return Err(eio());
+        }
+        let ino = state.disk.lookup(path.as_ref())?;
+        let names = state.disk.dir(ino)?.live.keys();
+        Ok(names.map(|name| name.to_string()).collect())
+    }
+
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// As link(2).
+    pub fn hard_link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let mut state = self.lock();
+        let call = Call::Link { to: text(to) };
+        state.begin(call, None, Some(from))?;
+        let linked = state.disk.places(from, to);
+        let linked = linked.and_then(|(from, to)| state.disk.link(&from, to));
+        state.done(linked)
+    }
+
+    /// Renames a file or directory, over whatever has the name.
+    ///
+    /// # Errors
+    /// As rename(2).
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let mut state = self.lock();
+        let call = Call::Rename { to: text(to) };
+        state.begin(call, None, Some(from))?;
+        if state.faults.fate(Class::Rename) != Fate::Well {
+            return state.done(Err(eio()));
+        }
+        let renamed = state.disk.places(from, to);
+        let renamed = renamed.and_then(|(from, to)| state.disk.rename(from, to));
+        state.done(renamed)
+    }
+
+    /// Removes a file's name. Open handles go on working.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.remove(path.as_ref(), false)
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    pub fn remove_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.remove(path.as_ref(), true)
+    }
+
+    fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
+        let mut state = self.lock();
+        state.begin(Call::Remove, None, Some(path))?;
+        let place = state.disk.place(path);
+        let removed = place.and_then(|place| state.disk.remove(place, is_dir));
+        state.done(removed)
+    }
+
+    /// Makes the names in a directory durable, as an fsync of it does.
+    ///
+    /// # Errors
+    /// As open(2) and fsync(2).
+    pub fn sync_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        let path = path.as_ref();
+        let ino = {
+            let state = self.lock();
+            let ino = state.disk.lookup(path)?;
+            state.disk.dir(ino)?;
+            ino
+        };
+        self.lock().sync(ino, Call::SyncDir)
+    }
+
+    /// Fills `bytes` with entropy drawn from the seed. A process that is started after a crash draws
+    /// other bytes.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        self.lock().entropy.fill_bytes(bytes);
+    }
+}
+
+impl State {
+    /// Counts an operation.
+    pub(super) fn count(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        if self.operations > OPERATIONS_MAX {
+            return Err(io::Error::other(format!(
+                "the simulated file system refuses to work: after {OPERATIONS_MAX} operations the                  store has not come to an end"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Counts and records an operation that changes something.
+    fn begin(&mut self, call: Call, ino: Option<Ino>, path: Option<&Path>) -> io::Result<()> {
+        self.count()?;
+        if let Some(recording) = &mut self.recording {
+            let operation = Operation {
+                call,
+                ino,
+                path: path.map(text),
+                failed: None,
+            };
+            recording.begin(&self.disk, operation);
+        }
+        Ok(())
+    }
+
+    /// Passes an operation's result on, and records its error.
+    fn done<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        if let (Err(error), Some(recording)) = (&result, &mut self.recording) {
+            recording.failed(error);
+        }
+        result
+    }
+
+    fn create(&mut self, place: Place, path: &Path, is_dir: bool) -> io::Result<Ino> {
+        let call = if is_dir {
+            Call::CreateDir
+        } else {
+            Call::Create
+        };
+        self.begin(call, None, Some(path))?;
+        let created = match self.faults.fate(Class::Create) {
+            Fate::Well | Fate::Short => self.disk.create(place, is_dir),
+            Fate::Eio => Err(eio()),
+            Fate::NoSpace => Err(no_space()),
+        };
+        self.done(created)
+    }
+
+    pub(super) fn read(&mut self, ino: Ino, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.count()?;
+        if self.faults.fate(Class::Read) != Fate::Well {
+            return Err(eio());
+        }
+        Ok(self.disk.file(ino)?.live.read_at(bytes, offset))
+    }
+
+    pub(super) fn write(&mut self, ino: Ino, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let end = offset
+            .checked_add(bytes.len() as u64)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let call = Call::Write { range: offset..end };
+        self.begin(call, Some(ino), None)?;
+        let grows = end > self.disk.file(ino)?.live.len();
+        // Where every write goes to a new place, every write takes space.
+        let grows = grows || !self.disk.profile.has_one_journal();
+        let written = match self.faults.fate(Class::Write { grows }) {
+            Fate::Well => Ok(bytes.len()),
+            Fate::Short => Ok(self.part(bytes.len()).max(1)),
+            Fate::NoSpace if bytes.len() > super::PAGE_BYTES && self.chance.random_bool(0.5) => {
+                Ok(bytes.len() / 2)
+            }
+            Fate::NoSpace => Err(no_space()),
+            Fate::Eio => {
+                let part = self.part(bytes.len());
+                self.disk.write(ino, &bytes[..part], offset);
+                Err(eio())
+            }
+        };
+        if let Ok(len) = written {
+            self.disk.write(ino, &bytes[..len.min(bytes.len())], offset);
+        }
+        self.done(written.map(|len| len.min(bytes.len())))
+    }
+
+    /// Less than the whole.
+    fn part(&mut self, len: usize) -> usize {
+        if len == 0 {
+            return 0;
+        }
+        self.chance.random_range(0..len)
+    }
+
+    pub(super) fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
+        self.begin(Call::SetLen { len }, Some(ino), None)?;
+        let grows = len > self.disk.file(ino)?.live.len();
+        if grows && self.faults.fate(Class::Write { grows }) == Fate::NoSpace {
+            return self.done(Err(no_space()));
+        }
+        self.disk.set_len(ino, len);
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, ino: Ino, call: Call) -> io::Result<()> {
+        let data_only = call == Call::SyncData;
+        let left_out = self
+            .filter
+            .as_ref()
+            .is_some_and(|filter| filter.leaves_out(&call));
+        let is_dir = call == Call::SyncDir;
+        self.begin(call, Some(ino), None)?;
+        if left_out {
+            return Ok(());
+        }
+        let class = if is_dir { Class::SyncDir } else { Class::Sync };
+        if self.faults.fate(class) != Fate::Well {
+            if is_dir {
+                self.disk.fail_sync_dir();
+            } else {
+                self.disk.fail_sync(ino, &mut self.chance);
+            }
+            return self.done(Err(eio()));
+        }
+        if is_dir {
+            self.disk.sync_dir(ino);
+        } else {
+            self.disk.sync_file(ino, data_only);
+        }
+        Ok(())
+    }
+}
+
+impl Disk {
+    /// What stands at a path.
+    fn lookup(&self, path: &Path) -> io::Result<Ino> {
+        let mut ino = ROOT;
+        for name in components(path)? {
+            let dir = self.dir(ino)?;
+            ino = *dir.live.get(name).ok_or(io::ErrorKind::NotFound)?;
+        }
+        Ok(ino)
+    }
+
+    /// The directory and the last name of a path.
+    fn place(&self, path: &Path) -> io::Result<Place> {
+        let names = components(path)?;
+        let (name, parents) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut dir = ROOT;
+        for parent in parents {
+            dir = *self
+                .dir(dir)?
+                .live
+                .get(*parent)
+                .ok_or(io::ErrorKind::NotFound)?;
+        }
+        self.dir(dir)?;
+        Ok(Place {
+            dir,
+            name: (*name).into(),
+        })
+    }
+
+    fn places(&self, from: &Path, to: &Path) -> io::Result<(Place, Place)> {
+        Ok((self.place(from)?, self.place(to)?))
+    }
+}
+
+/// The names in a path, from the root on.
+fn components(path: &Path) -> io::Result<Vec<&str>> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_str().ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{}: names are UTF-8 here", path.display()),
+                )
+            })?),
+            Component::ParentDir => drop(names.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(names)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

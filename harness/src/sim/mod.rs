@@ -1,0 +1,46 @@
+//! A POSIX file system in memory that forgets what was not synced.
+//!
+//! [`SimFs`] has the calls of [`std::fs`]; a store that goes through a seam of its own adapts it, one
+//! that wants a ready-made seam takes [`FileSystem`]. At any moment [`SimFs::crash_clone`] gives a new
+//! file system as a power cut would leave it, and the run goes on undisturbed:
+//!
+//! ```
+//! use plugpull::sim::{Profile, SimFs};
+//!
+//! let fs = SimFs::new(Profile::Strict, 1);
+//! fs.write("/greeting", b"hello")?;
+//! fs.sync_dir("/")?;
+//! // The name is durable, the bytes are not: every outcome is possible.
+//! let outcomes: Vec<Vec<u8>> = (0..100)
+//!     .map(|seed| fs.crash_sample(seed).read("/greeting"))
+//!     .collect::<Result<_, _>>()?;
+//! assert!(outcomes.contains(&b"hello".to_vec()) && outcomes.contains(&b"".to_vec()));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! It is one moment in memory that can be cloned for next to nothing: pages, files and directories
+//! are shared until they change. So one run, recorded once, gives any number of crash states.
+
+mod choice;
+mod content;
+mod crash;
+mod disk;
+mod fault;
+mod file;
+mod fs;
+mod profile;
+mod record;
+mod vfs;
+
+pub use choice::{Chooser, Question, Replayed};
+pub use content::{PAGE_BYTES, SECTOR_BYTES};
+pub use fault::{Fault, FaultKind};
+pub use file::{OpenOptions, SimFile};
+pub use fs::SimFs;
+pub use profile::Profile;
+pub use vfs::{FileHandle, FileSystem, OsFs};
+
+pub(crate) use choice::{Narrator, Odometer, Sampler};
+pub(crate) use disk::{Disk, Node};
+pub(crate) use fs::SyncFilter;
+pub(crate) use record::{Call, Recording};

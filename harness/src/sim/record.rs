@@ -1,0 +1,139 @@
+//! One run: every operation, and the disk before each of them.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::disk::{Disk, Ino};
+use crate::history::{Event, History};
+
+/// What an operation does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Create,
+    CreateDir,
+    Link { to: String },
+    Rename { to: String },
+    Remove,
+    Write { range: Range<u64> },
+    SetLen { len: u64 },
+    SyncData,
+    SyncAll,
+    SyncDir,
+}
+
+/// One operation of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) call: Call,
+    /// The file that it was done to, if it had one already.
+    pub(crate) ino: Option<Ino>,
+    /// The path that it was given, where it was given one.
+    pub(crate) path: Option<String>,
+    /// The error that was injected.
+    pub(crate) failed: Option<String>,
+}
+
+/// A moment between two operations.
+#[derive(Clone, Debug)]
+pub(crate) struct Gap {
+    pub(crate) disk: Disk,
+    /// How many events had been announced when the next operation began.
+    announced: u64,
+}
+
+/// A run on a simulated file system.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recording {
+    history: Option<History>,
+    pub(crate) operations: Vec<Operation>,
+    /// One before each operation and, when the run is over, one after the last.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+impl Recording {
+    /// Events come from `history`, if there is one.
+    pub(super) fn new(history: Option<History>) -> Self {
+        Self {
+            history,
+            ..Self::default()
+        }
+    }
+
+    fn gap(&self, disk: &Disk) -> Gap {
+        Gap {
+            disk: disk.clone(),
+            announced: self.history.as_ref().map_or(0, History::reserved),
+        }
+    }
+
+    pub(super) fn begin(&mut self, disk: &Disk, operation: Operation) {
+        self.gaps.push(self.gap(disk));
+        self.operations.push(operation);
+    }
+
+    pub(super) fn failed(&mut self, error: &std::io::Error) {
+        if let Some(last) = self.operations.last_mut() {
+            last.failed = Some(error.to_string());
+        }
+    }
+
+    pub(super) fn end(&mut self, disk: &Disk) {
+        self.gaps.push(self.gap(disk));
+    }
+
+    /// What had been announced at a gap: everything before the next operation began.
+    pub(crate) fn events_at(&self, gap: usize) -> Vec<Event> {
+        let announced = usize::try_from(self.gaps[gap].announced).expect("in memory");
+        let mut events = self.history.as_ref().map_or_else(Vec::new, History::events);
+        // One thread: every event is published when the next operation begins.
+        events.truncate(announced);
+        events
+    }
+
+    /// An operation in words, with the path that its file had then.
+    pub(crate) fn tell(&self, index: usize) -> String {
+        let operation = &self.operations[index];
+        let disk = &self.gaps[index].disk;
+        let path = operation.path.clone().or_else(|| {
+            let ino = operation.ino?;
+            let tree = disk.tree(false);
+            tree.into_iter()
+                .find(|(_, node)| *node == ino)
+                .map(|(path, _)| path)
+        });
+        let told = Told {
+            path: path.as_deref().unwrap_or("(a removed file)"),
+            operation,
+        };
+        format!("{:>4}  {told}", disk.clock)
+    }
+}
+
+struct Told<'a> {
+    path: &'a str,
+    operation: &'a Operation,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path;
+        match &self.operation.call {
+            Call::Create => write!(f, "create {path}"),
+            Call::CreateDir => write!(f, "create directory {path}"),
+            Call::Link { to } => write!(f, "link {path} as {to}"),
+            Call::Rename { to } => write!(f, "rename {path} to {to}"),
+            Call::Remove => write!(f, "remove {path}"),
+            Call::Write { range } => {
+                write!(f, "write {path}, bytes {}..{}", range.start, range.end)
+            }
+            Call::SetLen { len } => write!(f, "set the length of {path} to {len}"),
+            Call::SyncData => write!(f, "fdatasync {path}"),
+            Call::SyncAll => write!(f, "fsync {path}"),
+            Call::SyncDir => write!(f, "fsync directory {path}"),
+        }?;
+        match &self.operation.failed {
+            Some(error) => write!(f, ": {error}"),
+            None => Ok(()),
+        }
+    }
+}
