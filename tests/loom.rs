@@ -34,6 +34,9 @@ mod sync {
 #[expect(dead_code, reason = "the log uses more of it than the models do")]
 mod group;
 
+#[path = "../src/executor.rs"]
+mod executor;
+
 #[path = "loom/disk.rs"]
 mod disk;
 #[path = "loom/task.rs"]
@@ -51,6 +54,8 @@ mod dropped;
 mod failures;
 #[path = "loom/groups.rs"]
 mod groups;
+#[path = "loom/handover.rs"]
+mod handover;
 #[path = "loom/room.rs"]
 mod room;
 #[path = "loom/timeouts.rs"]
