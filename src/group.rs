@@ -223,10 +223,20 @@ pub(crate) struct Flush<H: Host> {
     pub(crate) trim_seq: u64,
     pub(crate) seal: bool,
     home: H::Home,
-    /// Members to be woken once the lock is free.
-    wakes: Vec<Waker>,
     begun: bool,
     concluded: bool,
+    /// Members to be woken once the lock is free. Dropped behind the log.
+    wakes: Wakes,
+}
+
+/// Wakes when it is dropped.
+#[derive(Default)]
+struct Wakes(Vec<Waker>);
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
 }
 
 impl<H: Host> Flush<H> {
@@ -248,7 +258,7 @@ impl<H: Host> Flush<H> {
         drop(self);
         wakes.drain(..).for_each(Waker::wake);
         if let Some(flush) = &mut next {
-            flush.wakes = wakes;
+            flush.wakes.0 = wakes;
         }
         next
     }
@@ -263,7 +273,7 @@ impl<H: Host> Flush<H> {
         {
             let mut state = lock(&group.state);
             state.land(self, outcome);
-            wakes = mem::take(&mut self.wakes);
+            wakes = mem::take(&mut self.wakes.0);
             state.spare = mem::take(&mut self.buffer);
             let first = state.forming.members.first();
             let at_home = first.is_some_and(|id| state.slots[id].home == self.home);
@@ -288,8 +298,7 @@ impl<H: Host> Drop for Flush<H> {
             };
             self.buffer = H::Buffer::default();
             // Nobody may go on here: this may be a runtime that is shutting down.
-            let (_, wakes) = self.conclude(outcome, false);
-            wakes.into_iter().for_each(Waker::wake);
+            (_, self.wakes.0) = self.conclude(outcome, false);
         }
     }
 }

@@ -193,7 +193,7 @@ impl<H: Host> State<H> {
             trim_seq: self.trim_seq,
             seal: taken.seal,
             home,
-            wakes: Vec::new(),
+            wakes: super::Wakes::default(),
             begun: false,
             concluded: false,
         }
@@ -230,7 +230,7 @@ impl<H: Host> State<H> {
     /// Ends the flight and gives its members their outcome.
     pub(super) fn land(&mut self, flush: &mut Flush<H>, outcome: Outcome<H::Error>) {
         let mut members = self.flight.take().expect("the flush is in flight").members;
-        let (slots, wakes) = (&mut self.slots, &mut flush.wakes);
+        let (slots, wakes) = (&mut self.slots, &mut flush.wakes.0);
         match outcome {
             Outcome::Durable => {
                 self.next_seq = flush.first_seq + u64::from(flush.entries);
