@@ -13,6 +13,7 @@ use crate::crash::{CrashKind, Lane, syscall};
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
+use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub scratch: Option<PathBuf>,
     /// Where failures are saved.
     pub out: PathBuf,
+    /// Rules by which the simulated file system loses things; empty for all.
+    pub profiles: Vec<Profile>,
     /// A child that has to end, or to answer, is given so long.
     pub hang_limit: Duration,
 }
@@ -55,6 +58,15 @@ impl Plan {
             Some(dir) => dir.clone(),
             None if crash == CrashKind::Syscall && memory.is_dir() => memory.to_owned(),
             None => std::env::temp_dir(),
+        }
+    }
+
+    /// The rules by which the simulated file system loses things.
+    pub(crate) fn profiles(&self) -> &[Profile] {
+        if self.profiles.is_empty() {
+            &Profile::ALL
+        } else {
+            &self.profiles
         }
     }
 
@@ -154,7 +166,7 @@ pub(crate) fn run(
                 return Ok(rows);
             }
             let index = rows.len() as u64;
-            if let Err(why) = doctor::availability(*kind, &plan.launcher) {
+            if let Err(why) = availability(*subject, *kind, plan) {
                 let row = Row::unavailable(*subject, *kind, plan.seed, why);
                 observer.end(&row);
                 rows.push(row);
@@ -169,6 +181,34 @@ pub(crate) fn run(
         }
     }
     Ok(rows)
+}
+
+/// Whether a subject can be tortured in a way, here; if not, why.
+pub(crate) fn availability(
+    subject: &dyn Subject,
+    kind: CrashKind,
+    plan: &Plan,
+) -> Result<(), String> {
+    if kind.is_simulated() && subject.simulated().is_none() {
+        return Err(format!(
+            "{} does not run on the simulated file system; a store does if it implements \
+             Subject::simulated",
+            subject.name()
+        ));
+    }
+    doctor::availability(kind, &plan.launcher)
+}
+
+/// These kinds were asked for by name, so each must be available.
+pub(crate) fn require(
+    subject: &dyn Subject,
+    kinds: &[CrashKind],
+    plan: &Plan,
+) -> Result<(), String> {
+    kinds.iter().try_for_each(|kind| {
+        availability(subject, *kind, plan)
+            .map_err(|why| format!("crash kind '{kind}' is unavailable: {why}"))
+    })
 }
 
 /// Plays a script of generations, as a failure keeps it.
@@ -233,22 +273,22 @@ fn torture_row(
     });
     let lock = || shared.lock().expect("no thread panics with the lock");
     let go_on = || {
+        let number = tickets.fetch_add(1, Ordering::Relaxed);
         let in_budget = match plan.budget {
-            Budget::Rounds(rounds) => tickets.fetch_add(1, Ordering::Relaxed) < rounds,
+            Budget::Rounds(rounds) => number < rounds,
             Budget::Duration(duration) => started.elapsed() < duration,
         };
-        in_budget && !stop.load(Ordering::Relaxed) && {
+        let goes_on = in_budget && !stop.load(Ordering::Relaxed) && {
             let shared = lock();
             shared.error.is_none() && shared.failures.len() < FAILURES_MAX
-        }
+        };
+        goes_on.then_some(number)
     };
     let work = |lane: usize| {
-        let name = format!("{index}-{lane}");
-        let rng = stream(plan.seed, index << 32 | lane as u64);
-        let mut lane = Lane::new(crash, subject, plan, scratch, &name, rng);
-        while go_on() {
+        let mut lane = Lane::new(crash, subject, plan, scratch, (index, lane as u64));
+        while let Some(number) = go_on() {
             let mut tally = Tally::default();
-            let saved = lane.round(&mut tally).and_then(|finding| {
+            let saved = lane.round(number, &mut tally).and_then(|finding| {
                 let save = |finding: Finding| {
                     let violation = finding.violation.to_string();
                     finding

@@ -17,12 +17,13 @@ use rand_chacha::rand_core::Rng;
 use crate::blackbox::{self, BlackBox};
 use crate::campaign::{self, Budget, Observer, Plan};
 use crate::child::{self, HANG_LIMIT, Launcher};
-use crate::crash::{CrashKind, kill};
+use crate::crash::{CrashKind, kill, simulated};
 use crate::doctor;
 use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
 use crate::scratch::Scratch;
 use crate::shrink::{self, Shrunk};
+use crate::sim::Profile;
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
@@ -118,6 +119,10 @@ struct RunArgs {
     /// Crash kinds, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     crash: Vec<CrashKind>,
+    /// For power, fault and rot: the rules by which things are lost, separated by commas; all if not
+    /// given. strict, ext4-ordered, xfs, btrfs, synced-only or everything.
+    #[arg(long, value_delimiter = ',')]
+    profile: Vec<Profile>,
     /// Instead of subjects, a program of yours in any language: the command that writes until it is
     /// killed. `{dir}` stands for the store's directory. See docs/black-box.md.
     #[arg(long, requires = "check", conflicts_with_all = ["subjects", "engine"])]
@@ -238,9 +243,6 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
     } else {
         CrashKind::ALL.to_vec()
     };
-    if named {
-        doctor::require(&kinds, &Launcher::Binary)?;
-    }
     let rows = u32::try_from(chosen.len() * kinds.len()).unwrap_or(u32::MAX);
     let budget = match args.rounds {
         Some(rounds) => Budget::Rounds(rounds),
@@ -255,8 +257,14 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         engines: args.engine,
         scratch: args.dir,
         out: args.out,
+        profiles: args.profile,
         hang_limit: args.hang_limit,
     };
+    if named {
+        for subject in &chosen {
+            campaign::require(*subject, &kinds, &plan)?;
+        }
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let on_signal = Arc::clone(&stop);
     ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))
@@ -344,7 +352,10 @@ fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, Str
         blackbox::replay(record, &finding, scratch.path())
     } else {
         let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
-        kill::check_again(subject, &finding, scratch.path())
+        match &finding.timeline {
+            Some(timeline) => simulated::check_again(subject, timeline),
+            None => kill::check_again(subject, &finding, scratch.path()),
+        }
     };
     match checked.map_err(at)? {
         Ok(()) => {
@@ -391,6 +402,7 @@ fn shrink(
         engines: Vec::new(),
         scratch: None,
         out,
+        profiles: Vec::new(),
         hang_limit: HANG_LIMIT,
     };
     let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::blackbox::Record;
 use crate::crash::CrashKind;
+use crate::crash::simulated::Timeline;
 use crate::history::Event;
 use crate::oracle::Violation;
 use crate::scratch::copy_dir;
@@ -44,6 +45,12 @@ pub struct Finding {
     pub events: Vec<Event>,
     /// The store's directory, copied before recovery touched it.
     pub image: PathBuf,
+    /// On the simulated file system: everything that happened, so that it can happen again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeline: Option<Timeline>,
+    /// The same, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tale: Option<String>,
     /// The commands of a black box, and what it said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) black_box: Option<Record>,
@@ -117,6 +124,9 @@ impl Finding {
         if let Some(record) = &self.black_box {
             return record.story(self);
         }
+        if let Some(tale) = &self.tale {
+            return self.with_tale(tale);
+        }
         let count = |of: fn(&Event) -> bool| self.events.iter().filter(|e| of(e)).count();
         let tried = count(|e| matches!(e, Event::Attempt { .. } | Event::AttemptDelete { .. }));
         let acked = count(|e| matches!(e, Event::Ack { .. }));
@@ -145,6 +155,26 @@ impl Finding {
             seed = self.seed,
             version = self.version,
             last = last.join("\n"),
+        )
+    }
+
+    /// The story of a failure on the simulated file system.
+    fn with_tale(&self, tale: &str) -> String {
+        format!(
+            "# {violation}\n\n\
+             - subject: `{subject}`, engine `{engine}`\n\
+             - crash: `{crash}`, {point}\n\
+             - seed {seed}, plugpull {version}\n\n\
+             Numbers count the operations that changed something, over all lives. `image/` is the disk as\n\
+             recovery found it.\n\n{tale}\
+             Then recovery finds: {violation}\n",
+            violation = self.violation,
+            subject = self.subject,
+            engine = self.engine,
+            crash = self.crash,
+            point = self.crash_point,
+            seed = self.seed,
+            version = self.version,
         )
     }
 }

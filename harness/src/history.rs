@@ -261,16 +261,35 @@ pub(crate) struct Mark {
 /// When the history is full there is nothing more to be learnt from this generation: the calling
 /// thread waits to be killed.
 #[derive(Clone, Debug)]
-pub struct Recorder(History);
+pub struct Recorder {
+    history: History,
+    /// The writer runs in this process, and nobody is going to kill it.
+    in_process: bool,
+}
 
 impl Recorder {
     /// A hand on this history. A subject is given one with its [`WriteRun`](crate::WriteRun).
     pub fn new(history: History) -> Self {
-        Self(history)
+        Self {
+            history,
+            in_process: false,
+        }
+    }
+
+    pub(crate) fn in_process(history: History) -> Self {
+        Self {
+            history,
+            in_process: true,
+        }
     }
 
     fn record(&self, event: Event) {
-        while !self.0.record(event) {
+        while !self.history.record(event) {
+            assert!(
+                !self.in_process,
+                "more is announced than {} events, which is more than a workload gives rise to",
+                self.history.events_max()
+            );
             std::thread::park();
         }
     }

@@ -78,7 +78,10 @@ pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;
 pub use finding::{Finding, Generation, KillPoint};
 pub use history::Recorder;
-pub use subject::{RecoverRun, Subject, SubjectError, Survivor, Survivors, WriteRun};
+pub use subject::{
+    RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivor, Survivors,
+    WriteRun,
+};
 pub use tally::Tally;
 pub use torture::{Failure, Report, Torture};
 pub use workload::{Action, ActionKind, Workload};

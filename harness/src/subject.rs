@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::blackbox::BlackBox;
 use crate::history::Recorder;
 use crate::oracle::{LogOracle, Oracle};
+use crate::sim::SimFs;
 use crate::workload::{Workload, id_of};
 
 /// Why a subject could not do its work. Its text ends up in the report.
@@ -45,11 +46,86 @@ pub trait Subject: Send + Sync {
     /// If the store does not open, or an entry cannot be read: a violation.
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError>;
 
+    /// How it runs on the simulated file system, if it can: what [`CrashKind::Power`],
+    /// [`CrashKind::Fault`] and [`CrashKind::Rot`] need.
+    ///
+    /// [`CrashKind::Power`]: crate::CrashKind::Power
+    /// [`CrashKind::Fault`]: crate::CrashKind::Fault
+    /// [`CrashKind::Rot`]: crate::CrashKind::Rot
+    fn simulated(&self) -> Option<&dyn Simulated> {
+        None
+    }
+
     /// The commands, if it is a black box: nothing else of it is used then.
     #[doc(hidden)]
     fn black_box(&self) -> Option<&BlackBox> {
         None
     }
+}
+
+/// A store that does all its I/O through a seam can run on [`SimFs`], inside this process, on one
+/// thread.
+///
+/// Both methods must do the same whenever they are given the same: no clock, no entropy but
+/// [`SimFs::fill_random`], no thread of their own, no order of a `HashMap`. They must come to an end: nobody
+/// kills them.
+pub trait Simulated: Send + Sync {
+    /// Opens the store and carries out the workload's actions, all of them, telling the
+    /// [`Recorder`] what happens. Crash states are taken from what it did.
+    ///
+    /// # Errors
+    /// If the store does not open or stops working: a violation, unless the disk was made to fail.
+    fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError>;
+
+    /// Opens what is left and reports every surviving entry, in order.
+    ///
+    /// # Errors
+    /// If the store does not open, or an entry cannot be read: a violation, unless the disk was made
+    /// to fail or its bytes were damaged.
+    fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError>;
+
+    /// The position below which the bytes that are left prove by themselves that every entry had been
+    /// durable, such as the newest surviving watermark. When bytes are damaged, nothing below it may
+    /// be lost in silence; what is lost above is counted as unprovable. `None` if the store's bytes
+    /// say nothing of the kind.
+    ///
+    /// It should not share the code of recovery, which is under test.
+    fn vouched(&self, _fs: &SimFs, _dir: &Path) -> Option<u64> {
+        None
+    }
+
+    /// Why it is no harm to leave out the sync at this place, if it is none. See `ablate`.
+    fn redundant_sync(&self, _site: &str) -> Option<&'static str> {
+        None
+    }
+}
+
+/// What a writer on the simulated file system is told.
+#[derive(Debug)]
+pub struct SimWriteRun<'a> {
+    /// Where it does its I/O.
+    pub fs: &'a SimFs,
+    /// The store's directory there. It may not exist yet.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
+    /// What to do.
+    pub workload: &'a Workload,
+    /// Where to tell what happens.
+    pub recorder: &'a Recorder,
+}
+
+/// What a recovery on the simulated file system is told.
+#[derive(Debug)]
+pub struct SimRecoverRun<'a> {
+    /// Where it does its I/O.
+    pub fs: &'a SimFs,
+    /// The store's directory there. It may not exist.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
+    /// Close the store in order afterwards; else leave it as a reader would.
+    pub close: bool,
 }
 
 /// What a writer process is told.

@@ -35,12 +35,29 @@ pub struct Tally {
     pub calibrations: u64,
     /// Of these, how many left something else.
     pub miscalibrated: u64,
+    /// On the simulated file system: crashes in the middle of recovery or right after it whose
+    /// outcomes were looked at.
+    pub recoveries_crashed: u64,
+    /// Outcomes that were not looked at because the same bytes and events had been.
+    pub duplicates: u64,
+    /// Errors of the disk that were injected.
+    pub faults: u64,
+    /// Damaged states that the store refused.
+    pub detected: u64,
+    /// Damaged states in which entries were lost that nothing on the disk vouched for any more.
+    pub unprovable: u64,
     /// Rounds by engine.
     pub engines: BTreeMap<String, u64>,
 }
 
 impl Tally {
     pub(crate) fn count_round(&mut self, events: &[Event]) {
+        self.rounds += 1;
+        self.count_run(events);
+    }
+
+    /// Counts what a run announced.
+    pub(crate) fn count_run(&mut self, events: &[Event]) {
         let count = |of: fn(&Event) -> bool| events.iter().filter(|e| of(e)).count() as u64;
         let attempts =
             count(|event| matches!(event, Event::Attempt { .. } | Event::AttemptDelete { .. }));
@@ -50,7 +67,6 @@ impl Tally {
                 Event::Ack { .. } | Event::Refused { .. } | Event::Failed { .. }
             )
         });
-        self.rounds += 1;
         self.attempts += attempts;
         self.acked += count(|event| matches!(event, Event::Ack { .. }));
         self.killed_mid_work += u64::from(attempts > ends);
@@ -70,6 +86,11 @@ impl Tally {
         self.calls += other.calls;
         self.calibrations += other.calibrations;
         self.miscalibrated += other.miscalibrated;
+        self.recoveries_crashed += other.recoveries_crashed;
+        self.duplicates += other.duplicates;
+        self.faults += other.faults;
+        self.detected += other.detected;
+        self.unprovable += other.unprovable;
         for (engine, rounds) in &other.engines {
             *self.engines.entry(engine.clone()).or_default() += rounds;
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
-use crate::doctor;
 use crate::report::Verdict;
+use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
 
@@ -28,6 +28,7 @@ pub struct Torture {
     seed: u64,
     jobs: usize,
     engines: Vec<String>,
+    profiles: Vec<Profile>,
     scratch: Option<PathBuf>,
     script: Option<String>,
     artifacts: PathBuf,
@@ -44,6 +45,7 @@ impl Torture {
             seed: 0,
             jobs: 1,
             engines: Vec::new(),
+            profiles: Vec::new(),
             scratch: None,
             script: None,
             artifacts: std::env::temp_dir().join("plugpull-failures"),
@@ -85,6 +87,12 @@ impl Torture {
     /// Only this one of the subject's engines.
     pub fn engine(mut self, engine: impl Into<String>) -> Self {
         self.engines = vec![engine.into()];
+        self
+    }
+
+    /// On the simulated file system, only by the rules of these profiles.
+    pub fn profiles(mut self, profiles: impl IntoIterator<Item = Profile>) -> Self {
+        self.profiles = profiles.into_iter().collect();
         self
     }
 
@@ -139,10 +147,11 @@ impl Torture {
             engines: self.engines,
             scratch: self.scratch,
             out: self.artifacts,
+            profiles: self.profiles,
             hang_limit: self.hang_limit,
         };
         // What was named must be possible; what was not is left out where it is impossible.
-        doctor::require(self.kinds.as_deref().unwrap_or(&[]), &plan.launcher)
+        campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)
             .map_err(environment)?;
         let rows = if let Some(script) = &self.script {
             campaign::play(&*self.subject, script, &plan).map(|row| vec![row])

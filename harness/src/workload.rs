@@ -112,6 +112,20 @@ impl Workload {
         }
     }
 
+    /// A workload for runs of which every outcome is looked at: a handful of actions.
+    pub(crate) fn draw_tiny(rng: &mut impl Rng, generation: u32) -> Self {
+        Self {
+            writers: [1, 2, 4][rng.random_range(0..3)],
+            actions_max: Some(rng.random_range(2..12)),
+            payload_bytes_max: [16, 120, 500, 1400][rng.random_range(0..4)],
+            trim_every: rng.random_bool(0.7).then(|| rng.random_range(2..10)),
+            replays: rng.random_bool(0.25),
+            refuse_every: 20,
+            small_files: true,
+            ..Self::draw(rng, generation)
+        }
+    }
+
     /// The actions of one writer. A writer that has carried them out may return.
     pub fn actions(&self, writer: u32) -> impl Iterator<Item = Action> + Send + use<> {
         let workload = self.clone();

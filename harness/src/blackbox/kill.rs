@@ -133,6 +133,8 @@ impl<'a> Lane<'a> {
             script: Vec::new(),
             events: written.events,
             image: self.evidence.clone(),
+            timeline: None,
+            tale: None,
             black_box: Some(record),
         }
     }

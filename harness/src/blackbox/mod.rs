@@ -131,6 +131,9 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => {
                 Self::Syscall(syscall::Lane::new(store, plan, dir, evidence, rng))
             }
+            CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
+                unreachable!("a program has no simulated form")
+            }
         }
     }
 

@@ -264,6 +264,8 @@ impl<'a> Lane<'a> {
             script: Vec::new(),
             events,
             image: self.state_dir.clone(),
+            timeline: None,
+            tale: None,
             black_box: Some(record),
         })
     }

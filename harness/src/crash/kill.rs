@@ -114,6 +114,8 @@ impl<'a> Lane<'a> {
                     script: Vec::new(),
                     events,
                     image: self.evidence.clone(),
+                    timeline: None,
+                    tale: None,
                     black_box: None,
                 }))
             }

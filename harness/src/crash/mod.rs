@@ -2,6 +2,7 @@
 
 pub(crate) mod kill;
 mod recording;
+pub(crate) mod simulated;
 pub(crate) mod syscall;
 
 use std::fmt;
@@ -9,7 +10,6 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use recording::{refuse_io_uring, written_range};
@@ -19,6 +19,7 @@ use crate::campaign::Plan;
 use crate::finding::Finding;
 use crate::subject::Subject;
 use crate::tally::Tally;
+use crate::workload::stream;
 
 /// A way to die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +35,39 @@ pub enum CrashKind {
     ///
     /// Finds the same as `Kill`, at every boundary. Cannot find the same either.
     Syscall,
+    /// The simulated file system loses power at any operation, in recovery too: unsynced bytes and
+    /// names are lost, torn by sector, reordered, by the rules of a [`Profile`](crate::sim::Profile).
+    ///
+    /// Finds missing and misplaced syncs, of directories too, wrong orders, torn writes. Cannot find
+    /// what needs a real kernel. Needs [`Subject::simulated`].
+    Power,
+    /// The simulated disk fails: syncs, writes, reads, creation, renames, space. Then the store goes
+    /// on, is started again, loses power.
+    ///
+    /// Finds retried syncs, acknowledgements after errors, forgotten rollbacks. Needs
+    /// [`Subject::simulated`].
+    Fault,
+    /// Bytes rot in what survived: flipped bits, zeroed, swapped, stale and misplaced sectors.
+    ///
+    /// Finds damage that is accepted in silence, and loss of what the surviving bytes vouch for. Needs
+    /// [`Subject::simulated`].
+    Rot,
 }
 
 impl CrashKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Kill, Self::Syscall];
+    pub const ALL: [Self; 5] = [
+        Self::Kill,
+        Self::Syscall,
+        Self::Power,
+        Self::Fault,
+        Self::Rot,
+    ];
+
+    /// It happens on the simulated file system.
+    pub(crate) fn is_simulated(self) -> bool {
+        matches!(self, Self::Power | Self::Fault | Self::Rot)
+    }
 
     /// What it does, finds, and cannot find.
     pub fn description(self) -> &'static str {
@@ -52,6 +81,19 @@ impl CrashKind {
                 "one run traced: the crash states before, after and inside every system call on the \
                  directory, in recovery too; finds and cannot find the same as kill, at every boundary"
             }
+            Self::Power => {
+                "the simulated file system loses power at any operation, in recovery too; finds missing \
+                 and misplaced syncs, of directories too, wrong orders, torn writes; cannot find what \
+                 needs a real kernel"
+            }
+            Self::Fault => {
+                "the simulated disk fails (syncs, writes, reads, creation, renames, space), then power \
+                 is lost; finds retried syncs, acks after errors, forgotten rollbacks"
+            }
+            Self::Rot => {
+                "flipped bits, zeroed, swapped, stale and misplaced sectors in what survived; finds \
+                 damage accepted in silence; cannot blame the loss of what nothing on disk vouches for"
+            }
         }
     }
 }
@@ -61,6 +103,9 @@ impl fmt::Display for CrashKind {
         f.write_str(match self {
             Self::Kill => "kill",
             Self::Syscall => "syscall",
+            Self::Power => "power",
+            Self::Fault => "fault",
+            Self::Rot => "rot",
         })
     }
 }
@@ -87,18 +132,21 @@ pub(crate) enum Lane<'a> {
     Kill(Box<kill::Lane<'a>>),
     Syscall(Box<syscall::Lane<'a>>),
     BlackBox(Box<blackbox::Lane<'a>>),
+    Simulated(Box<simulated::Lane<'a>>),
 }
 
 impl<'a> Lane<'a> {
-    /// `name` tells this lane's directories from those of others below `scratch`.
+    /// `row` and `lane` are the numbers by which its randomness and its directories below `scratch` are
+    /// told from others'.
     pub(crate) fn new(
         crash: CrashKind,
         subject: &'a dyn Subject,
         plan: &'a Plan,
         scratch: &Path,
-        name: &str,
-        rng: ChaCha8Rng,
+        (row, lane): (u64, u64),
     ) -> Self {
+        let name = &format!("{row}-{lane}");
+        let rng = stream(plan.seed, row << 32 | lane);
         if let Some(store) = subject.black_box() {
             let lane = blackbox::Lane::new(crash, store, plan, scratch, name, rng);
             return Self::BlackBox(Box::new(lane));
@@ -110,12 +158,18 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => Self::Syscall(Box::new(syscall::Lane::new(
                 subject, plan, scratch, name, rng,
             ))),
+            CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
+                let lane = simulated::Lane::new(crash, subject, plan, scratch, name, row);
+                Self::Simulated(Box::new(lane))
+            }
         }
     }
 
-    /// One generation: write, crash, recover, check. Counts what it did in `tally`.
-    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Option<Finding>> {
+    /// One round: write, crash, recover, check. Counts what it did in `tally`. `number` is the round's
+    /// in its row: what is deterministic depends on it and the seed alone.
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
         match self {
+            Self::Simulated(lane) => lane.round(number, tally),
             Self::Kill(lane) => lane.round(tally),
             Self::Syscall(lane) => lane.round(tally),
             Self::BlackBox(lane) => lane.round(tally),

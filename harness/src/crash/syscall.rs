@@ -372,6 +372,8 @@ impl<'a> Lane<'a> {
             script: std::mem::take(&mut self.script),
             events,
             image: self.state_dir.clone(),
+            timeline: None,
+            tale: None,
             black_box: None,
         }))
     }

@@ -18,12 +18,19 @@ pub struct LogOracle {
     base: u64,
     /// Everything below may be gone.
     trimmed: u64,
+    /// From here on, entries may be lost.
+    #[serde(default)]
+    excused: Option<u64>,
 }
 
 impl LogOracle {
     /// Position after the last entry that an earlier recovery showed.
     fn shown_end(&self) -> u64 {
         self.base + self.shown.len() as u64
+    }
+
+    fn is_excused(&self, position: u64) -> bool {
+        self.excused.is_some_and(|from| position >= from)
     }
 
     /// What earlier recoveries and running readers have been shown must still be there.
@@ -44,7 +51,8 @@ impl LogOracle {
         });
         for (id, position) in earlier.chain(running) {
             let found = at(position);
-            if found != Some(id) && (position >= trimmed || found.is_some()) {
+            let may_be_gone = position < trimmed || self.is_excused(position);
+            if found != Some(id) && (found.is_some() || !may_be_gone) {
                 return Err(Violation::Unshown {
                     id,
                     position,
@@ -106,14 +114,22 @@ impl LogOracle {
 impl Oracle for LogOracle {
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
         let trimmed = self.trimmed_after(events);
-        check_run(survivors, trimmed)?;
+        // If nothing vouches for what had not been trimmed, nobody knows where the log begins.
+        check_run(
+            survivors,
+            self.excused.map_or(trimmed, |from| from.max(trimmed)),
+        )?;
         let base = survivors.first().map_or(trimmed, |first| first.position);
         let at = |position: u64| -> Option<u64> {
             let index = usize::try_from(position.checked_sub(base)?).ok()?;
             survivors.get(index).map(|survivor| survivor.id)
         };
         self.check_shown(events, trimmed, at)?;
-        check_acks(events, trimmed, at)?;
+        check_acks(
+            events,
+            |position| position < trimmed || self.is_excused(position),
+            at,
+        )?;
         self.check_tail(events, survivors)
     }
 
@@ -123,6 +139,10 @@ impl Oracle for LogOracle {
             .first()
             .map_or(self.shown_end().max(self.trimmed), |s| s.position);
         self.shown = survivors.iter().map(|survivor| survivor.id).collect();
+    }
+
+    fn excuse(&mut self, from: u64) {
+        self.excused = Some(from);
     }
 
     fn save(&self) -> Value {
@@ -163,7 +183,7 @@ fn check_run(survivors: &[Survivor], trimmed: u64) -> Result<(), Violation> {
 /// Every acknowledged entry stands where it was acknowledged.
 fn check_acks(
     events: &[Event],
-    trimmed: u64,
+    may_be_gone: impl Fn(u64) -> bool,
     at: impl Fn(u64) -> Option<u64>,
 ) -> Result<(), Violation> {
     let mut acked: HashMap<u64, u64> = HashMap::new();
@@ -186,7 +206,7 @@ fn check_acks(
                     found,
                 });
             }
-            None if position >= trimmed => return Err(Violation::LostAck { id, position }),
+            None if !may_be_gone(position) => return Err(Violation::LostAck { id, position }),
             _ => {}
         }
     }

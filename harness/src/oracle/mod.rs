@@ -28,6 +28,11 @@ pub trait Oracle: Send {
     /// Moves on to the next generation: what this recovery showed may never be lost.
     fn advance(&mut self, events: &[Event], survivors: &[Survivor]);
 
+    /// The bytes have been damaged, and nothing that is left of them vouches for what stands at this
+    /// position or above: it may be lost from now on, though not changed. An oracle to which that
+    /// means nothing excuses nothing.
+    fn excuse(&mut self, _from: u64) {}
+
     /// What it knows, for a saved failure.
     fn save(&self) -> Value;
 

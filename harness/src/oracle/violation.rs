@@ -115,6 +115,17 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// Something is gone, or is what it was before; nothing is invented or changed.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::LostAck { .. }
+                | Self::LostBeginning { .. }
+                | Self::Unshown { found: None, .. }
+                | Self::WrongValue { .. }
+        )
+    }
+
     /// A store's own words name files in directories that are gone when they are read: without them
     /// the words are the same in every run.
     pub(crate) fn without_dir(self, dir: &Path) -> Self {

@@ -157,7 +157,7 @@ impl Survival<'_> {
             lens.windows(2).any(|pair| pair[1] < pair[0])
         };
         // A file that was cut keeps to no order that could be relied on.
-        let ordered = self.profile.grows_with_data() && !shrank;
+        let ordered = self.profile.names_in_order() && !shrank;
         let len = self.choose_len(ordered, chooser);
         let mut content = durable.clone();
         let unit = if self.profile.whole_pages() {
@@ -171,7 +171,11 @@ impl Survival<'_> {
                 continue;
             }
             let new_space = offset >= durable.len();
-            let with_the_size = ordered && len > durable.len() && self.grown(offset, unit);
+            // The page with the last byte was on disk before the size said so.
+            let with_the_size = ordered
+                && self.profile.grows_with_data()
+                && len > durable.len()
+                && offset / PAGE == (len - 1) / PAGE;
             self.choose_unit(
                 &Unit {
                     offset,
@@ -186,17 +190,6 @@ impl Survival<'_> {
         }
         content.set_len(len);
         content
-    }
-
-    /// Whether these bytes lie where the file has grown, so that their size vouches for them.
-    fn grown(&self, offset: u64, unit: u64) -> bool {
-        let durable = self.file.durable.len();
-        let from = match self.profile {
-            // Inside the last block of the file, the size may go ahead.
-            Profile::Ext4Ordered => durable.next_multiple_of(PAGE),
-            _ => durable,
-        };
-        offset + unit > from
     }
 
     fn choose_len(&self, ordered: bool, chooser: &mut dyn Chooser) -> u64 {

@@ -4,9 +4,11 @@
 //! Nothing becomes durable by close, by rename or by time: only a sync moves changes over. Cheap to
 //! clone: pages, files and directories are shared until they change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::hash::Hasher;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
@@ -134,7 +136,7 @@ impl Disk {
             .expect("whoever can name it can reach it")
     }
 
-    fn node_mut(&mut self, ino: Ino) -> &mut Node {
+    pub(super) fn node_mut(&mut self, ino: Ino) -> &mut Node {
         Arc::make_mut(
             self.nodes[ino]
                 .as_mut()
@@ -356,17 +358,24 @@ impl Disk {
         ino: Ino,
         data_only: bool,
     ) -> impl Fn(&NameChange) -> bool + use<> {
-        let commits_all = self.profile.has_one_journal() && {
-            let grew = self.file(ino).is_ok_and(|file| !file.sizes.is_empty());
-            let mut own = self.names.iter().filter(|change| change.node == ino);
-            // A new file's first commit is no matter of timestamps.
-            grew || own.any(|change| !data_only || change.removed.is_none())
+        // One journal: everything up to the file's own last change. A new size is logged by the sync.
+        let grew = self.file(ino).is_ok_and(|file| !file.sizes.is_empty());
+        let own = self.names.iter().filter(|change| change.node == ino);
+        // Times are no matter of data: only a new file's first commit is.
+        let own = own.filter(|change| !data_only || change.removed.is_none());
+        let own_last = own.map(|change| change.op + 1).max().unwrap_or(0);
+        let journalled = match self.profile.has_one_journal() {
+            true if grew => u64::MAX,
+            true => own_last,
+            false => 0,
         };
         let own = self
             .profile
             .sync_keeps_names()
             .then(|| self.with_ancestors(ino));
-        move |change| commits_all || own.as_ref().is_some_and(|own| own.contains(&change.node))
+        move |change| {
+            change.op < journalled || own.as_ref().is_some_and(|own| own.contains(&change.node))
+        }
     }
 
     /// A node and the directories that it was pending to be reached through.
@@ -394,7 +403,12 @@ impl Disk {
         self.tick();
         let is_in = |place: &Option<Place>| place.as_ref().is_some_and(|place| place.dir == ino);
         if self.profile.has_one_journal() {
-            self.make_names_durable(|_| true);
+            // Everything up to the directory's own last change.
+            let own = |change: &&NameChange| {
+                change.node == ino || is_in(&change.added) || is_in(&change.removed)
+            };
+            let last = self.names.iter().rfind(own).map(|change| change.op);
+            self.make_names_durable(|change| last.is_some_and(|last| change.op <= last));
             return;
         }
         // Of a rename into another directory, only what is in this one; but a file is never lost.
@@ -447,11 +461,28 @@ impl Disk {
         let size = sizes.last().copied();
         file.diverged = true;
         match profile {
-            // ext4, XFS: the bytes are lost, memory still shows them, the size is committed.
+            // ext4, XFS: some bytes are lost, memory still shows them. ext4 commits the size.
             Profile::Ext4Ordered | Profile::Xfs => {
-                if let Some(size) = size {
-                    file.durable.set_len(size);
+                let pages = writes.iter().map(Write::sectors);
+                let pages = pages.flat_map(|sectors| sectors.start / 8..=(sectors.end - 1) / 8);
+                let pages: BTreeSet<u64> = pages.collect();
+                let certain = rng.random_range(0..pages.len().max(1));
+                let mut lost = BTreeSet::new();
+                for (index, page) in pages.into_iter().enumerate() {
+                    if index == certain || rng.random_bool(0.5) {
+                        lost.insert(page);
+                    }
                 }
+                for write in &writes {
+                    for sector in write
+                        .sectors()
+                        .filter(|sector| !lost.contains(&(sector / 8)))
+                    {
+                        file.durable.put_sector(sector, write.sector(sector), false);
+                    }
+                }
+                let size = size.filter(|_| profile == Profile::Ext4Ordered);
+                file.durable.set_len(size.unwrap_or(file.durable.len()));
             }
             // Btrfs: memory goes back to what the disk has.
             Profile::Btrfs => file.live = file.durable.clone(),
@@ -493,6 +524,19 @@ impl Disk {
             }
         }
         found
+    }
+
+    /// Writes what programs see into a directory of the real file system.
+    pub(crate) fn lay_out(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)?;
+        for (path, ino) in self.tree(false) {
+            let path = dir.join(path.trim_start_matches('/'));
+            match self.node(ino) {
+                Node::Dir(_) => fs::create_dir(path)?,
+                Node::File(file) => fs::write(path, file.live.bytes())?,
+            }
+        }
+        Ok(())
     }
 
     /// Tells disks apart by what programs see; those that differ in garbage alone are the same.

@@ -30,6 +30,7 @@ mod file;
 mod fs;
 mod profile;
 mod record;
+mod rot;
 mod vfs;
 
 pub use choice::{Chooser, Question, Replayed};
@@ -44,3 +45,4 @@ pub(crate) use choice::{Narrator, Odometer, Sampler};
 pub(crate) use disk::{Disk, Node};
 pub(crate) use fs::SyncFilter;
 pub(crate) use record::{Call, Recording};
+pub(crate) use rot::{Damage, Decay, Past};

@@ -22,18 +22,18 @@ pub enum Profile {
     ///   directory to another and a sync of the target alone, both names may be there.
     #[default]
     Strict,
-    /// ext4 with `data=ordered` and delayed allocation, its defaults.
+    /// ext4 with `data=ordered`, delayed allocation and `dioread_nolock`, its defaults.
     ///
     /// - Names: a crash leaves a prefix of their changes. A sync that has to commit the journal
-    ///   makes all earlier changes durable, whosever they are.
+    ///   makes durable all changes up to the file's own last one, whosever they are.
     /// - Bytes in allocated blocks: any subset of sectors, in any order.
-    /// - Bytes in new blocks: they are on disk before the size says so; never garbage. Inside the
-    ///   file's last block the size may grow without the bytes.
+    /// - Bytes in new blocks: there, or zeros; never garbage. The size may go ahead of them.
     Ext4Ordered,
-    /// XFS: as ext4, but the size grows only after the bytes are on disk, in the last block too.
+    /// XFS: as ext4, but the size grows only after the last bytes before it are on disk; there may be
+    /// zeros in the middle.
     Xfs,
-    /// Btrfs: pages are replaced whole. A sync of a file makes durable its own names, a sync of a
-    /// directory the names in it; otherwise a prefix of the changes.
+    /// Btrfs: as XFS, but pages are replaced whole. A sync of a file makes durable its own names, a
+    /// sync of a directory the names in it; otherwise a prefix of the changes.
     Btrfs,
     /// Only what was synced, by the rules of `Strict`: every crash has one outcome.
     SyncedOnly,
@@ -67,9 +67,9 @@ impl Profile {
         matches!(self, Self::Ext4Ordered | Self::Xfs | Self::Btrfs)
     }
 
-    /// A file grows only by bytes that are on disk.
+    /// A file's size grows after its last bytes are on disk.
     pub(super) fn grows_with_data(self) -> bool {
-        self.names_in_order()
+        matches!(self, Self::Xfs | Self::Btrfs)
     }
 
     /// Pages are replaced whole.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use super::disk::{Disk, Ino};
+use super::fault::FaultKind;
+use super::rot::Past;
 use crate::history::{Event, History};
 
 /// What an operation does.
@@ -81,6 +83,39 @@ impl Recording {
         self.gaps.push(self.gap(disk));
     }
 
+    /// Whether the operation after a gap is a sync.
+    pub(crate) fn is_sync(&self, gap: usize) -> bool {
+        let next = self.operations.get(gap);
+        next.is_some_and(|next| matches!(next.call, Call::SyncData | Call::SyncAll | Call::SyncDir))
+    }
+
+    /// The first operation with an error.
+    pub(crate) fn first_failed(&self) -> Option<usize> {
+        self.operations
+            .iter()
+            .position(|operation| operation.failed.is_some())
+    }
+
+    /// How many operations a kind of error can hit; `None` if that is not recorded.
+    pub(crate) fn count(&self, kind: FaultKind) -> Option<usize> {
+        let hit = |call: &Call| match kind {
+            FaultKind::Sync => matches!(call, Call::SyncData | Call::SyncAll),
+            FaultKind::SyncDir => *call == Call::SyncDir,
+            FaultKind::Write | FaultKind::ShortWrite | FaultKind::NoSpace { .. } => {
+                matches!(call, Call::Write { .. })
+            }
+            FaultKind::Create => matches!(call, Call::Create | Call::CreateDir),
+            FaultKind::Rename => matches!(call, Call::Rename { .. }),
+            FaultKind::Read => false,
+        };
+        let count = self
+            .operations
+            .iter()
+            .filter(|operation| hit(&operation.call))
+            .count();
+        (kind != FaultKind::Read).then_some(count)
+    }
+
     /// What had been announced at a gap: everything before the next operation began.
     pub(crate) fn events_at(&self, gap: usize) -> Vec<Event> {
         let announced = usize::try_from(self.gaps[gap].announced).expect("in memory");
@@ -106,6 +141,16 @@ impl Recording {
             operation,
         };
         format!("{:>4}  {told}", disk.clock)
+    }
+}
+
+impl Past for Recording {
+    fn moments(&self) -> usize {
+        self.gaps.len()
+    }
+
+    fn disk(&self, moment: usize) -> Option<&Disk> {
+        Some(&self.gaps.get(moment)?.disk)
     }
 }
 

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-use groupwal::{Delete, EngineKind, Entry, Error, Insert, Op, Options, SyncPolicy, Wal};
+use groupwal::{Delete, EngineKind, Entry, Error, Insert, Op, Options, Record, SyncPolicy, Wal};
 use plugpull::{
-    Action, ActionKind, Recorder, RecoverRun, Subject, SubjectError, Survivors, Workload, WriteRun,
+    Action, ActionKind, Recorder, RecoverRun, Simulated, Subject, SubjectError, Survivors,
+    Workload, WriteRun,
 };
 use tokio::task::JoinSet;
 
-const ENTRY_BYTES_MAX: usize = 8 << 10;
+pub(crate) const ENTRY_BYTES_MAX: usize = 8 << 10;
 
 /// A log under one policy.
 #[derive(Debug)]
 pub struct GroupWal {
     name: &'static str,
-    policy: SyncPolicy,
+    pub(crate) policy: SyncPolicy,
 }
 
 impl GroupWal {
@@ -77,6 +78,10 @@ impl Subject for GroupWal {
         &["blocking", "inline"]
     }
 
+    fn simulated(&self) -> Option<&dyn Simulated> {
+        Some(self)
+    }
+
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
         runtime()?.block_on(async {
             let wal = self
@@ -118,16 +123,22 @@ impl Subject for GroupWal {
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         runtime()?.block_on(async {
             let wal = self.open(run.dir, run.engine, false).await?;
-            let mut replay = wal.replay(wal.trim_seq());
-            while let Some(record) = replay.next().await? {
-                survivors.push(record.seq, &payload_of(&record.entry));
-            }
+            show_all(&wal, survivors).await?;
             if run.close {
                 wal.close().await?;
             }
             Ok(())
         })
     }
+}
+
+/// Reports every entry of the log.
+pub(crate) async fn show_all(wal: &Wal, survivors: &mut Survivors<'_>) -> Result<(), Error> {
+    let mut replay = wal.replay(wal.trim_seq());
+    while let Some(record) = replay.next().await? {
+        survivors.push(record.seq, &payload_of(&record.entry));
+    }
+    Ok(())
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -145,36 +156,50 @@ async fn carry_out(
     recorder: Recorder,
     acked: Arc<AtomicU64>,
 ) -> Result<(), Error> {
-    for Action { id, kind, pause } in workload.actions(writer) {
-        if let Some(pause) = pause {
+    for action in workload.actions(writer) {
+        if let Some(pause) = action.pause {
             tokio::time::sleep(pause).await;
         }
-        recorder.attempt(id);
-        let outcome = match kind {
-            ActionKind::Append => append(&wal, &workload.payload(id)).await,
-            ActionKind::Cancel { polls } => {
-                match poll_at_most(polls, append(&wal, &workload.payload(id))).await {
-                    Some(outcome) => outcome,
-                    None => continue,
-                }
-            }
-            ActionKind::Refused => {
-                let mut payload = workload.payload(id);
-                payload.resize(ENTRY_BYTES_MAX + 1, 0);
-                wal.append(&payload).await
-            }
-        };
-        match outcome {
-            Ok(seq) => {
-                recorder.ack(id, seq);
-                acked.fetch_max(seq + 1, Ordering::Relaxed);
-            }
-            Err(error) if error.is_outcome_unknown() => recorder.failed(id),
-            Err(error) if error.is_not_written() => recorder.refused(id),
-            Err(error) => return Err(error),
+        if let Some(seq) = act(&wal, &workload, &action, &recorder).await? {
+            acked.fetch_max(seq + 1, Ordering::Relaxed);
         }
     }
     Ok(())
+}
+
+/// Carries out one action and tells what comes of it; returns the position if it was acknowledged.
+pub(crate) async fn act(
+    wal: &Wal,
+    workload: &Workload,
+    action: &Action,
+    recorder: &Recorder,
+) -> Result<Option<u64>, Error> {
+    let id = action.id;
+    recorder.attempt(id);
+    let outcome = match action.kind {
+        ActionKind::Append => append(wal, &workload.payload(id)).await,
+        ActionKind::Cancel { polls } => {
+            match poll_at_most(polls, append(wal, &workload.payload(id))).await {
+                Some(outcome) => outcome,
+                None => return Ok(None),
+            }
+        }
+        ActionKind::Refused => {
+            let mut payload = workload.payload(id);
+            payload.resize(ENTRY_BYTES_MAX + 1, 0);
+            wal.append(&payload).await
+        }
+    };
+    match outcome {
+        Ok(seq) => {
+            recorder.ack(id, seq);
+            return Ok(Some(seq));
+        }
+        Err(error) if error.is_outcome_unknown() => recorder.failed(id),
+        Err(error) if error.is_not_written() => recorder.refused(id),
+        Err(error) => return Err(error),
+    }
+    Ok(None)
 }
 
 /// Polls a future so many times, then drops it. `None` if it was not ready by then.
@@ -220,16 +245,19 @@ async fn replay_for_ever(wal: Wal, recorder: Recorder) -> Result<(), Error> {
     let mut replay = wal.replay(wal.trim_seq());
     loop {
         match replay.next().await {
-            Ok(Some(record)) => {
-                let payload = payload_of(&record.entry);
-                let id = plugpull::workload::id_of(&payload).unwrap_or(u64::MAX);
-                recorder.shown(id, record.seq);
-            }
+            Ok(Some(record)) => note_shown(&recorder, &record),
             Ok(None) => tokio::time::sleep(std::time::Duration::from_micros(200)).await,
             Err(error) if error.is_trimmed() => replay = wal.replay(wal.trim_seq()),
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Notes that a reader of the running log was shown an entry.
+pub(crate) fn note_shown(recorder: &Recorder, record: &Record) {
+    let payload = payload_of(&record.entry);
+    let id = plugpull::workload::id_of(&payload).unwrap_or(u64::MAX);
+    recorder.shown(id, record.seq);
 }
 
 /// Appends a payload as documents where its length allows, else as bytes; deletes are payloads of

@@ -3,6 +3,7 @@
 mod groupwal;
 #[cfg(feature = "neighbours")]
 mod neighbours;
+mod simulated;
 
 use std::time::Duration;
 

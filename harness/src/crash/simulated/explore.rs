@@ -1,0 +1,280 @@
+//! The crash states of a life: at every operation, every outcome, or as many as the effort allows.
+
+use std::collections::HashSet;
+use std::io;
+
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::timeline::{End, Life, Step, Timeline};
+use super::world::{Lived, World};
+use crate::history::Event;
+use crate::oracle::Violation;
+use crate::sim::{Disk, Fault, Odometer, Sampler};
+use crate::tally::Tally;
+
+/// How much is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Where a moment has no more outcomes than these, all of them.
+    pub(crate) exhaustive: usize,
+    /// Elsewhere so many drawn ones, and three times as many right before a sync.
+    pub(crate) samples: usize,
+    /// So many crash states are recovered with a crash in the middle.
+    pub(crate) nested: usize,
+    /// At so many moments the process is killed instead, recovers, and then the power is lost.
+    pub(crate) kills: usize,
+    /// How deep crashes in recovery may lie in each other.
+    pub(crate) depth: usize,
+}
+
+impl Effort {
+    /// For a writer's life.
+    pub(crate) const WRITER: Self = Self {
+        exhaustive: 64,
+        samples: 16,
+        nested: 6,
+        kills: 6,
+        depth: 2,
+    };
+
+    /// For a recovery, which every writer's life begins with, too.
+    pub(crate) const RECOVERY: Self = Self {
+        exhaustive: 32,
+        samples: 8,
+        nested: 1,
+        kills: 1,
+        depth: 1,
+    };
+
+    /// For a life in which the disk fails, from the first error on.
+    pub(crate) const FAULTY: Self = Self {
+        exhaustive: 24,
+        samples: 6,
+        nested: 1,
+        kills: 4,
+        depth: 1,
+    };
+
+    /// Everything below a crash in recovery.
+    fn below(self) -> Self {
+        Self {
+            depth: self.depth - 1,
+            ..Self::RECOVERY
+        }
+    }
+}
+
+/// A broken promise, and how to come to it again.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) timeline: Timeline,
+    pub(crate) violation: Violation,
+    /// What had been announced.
+    pub(crate) events: Vec<Event>,
+    /// As it was before recovery.
+    pub(crate) disk: Disk,
+}
+
+/// Goes through crash states and remembers which it has seen.
+pub(crate) struct Explorer<'t> {
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) tally: &'t mut Tally,
+    /// Bytes on disk and what was known then.
+    seen: HashSet<u64>,
+    /// Counts recoveries that have come to their end: after each, the same bytes mean something else.
+    epoch: u64,
+}
+
+/// A life and where it began.
+#[derive(Clone, Copy)]
+struct Scene<'w, 'a> {
+    world: &'w World<'a>,
+    life: &'w Life,
+    faults: &'w [Fault],
+    lived: &'w Lived,
+    effort: Effort,
+}
+
+type Explored<T> = io::Result<Result<T, Box<Failure>>>;
+
+macro_rules! explored {
+    ($explored:expr) => {
+        match $explored? {
+            Ok(value) => value,
+            Err(failure) => return Ok(Err(failure)),
+        }
+    };
+}
+
+impl<'t> Explorer<'t> {
+    pub(crate) fn new(rng: ChaCha8Rng, tally: &'t mut Tally) -> Self {
+        Self {
+            rng,
+            tally,
+            seen: HashSet::new(),
+            epoch: 0,
+        }
+    }
+
+    /// Lives a life and looks at its crash states from operation `from` on.
+    pub(crate) fn life(
+        &mut self,
+        world: &World<'_>,
+        life: &Life,
+        faults: &[Fault],
+        from: usize,
+        effort: Effort,
+    ) -> Explored<Lived> {
+        let lived = world.live(life, faults)?;
+        let scene = Scene {
+            world,
+            life,
+            faults,
+            lived: &lived,
+            effort,
+        };
+        self.tally.calls += lived.recording.operations.len() as u64;
+        self.tally.faults += u64::from(lived.faults);
+        if let Err(violation) = world.judge(life, &lived) {
+            let step = scene.step(None, End::Kill);
+            return Ok(Err(scene.failure(step, violation)));
+        }
+        let workloads = world.workloads_during(life);
+        self.epoch += 1;
+        let last = lived.recording.gaps.len() - 1;
+        for gap in from.min(last)..=last {
+            let events = world.events_at(life, &lived, gap);
+            let is_shown =
+                gap == last && matches!(life, Life::Recover { .. }) && lived.result.is_ok();
+            if is_shown {
+                break;
+            }
+            let look = |disk: Disk| world.examine(disk, &events, &workloads);
+            if let Err((answers, violation)) = self.outcomes(&scene, gap, events.len(), look) {
+                let step = scene.step(Some(gap), End::PowerLoss(answers));
+                return Ok(Err(scene.failure(step, violation)));
+            }
+        }
+        if matches!(life, Life::Recover { .. }) && lived.result.is_ok() {
+            // What it has shown must survive from now on.
+            let after = world.after(&lived, scene.step(None, End::Kill));
+            self.epoch += 1;
+            self.tally.recoveries_crashed += 1;
+            let look = |disk: Disk| after.examine(disk, &after.events, &after.workloads);
+            if let Err((answers, violation)) = self.outcomes(&scene, last, 0, look) {
+                let step = scene.step(None, End::PowerLoss(answers));
+                return Ok(Err(scene.failure(step, violation)));
+            }
+        }
+        explored!(self.below(&scene, from));
+        Ok(Ok(lived))
+    }
+
+    /// Looks at the outcomes of a power cut at a gap.
+    fn outcomes(
+        &mut self,
+        scene: &Scene<'_, '_>,
+        gap: usize,
+        known: usize,
+        look: impl Fn(Disk) -> Result<usize, Violation>,
+    ) -> Result<(), (Vec<u32>, Violation)> {
+        let disk = &scene.lived.recording.gaps[gap].disk;
+        let mut odometer = Odometer::default();
+        for _ in 0..scene.effort.exhaustive {
+            let crashed = disk.crash(&mut odometer);
+            self.examine(crashed, known, &look)
+                .map_err(|violation| (odometer.answers(), violation))?;
+            if !odometer.advance() {
+                return Ok(());
+            }
+        }
+        let before_sync = scene.lived.recording.is_sync(gap);
+        let samples = scene.effort.samples * if before_sync { 3 } else { 1 };
+        for _ in 0..samples {
+            let mut sampler = Sampler::new(ChaCha8Rng::seed_from_u64(self.rng.next_u64()));
+            let crashed = disk.crash(&mut sampler);
+            self.examine(crashed, known, &look)
+                .map_err(|violation| (sampler.into_answers(), violation))?;
+        }
+        Ok(())
+    }
+
+    fn examine(
+        &mut self,
+        crashed: Disk,
+        known: usize,
+        look: &impl Fn(Disk) -> Result<usize, Violation>,
+    ) -> Result<(), Violation> {
+        if self.is_new(crashed.fingerprint(), known) {
+            self.tally.recovered += look(crashed)? as u64;
+        }
+        Ok(())
+    }
+
+    /// Counts a state that is about to be looked at, with so many events announced; `false` if the
+    /// same bytes have been, by somebody who knew the same.
+    pub(crate) fn is_new(&mut self, bytes: u64, known: usize) -> bool {
+        // Different numbers are spread over all 64 bits.
+        let knowledge = (self.epoch << 32 | known as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let is_new = self.seen.insert(bytes ^ knowledge);
+        if is_new {
+            self.tally.crash_states += 1;
+        } else {
+            self.tally.duplicates += 1;
+        }
+        is_new
+    }
+
+    /// Crashes in the recovery after a crash, and power loss after a kill and a recovery.
+    fn below(&mut self, scene: &Scene<'_, '_>, from: usize) -> Explored<()> {
+        if scene.effort.depth == 0 {
+            return Ok(Ok(()));
+        }
+        let last = scene.lived.recording.gaps.len() - 1;
+        for number in 0..scene.effort.nested + scene.effort.kills {
+            let gap = self.rng.random_range(from.min(last)..=last);
+            let end = if number < scene.effort.kills {
+                End::Kill
+            } else {
+                self.draw_loss(&scene.lived.recording.gaps[gap].disk)
+            };
+            let step = scene.step(Some(gap), end);
+            let world = scene.world.after(scene.lived, step);
+            let close = self.rng.random_bool(0.2);
+            self.tally.recoveries_crashed += 1;
+            let life = Life::Recover { close };
+            explored!(self.life(&world, &life, &[], 0, scene.effort.below()));
+        }
+        Ok(Ok(()))
+    }
+
+    /// A power cut, drawn.
+    pub(crate) fn draw_loss(&mut self, disk: &Disk) -> End {
+        let mut sampler = Sampler::new(ChaCha8Rng::seed_from_u64(self.rng.next_u64()));
+        disk.crash(&mut sampler);
+        End::PowerLoss(sampler.into_answers())
+    }
+}
+
+impl Scene<'_, '_> {
+    fn step(&self, until: Option<usize>, end: End) -> Step {
+        Step {
+            life: self.life.clone(),
+            faults: self.faults.to_vec(),
+            until,
+            end,
+        }
+    }
+
+    fn failure(&self, step: Step, violation: Violation) -> Box<Failure> {
+        let after = self.world.after(self.lived, step);
+        Box::new(Failure {
+            timeline: after.timeline,
+            violation,
+            events: after.events,
+            disk: after.disk,
+        })
+    }
+}

@@ -1,0 +1,429 @@
+//! `power`, `fault` and `rot`: everything on the simulated file system, in this process.
+//!
+//! A run is recorded once, with the disk before each of its operations; then any number of crash
+//! states are made from it, recovered and checked, without running the writer again. A round begins
+//! with an empty disk and depends on its number and the seed alone, so the same seed gives the same
+//! rounds, however many threads share them.
+
+mod explore;
+mod story;
+mod timeline;
+mod world;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use self::explore::{Effort, Explorer, Failure};
+use self::timeline::{End, Life, Step};
+use self::world::{Bench, LastWords, Lived, World};
+use crate::campaign::Plan;
+use crate::crash::CrashKind;
+use crate::finding::Finding;
+use crate::oracle::Violation;
+use crate::scratch::remove_dir;
+use crate::sim::{Disk, Fault, FaultKind};
+use crate::subject::Subject;
+use crate::tally::Tally;
+use crate::workload::{Workload, stream};
+
+pub(crate) use self::timeline::Timeline;
+
+/// Generations on one disk before a round is over.
+const GENERATIONS: u32 = 3;
+/// Plans of errors tried on each generation.
+const FAULT_PLANS: usize = 10;
+/// Damaged copies of each of the states that a generation of `rot` comes to.
+const DAMAGED: usize = 120;
+
+/// Rounds of one kind, on one thread.
+pub(crate) struct Lane<'a> {
+    crash: CrashKind,
+    bench: Bench<'a>,
+    plan: &'a Plan,
+    /// Where the disk of a failure is laid out.
+    image: PathBuf,
+    row: u64,
+}
+
+/// What one round has to go by.
+struct Round<'r, 'a> {
+    explorer: Explorer<'r>,
+    world: World<'a>,
+}
+
+type Outcome = io::Result<Result<(), Box<Failure>>>;
+
+impl<'a> Lane<'a> {
+    /// # Panics
+    /// If the subject does not run on the simulated file system.
+    pub(crate) fn new(
+        crash: CrashKind,
+        subject: &'a dyn Subject,
+        plan: &'a Plan,
+        scratch: &Path,
+        name: &str,
+        row: u64,
+    ) -> Self {
+        let store = subject.simulated().expect("it was asked before");
+        Self {
+            crash,
+            bench: Bench {
+                subject,
+                store,
+                filter: None,
+            },
+            plan,
+            image: scratch.join(format!("{name}-image")),
+            row,
+        }
+    }
+
+    /// One round, on a disk of its own.
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
+        let mut rng = stream(self.plan.seed, self.row << 32 | number);
+        let engines = self.plan.engines_of(self.bench.subject);
+        let profiles = self.plan.profiles();
+        let timeline = Timeline {
+            engine: engines[rng.random_range(0..engines.len())].to_owned(),
+            profile: profiles[rng.random_range(0..profiles.len())],
+            seed: rng.random_range(0..u64::MAX),
+            steps: Vec::new(),
+            damage: Vec::new(),
+        };
+        *tally.engines.entry(timeline.engine.clone()).or_default() += 1;
+        tally.rounds += 1;
+        let mut round = Round {
+            world: World::new(self.bench.clone(), timeline),
+            explorer: Explorer::new(rng, tally),
+        };
+        let outcome = match self.crash {
+            CrashKind::Fault => round.fault(),
+            CrashKind::Rot => round.rot(),
+            _ => round.power(),
+        };
+        match outcome? {
+            Ok(()) => Ok(None),
+            Err(failure) => {
+                tally.violations += 1;
+                self.finding(*failure).map(Some)
+            }
+        }
+    }
+}
+
+impl Lane<'_> {
+    /// Keeps a failure: its disk laid out, its story told.
+    fn finding(&self, failure: Failure) -> io::Result<Finding> {
+        let Failure {
+            timeline,
+            violation,
+            events,
+            disk,
+        } = failure;
+        remove_dir(&self.image)?;
+        disk.lay_out(&self.image)?;
+        let workloads = timeline.steps.iter().filter_map(|step| match &step.life {
+            Life::Write(workload) => Some(workload.clone()),
+            Life::Recover { .. } => None,
+        });
+        Ok(Finding {
+            version: env!("CARGO_PKG_VERSION").into(),
+            subject: self.bench.subject.name().into(),
+            engine: timeline.engine.clone(),
+            crash: self.crash,
+            seed: self.plan.seed,
+            crash_point: story::point(&self.bench, &timeline)?,
+            violation,
+            oracle: serde_json::Value::Null,
+            workloads: workloads.collect(),
+            script: Vec::new(),
+            events,
+            image: self.image.clone(),
+            tale: Some(story::tell(&self.bench, &timeline)?),
+            timeline: Some(timeline),
+            black_box: None,
+        })
+    }
+}
+
+/// Plays a finding's timeline again.
+pub(crate) fn check_again(
+    subject: &dyn Subject,
+    timeline: &Timeline,
+) -> io::Result<Result<(), Violation>> {
+    let Some(store) = subject.simulated() else {
+        let name = subject.name();
+        return Err(io::Error::other(format!(
+            "{name} does not run on the simulated file system any more"
+        )));
+    };
+    let bench = Bench {
+        subject,
+        store,
+        filter: None,
+    };
+    story::play(&bench, timeline)
+}
+
+impl Round<'_, '_> {
+    fn draw_workload(&mut self) -> Workload {
+        let generation = self.world.generations();
+        Workload::draw_tiny(&mut self.explorer.rng, generation)
+    }
+
+    /// Counts what a writer announced in all of its life.
+    fn count(&mut self, life: &Life, lived: &Lived) {
+        let last = lived.recording.gaps.len() - 1;
+        let announced = self.world.events_at(life, lived, last);
+        let before = self.world.events.len();
+        self.explorer.tally.count_run(&announced[before..]);
+    }
+
+    /// Lets a life end somewhere at or after an operation, by a kill or a power cut, and goes on from
+    /// there.
+    fn crash(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived, from: usize) {
+        let gaps = &lived.recording.gaps;
+        let last = gaps.len() - 1;
+        let gap = self.explorer.rng.random_range(from.min(last)..=last);
+        self.explorer.tally.killed_mid_work += u64::from(gap < last);
+        let end = if self.explorer.rng.random_bool(0.4) {
+            End::Kill
+        } else {
+            self.explorer.draw_loss(&gaps[gap].disk)
+        };
+        let step = Step {
+            life,
+            faults,
+            until: Some(gap),
+            end,
+        };
+        self.world = self.world.after(lived, step);
+    }
+
+    /// Recovers to the end, with crashes on the way, and goes on from there.
+    fn recover(&mut self) -> Outcome {
+        let close = self.explorer.rng.random_bool(0.2);
+        let life = Life::Recover { close };
+        let effort = Effort::RECOVERY;
+        let lived = match self.explorer.life(&self.world, &life, &[], 0, effort)? {
+            Ok(lived) => lived,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let end = if self.explorer.rng.random_bool(0.5) {
+            End::Kill
+        } else {
+            let last = lived
+                .recording
+                .gaps
+                .last()
+                .expect("there is one after the last");
+            self.explorer.draw_loss(&last.disk)
+        };
+        let step = Step {
+            life,
+            faults: Vec::new(),
+            until: None,
+            end,
+        };
+        self.world = self.world.after(&lived, step);
+        Ok(Ok(()))
+    }
+
+    /// Power loss at every operation of every life.
+    fn power(&mut self) -> Outcome {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let lived = match self
+                .explorer
+                .life(&self.world, &life, &[], 0, Effort::WRITER)?
+            {
+                Ok(lived) => lived,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            self.count(&life, &lived);
+            self.crash(life, Vec::new(), &lived, 0);
+            if let Err(failure) = self.recover()? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Errors of the disk; then everything as above, from the first error on.
+    fn fault(&mut self) -> Outcome {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let well = self.world.live(&life, &[])?;
+            let mut last = None;
+            for _ in 0..FAULT_PLANS {
+                let faults = self.draw_faults(&well);
+                let lived = self.world.live(&life, &faults)?;
+                let from = lived.recording.first_failed().unwrap_or(0);
+                let effort = Effort::FAULTY;
+                match self
+                    .explorer
+                    .life(&self.world, &life, &faults, from, effort)?
+                {
+                    Ok(lived) => last = Some((faults, lived, from)),
+                    Err(failure) => return Ok(Err(failure)),
+                }
+            }
+            let (faults, lived, from) = last.expect("there is a plan");
+            self.count(&life, &lived);
+            self.crash(life, faults, &lived, from);
+            if let Err(failure) = self.faulty_recovery()? {
+                return Ok(Err(failure));
+            }
+            if let Err(failure) = self.recover()? {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// One or two errors that a run like this one comes to.
+    fn draw_faults(&mut self, well: &Lived) -> Vec<Fault> {
+        let rng = &mut self.explorer.rng;
+        let operations = well.recording.operations.len().max(1);
+        let count = rng.random_range(1..3);
+        let draw = |_| {
+            let kind = match FaultKind::ALL[rng.random_range(0..FaultKind::ALL.len())] {
+                FaultKind::NoSpace { .. } => FaultKind::NoSpace {
+                    lasting: rng.random_range(1..6),
+                },
+                kind => kind,
+            };
+            let of_kind = well.recording.count(kind).unwrap_or(operations);
+            let after = rng.random_range(0..of_kind.max(1));
+            Fault {
+                kind,
+                after: u32::try_from(after).expect("a short run"),
+            }
+        };
+        (0..count).map(draw).collect()
+    }
+
+    /// The disk fails while the store recovers. It may refuse, and loses nothing by that.
+    fn faulty_recovery(&mut self) -> Outcome {
+        let life = Life::Recover { close: false };
+        let well = self.world.live(&life, &[])?;
+        let faults = self.draw_faults(&well);
+        let effort = Effort::FAULTY;
+        let lived = match self.explorer.life(&self.world, &life, &faults, 0, effort)? {
+            Ok(lived) => lived,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let step = Step {
+            life,
+            faults,
+            until: None,
+            end: End::Kill,
+        };
+        self.world = self.world.after(&lived, step);
+        Ok(Ok(()))
+    }
+
+    /// Damage to what crashes and orderly ends leave.
+    fn rot(&mut self) -> Outcome {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let lived = self.world.live(&life, &[])?;
+            self.count(&life, &lived);
+            self.crash(life, Vec::new(), &lived, 0);
+            if let End::PowerLoss(_) = self.world.timeline.steps.last().expect("just pushed").end
+                && let Err(failure) = self.decay(&lived)
+            {
+                return Ok(Err(failure));
+            }
+            // Closed in order, and then synced: nothing is pending.
+            let life = Life::Recover { close: true };
+            let lived = self.world.live(&life, &[])?;
+            let step = Step {
+                life,
+                faults: Vec::new(),
+                until: None,
+                end: End::PowerLoss(Vec::new()),
+            };
+            self.world = self.world.after(&lived, step);
+            if let Err(failure) = self.decay(&lived) {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Damages what is left, again and again.
+    fn decay(&mut self, past: &Lived) -> Result<(), Box<Failure>> {
+        for _ in 0..DAMAGED {
+            let mut disk = self.world.disk.clone();
+            let mut damage = Vec::new();
+            for _ in 0..self.explorer.rng.random_range(1..4) {
+                let drawn = disk.draw_damage(&past.recording, &mut self.explorer.rng);
+                if let Some(drawn) = drawn {
+                    disk.damage(&drawn, &past.recording);
+                    damage.push(drawn);
+                }
+            }
+            if !self
+                .explorer
+                .is_new(disk.fingerprint(), self.world.events.len())
+            {
+                continue;
+            }
+            let tally = &mut *self.explorer.tally;
+            match examine_damaged(&self.world, &disk) {
+                Ok(Decayed::Served(entries)) => tally.recovered += entries as u64,
+                Ok(Decayed::Refused) => tally.detected += 1,
+                Ok(Decayed::Unprovable) => tally.unprovable += 1,
+                Err(violation) => {
+                    let mut timeline = self.world.timeline.clone();
+                    timeline.damage = damage;
+                    return Err(Box::new(Failure {
+                        timeline,
+                        violation,
+                        events: self.world.events.clone(),
+                        disk,
+                    }));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a store did with damaged bytes, all of it in order.
+enum Decayed {
+    /// It served so many entries, and all that it must.
+    Served(usize),
+    /// It refused.
+    Refused,
+    /// It lost what nothing on the disk vouches for.
+    Unprovable,
+}
+
+fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation> {
+    let survivors = match world.show(disk.clone(), &world.workloads) {
+        Ok(survivors) => survivors,
+        Err(LastWords::Error(_)) => return Ok(Decayed::Refused),
+        Err(words @ LastWords::Panic(_)) => return Err(words.of("recovery of damaged bytes")),
+    };
+    let Err(violation) = world.oracle.check(&world.events, &survivors) else {
+        return Ok(Decayed::Served(survivors.len()));
+    };
+    if !violation.is_loss() {
+        return Err(violation);
+    }
+    let Some(vouched) = world.vouched(disk.clone()) else {
+        return Ok(Decayed::Unprovable);
+    };
+    let mut lenient = world.bench.subject.oracle();
+    let restored = lenient.restore(world.oracle.save());
+    restored.expect("an oracle reads what it saved");
+    lenient.excuse(vouched);
+    lenient
+        .check(&world.events, &survivors)
+        .map(|()| Decayed::Unprovable)
+}

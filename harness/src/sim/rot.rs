@@ -1,0 +1,193 @@
+//! Bytes that rot in what survived.
+
+use std::fmt;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::content::SECTOR_BYTES;
+use super::disk::{Disk, Ino, Node};
+
+/// What happened to a sector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// One bit is another one.
+    Flipped {
+        /// Which bit of the sector.
+        bit: u16,
+    },
+    /// All of it is zeros.
+    Zeroed,
+    /// It has changed places with another sector.
+    Swapped {
+        /// The other one's file.
+        path: String,
+        /// Its number there.
+        sector: u64,
+    },
+    /// Another sector was written here instead.
+    Misplaced {
+        /// The other one's file.
+        path: String,
+        /// Its number there.
+        sector: u64,
+    },
+    /// It holds what it held at this moment of the last run: a write was lost without an error.
+    Stale {
+        /// The moment.
+        gap: usize,
+    },
+}
+
+/// One damaged sector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The file.
+    pub path: String,
+    /// Number of the sector in it.
+    pub sector: u64,
+    /// What happened to it.
+    pub decay: Decay,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.sector * SECTOR_BYTES as u64;
+        write!(
+            f,
+            "{}, bytes {at}..{}: ",
+            self.path,
+            at + SECTOR_BYTES as u64
+        )?;
+        match &self.decay {
+            Decay::Flipped { bit } => write!(f, "bit {bit} is flipped"),
+            Decay::Zeroed => f.write_str("zeroed"),
+            Decay::Swapped { path, sector } => write!(f, "swapped with sector {sector} of {path}"),
+            Decay::Misplaced { path, sector } => {
+                write!(f, "overwritten with sector {sector} of {path}")
+            }
+            Decay::Stale { gap } => write!(f, "as it was before operation {gap} of the last run"),
+        }
+    }
+}
+
+/// Moments of the last run, from which stale sectors come.
+pub(crate) trait Past {
+    /// How many there are.
+    fn moments(&self) -> usize;
+    /// The disk then.
+    fn disk(&self, moment: usize) -> Option<&Disk>;
+}
+
+impl Disk {
+    /// Files that have bytes, with their paths.
+    fn damageable(&self) -> Vec<(String, Ino)> {
+        let mut files = self.tree(false);
+        files.retain(|(_, ino)| matches!(self.node(*ino), Node::File(file) if file.live.len() > 0));
+        files
+    }
+
+    /// Draws damage to what is there. `None` if there is nothing.
+    pub(crate) fn draw_damage(&self, past: &dyn Past, rng: &mut impl Rng) -> Option<Damage> {
+        let files = self.damageable();
+        if files.is_empty() {
+            return None;
+        }
+        let mut draw = || {
+            let (path, ino) = &files[rng.random_range(0..files.len())];
+            let sectors = match self.node(*ino) {
+                Node::File(file) => file.live.len().div_ceil(SECTOR_BYTES as u64),
+                Node::Dir(_) => 1,
+            };
+            (path.clone(), rng.random_range(0..sectors))
+        };
+        let ((path, sector), (other, other_sector)) = (draw(), draw());
+        let decay = match rng.random_range(0..5) {
+            0 => Decay::Flipped {
+                bit: rng.random_range(0..4096),
+            },
+            1 => Decay::Zeroed,
+            2 => Decay::Swapped {
+                path: other,
+                sector: other_sector,
+            },
+            3 => Decay::Misplaced {
+                path: other,
+                sector: other_sector,
+            },
+            _ => Decay::Stale {
+                gap: rng.random_range(0..past.moments().max(1)),
+            },
+        };
+        Some(Damage {
+            path,
+            sector,
+            decay,
+        })
+    }
+
+    /// Damages a sector of a file that can be reached. What is not there is not damaged.
+    pub(crate) fn damage(&mut self, damage: &Damage, past: &dyn Past) {
+        let tree = self.tree(false);
+        let find = |path: &str| {
+            tree.iter()
+                .find(|(known, _)| known == path)
+                .map(|(_, ino)| *ino)
+        };
+        let Some(ino) = find(&damage.path) else {
+            return;
+        };
+        let Some(old) = self.sector(ino, damage.sector) else {
+            return;
+        };
+        let new = match &damage.decay {
+            Decay::Flipped { bit } => {
+                let mut bytes = old.clone();
+                bytes[usize::from(bit / 8) % SECTOR_BYTES] ^= 1 << (bit % 8);
+                bytes
+            }
+            Decay::Zeroed => vec![0; SECTOR_BYTES],
+            Decay::Swapped { path, sector } => {
+                let Some(other) = find(path) else { return };
+                let Some(bytes) = self.sector(other, *sector) else {
+                    return;
+                };
+                self.put(other, *sector, &old);
+                bytes
+            }
+            Decay::Misplaced { path, sector } => {
+                let bytes = find(path).and_then(|other| self.sector(other, *sector));
+                let Some(bytes) = bytes else { return };
+                bytes
+            }
+            Decay::Stale { gap } => {
+                let then = past.disk(*gap).filter(|disk| ino < disk.nodes.len());
+                let then = then.filter(|disk| disk.nodes[ino].is_some());
+                let Some(bytes) = then.and_then(|disk| disk.sector(ino, damage.sector)) else {
+                    return;
+                };
+                bytes
+            }
+        };
+        self.put(ino, damage.sector, &new);
+    }
+
+    fn sector(&self, ino: Ino, sector: u64) -> Option<Vec<u8>> {
+        match self.node(ino) {
+            Node::File(file) => Some(file.live.sectors(sector, 1)),
+            Node::Dir(_) => None,
+        }
+    }
+
+    /// Nothing is pending in what survived: programs see what is durable.
+    fn put(&mut self, ino: Ino, sector: u64, bytes: &[u8]) {
+        if let Node::File(file) = self.node_mut(ino) {
+            let len = file.live.len();
+            file.live.put_sector(sector, bytes, false);
+            // Bytes behind the end of a file are nobody's.
+            file.live.set_len(len);
+            file.durable = file.live.clone();
+        }
+    }
+}

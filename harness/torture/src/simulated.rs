@@ -1,0 +1,284 @@
+//! groupwal on the simulated file system, through its storage seam and its executor seam: everything
+//! on one thread, with a clock that stands still until everybody waits for it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use groupwal::format::{Header, Seed};
+use groupwal::{EngineKind, Error, Executor, Options, Storage, StorageFile, Wal};
+use plugpull::sim::{OpenOptions, SimFile, SimFs};
+use plugpull::{
+    Recorder, SimRecoverRun, SimWriteRun, Simulated, SubjectError, Survivors, Workload,
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::{JoinSet, yield_now};
+
+use crate::groupwal::{GroupWal, act, note_shown, show_all};
+
+/// Room for one entry of a tiny workload, but not for one that is to be refused.
+const ENTRY_BYTES_MAX: usize = 2 << 10;
+
+impl GroupWal {
+    /// Segments of a few frames, so that they are full, trimmed and recycled all the time.
+    fn tiny_options(&self, engine: &str, pages: bool) -> Options {
+        let block_bytes: u32 = if pages { 4096 } else { 512 };
+        let options = Options::default()
+            .policy(self.policy)
+            .block_bytes(block_bytes)
+            .segment_bytes(if pages { 20 << 10 } else { 6 << 10 })
+            .entry_bytes_max(ENTRY_BYTES_MAX)
+            .group_bytes_max(4 << 10);
+        match engine {
+            "inline" => options.engine(EngineKind::Inline),
+            _ => options
+                .engine(EngineKind::Blocking)
+                .executor(Arc::new(SoonHere::default())),
+        }
+    }
+
+    async fn open_simulated(
+        &self,
+        fs: &SimFs,
+        dir: &Path,
+        engine: &str,
+        pages: bool,
+    ) -> Result<Wal, Error> {
+        let storage = Arc::new(SimStorage(fs.clone()));
+        Wal::open_with(storage, dir, self.tiny_options(engine, pages)).await
+    }
+}
+
+impl Simulated for GroupWal {
+    fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError> {
+        runtime()?.block_on(async {
+            // One log in four has blocks of a page.
+            let pages = run.workload.seed.is_multiple_of(4);
+            let wal = self
+                .open_simulated(run.fs, run.dir, run.engine, pages)
+                .await?;
+            let mut writers = JoinSet::new();
+            for writer in 0..run.workload.writers {
+                let (workload, recorder) = (run.workload.clone(), run.recorder.clone());
+                writers.spawn(carry_out(wal.clone(), workload, writer, recorder));
+            }
+            while let Some(ended) = writers.join_next().await {
+                match ended {
+                    Ok(result) => result?,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
+        runtime()?.block_on(async {
+            let wal = self
+                .open_simulated(run.fs, run.dir, run.engine, false)
+                .await?;
+            show_all(&wal, survivors).await?;
+            if run.close {
+                wal.close().await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The highest `durable_seq` of any frame header that is still valid, wherever it stands.
+    fn vouched(&self, fs: &SimFs, dir: &Path) -> Option<u64> {
+        let mut vouched = 0;
+        for name in fs.read_dir(dir).unwrap_or_default() {
+            if !name.ends_with(".seg") {
+                continue;
+            }
+            let bytes = fs.read(dir.join(name)).unwrap_or_default();
+            vouched = vouched.max(vouched_in_segment(&bytes).unwrap_or(0));
+        }
+        Some(vouched)
+    }
+}
+
+/// A segment's header names its log, its salt and its block size (`src/segment.rs`).
+fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
+    let block = u32::from_le_bytes(*bytes.get(12..)?.first_chunk()?);
+    let log_id = *bytes.get(24..)?.first_chunk()?;
+    let salt = u64::from_le_bytes(*bytes.get(48..)?.first_chunk()?);
+    let block = usize::try_from(block).ok().filter(|block| *block >= 512)?;
+    let headers = (block..bytes.len()).step_by(block).filter_map(|offset| {
+        let seed = Seed::new(log_id, salt, offset as u64);
+        Header::decode(seed, &bytes[offset..])
+    });
+    headers.map(|(header, _)| header.durable_seq).max()
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+}
+
+/// One writer. Between its actions it lets others go first, now and then; the first one trims, all of
+/// them read what is there if the workload says so.
+async fn carry_out(
+    wal: Wal,
+    workload: Workload,
+    writer: u32,
+    recorder: Recorder,
+) -> Result<(), Error> {
+    for action in workload.actions(writer) {
+        if let Some(pause) = action.pause {
+            tokio::time::sleep(pause).await;
+        }
+        for _ in 0..draw(workload.seed, action.id) % 4 {
+            yield_now().await;
+        }
+        if let Some(seq) = act(&wal, &workload, &action, &recorder).await? {
+            if let Some(every) = workload.trim_every.filter(|_| writer == 0) {
+                trim(&wal, seq + 1, every.into(), &recorder).await?;
+            }
+            if workload.replays && draw(workload.seed, action.id) % 3 == 0 {
+                replay(&wal, &recorder).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives up the older half of the log, if it is due.
+async fn trim(wal: &Wal, acked: u64, every: u64, recorder: &Recorder) -> Result<(), Error> {
+    let below = acked.saturating_sub(every / 2);
+    if below >= wal.trim_seq() + every {
+        recorder.trim_begin(below);
+        match wal.trim(below).await {
+            Ok(()) => recorder.trim_end(below),
+            // A poisoned log tells its appends so.
+            Err(error) if error.is_not_written() || error.is_outcome_unknown() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the running log; what it shows, nobody may lose.
+async fn replay(wal: &Wal, recorder: &Recorder) -> Result<(), Error> {
+    let mut replay = wal.replay(wal.trim_seq());
+    loop {
+        match replay.next().await {
+            Ok(Some(record)) => note_shown(recorder, &record),
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_trimmed() => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A number that derives from two.
+fn draw(seed: u64, id: u64) -> u64 {
+    (seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 33
+}
+
+/// Runs blocking work on the runtime's own thread, after others have had a turn or two.
+#[derive(Default)]
+struct SoonHere {
+    pieces: AtomicU64,
+}
+
+impl Executor for SoonHere {
+    fn execute(&self, work: Box<dyn FnOnce() + Send>) {
+        let turns = draw(0, self.pieces.fetch_add(1, Ordering::Relaxed)) % 3;
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                for _ in 0..turns {
+                    yield_now().await;
+                }
+                work();
+            })),
+            Err(_) => work(),
+        }
+    }
+}
+
+/// The storage seam over the simulated file system.
+#[derive(Debug)]
+struct SimStorage(SimFs);
+
+impl Storage for SimStorage {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let parent = dir.parent().unwrap_or(Path::new("/"));
+        if !self.0.is_dir(dir) {
+            if !self.0.is_dir(parent) {
+                self.create_dir_all(parent)?;
+            }
+            self.0.create_dir(dir)?;
+        }
+        self.0.sync_dir(parent)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.read_dir(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        let mut options = OpenOptions::new();
+        let file = self
+            .0
+            .open(path, options.read(true).write(true).create_new(true))?;
+        Ok(Arc::new(SimStorageFile(file)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self
+            .0
+            .open(path, OpenOptions::new().read(true).write(true))?;
+        Ok(Arc::new(SimStorageFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.fill_random(bytes);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SimStorageFile(SimFile);
+
+impl StorageFile for SimStorageFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.0.write_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(self.0.try_lock())
+    }
+}
