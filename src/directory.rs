@@ -280,8 +280,17 @@ impl Directory {
         Ok(())
     }
 
-    /// Keeps the spare files of an earlier run, as many as are wanted, and removes the others.
-    pub(crate) fn adopt_spares(&self, listing: &Listing) -> Result<()> {
+    /// Keeps spare files of an earlier run, as many as are wanted, and removes the others.
+    ///
+    /// Only what has been a segment is kept, older than `oldest`, the oldest one there is: it had
+    /// its final name once, so all of its length is durable. A file that was still being prepared may
+    /// be short without showing it: after a failed sync its bytes are in the page cache alone, and
+    /// the next sync would not write them.
+    pub(crate) fn adopt_spares(
+        &self,
+        listing: &Listing,
+        oldest: Option<&SegmentHeader>,
+    ) -> Result<()> {
         for path in &listing.spares {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             let number = stem.and_then(|stem| stem.parse().ok()).unwrap_or(u64::MAX);
@@ -292,8 +301,16 @@ impl Directory {
                 spares.next_number = spares.next_number.max(number);
             }
             let wanted = is_ours && spares.free.len() < self.spares_max;
+            let was_segment = |file: &Arc<dyn StorageFile>| {
+                file.try_lock().is_ok_and(|locked| locked)
+                    && SegmentHeader::read(&**file).is_some_and(|was| {
+                        oldest.is_some_and(|oldest| {
+                            was.log_id == oldest.log_id && was.segment_id < oldest.segment_id
+                        })
+                    })
+            };
             let file = match self.storage.open(path) {
-                Ok(file) if wanted && file.try_lock().is_ok_and(|locked| locked) => file,
+                Ok(file) if wanted && was_segment(&file) => file,
                 _ => {
                     self.storage
                         .remove(path)

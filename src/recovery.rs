@@ -12,6 +12,9 @@
 //!   is durable, and then the group after it testifies. Headers behind the cut are destroyed, so
 //!   that they never come back.
 //!
+//! The block behind the last valid frame is destroyed even if it shows nothing: a write that failed may
+//! have left a frame on the disk, and a rollback that was never synced its zeros in the page cache.
+//!
 //! The last valid frame has no later one to vouch for it. It may be only in the page cache, and
 //! after an earlier failed sync the kernel may hold it as clean, so a sync alone proves nothing: it
 //! is written again, the same bytes at the same place, and synced, before anybody is shown it.
@@ -83,12 +86,12 @@ pub(crate) fn recover(
     let _entered = span.enter();
     let listing = directory.list()?;
     let recovered = if listing.segment_ids.is_empty() {
-        directory.adopt_spares(&listing)?;
+        directory.adopt_spares(&listing, None)?;
         begin(directory, block_bytes, segment_bytes)?
     } else {
         let found = Scan::new(directory, &listing)?;
         // Before left-over segments are recycled: under the numbers that the spare files leave.
-        directory.adopt_spares(&listing)?;
+        directory.adopt_spares(&listing, Some(found.oldest()))?;
         found.repair(directory)?
     };
     let report = &recovered.report;
@@ -161,7 +164,9 @@ struct Scan {
     sealed: bool,
     /// The last valid frame and its length, which nothing vouches for.
     last_frame: Option<(At, u64)>,
-    /// Where the log ends.
+    /// Behind the last valid frame.
+    broken: At,
+    /// Where the log goes on: there, or in an empty segment that is ready behind it.
     end: At,
     /// Headers behind the end, in blocks to be destroyed.
     torn: Vec<(At, Header)>,
@@ -186,11 +191,13 @@ impl Scan {
         // Only the very first segment says by itself where it begins; any other learns it from its
         // first frame.
         let base_known = run[0].id() == 0;
+        let first = At {
+            segment: 0,
+            offset: run[0].first_offset(),
+        };
         let mut scan = Self {
-            end: At {
-                segment: 0,
-                offset: run[0].first_offset(),
-            },
+            broken: first,
+            end: first,
             segments: run
                 .into_iter()
                 .map(|segment| Listed {
@@ -273,6 +280,7 @@ impl Scan {
     /// others are torn.
     fn examine_rest(&mut self) -> Result<()> {
         let broken = self.end;
+        self.broken = broken;
         let mut newest: Option<(At, Header)> = None;
         for index in broken.segment..self.segments.len() {
             let mut cursor = Cursor::new(Arc::clone(&self.segments[index].segment));
@@ -331,6 +339,29 @@ impl Scan {
         ))
     }
 
+    /// The header of the oldest segment under a final name.
+    fn oldest(&self) -> &SegmentHeader {
+        let listed = self.segments.first().map(|listed| &listed.segment);
+        let oldest = self.leftovers.first().or(listed);
+        &oldest.expect("a segment was listed").header
+    }
+
+    /// The blocks in which no frame may ever be found again: the torn ones, and where the log ends.
+    ///
+    /// There, too, if nothing is to be seen: the disk may hold a frame whose write failed, and the
+    /// page cache the zeros of a rollback that was never synced.
+    fn blocks_to_cut(&self) -> Vec<At> {
+        let ends = [self.broken, self.end];
+        let ends = ends.into_iter().filter(|at| {
+            let segment = &self.segments[at.segment].segment;
+            at.offset + segment.block_bytes() <= segment.end_offset()
+        });
+        let mut blocks: Vec<At> = self.torn.iter().map(|(at, _)| *at).chain(ends).collect();
+        blocks.sort_unstable_by_key(|at| (at.segment, at.offset));
+        blocks.dedup_by_key(|at| (at.segment, at.offset));
+        blocks
+    }
+
     /// Makes what was found durable and unambiguous. Each step may be interrupted and done again.
     fn repair(self, directory: &Directory) -> Result<Recovered> {
         // A process killed between a rename and its sync left names that may not be durable yet.
@@ -339,17 +370,14 @@ impl Scan {
             let segment = &self.segments[at.segment].segment;
             rewrite(segment, at.offset, len)?;
         }
-        for (at, _) in &self.torn {
+        let cut = self.blocks_to_cut();
+        for at in &cut {
             let segment = &self.segments[at.segment].segment;
             let zeros = vec![0; segment.header.block_bytes as usize];
             write_all_at(&*segment.file, &zeros, at.offset)
                 .map_err(|error| Error::io("cut the torn tail of", &segment.path, error))?;
         }
-        let touched = self
-            .last_frame
-            .iter()
-            .map(|(at, _)| at)
-            .chain(self.torn.iter().map(|t| &t.0));
+        let touched = self.last_frame.iter().map(|(at, _)| at).chain(&cut);
         let mut touched: Vec<usize> = touched.map(|at| at.segment).collect();
         touched.sort_unstable();
         touched.dedup();

@@ -64,6 +64,15 @@ impl SegmentHeader {
         block
     }
 
+    /// Reads the header of a file that may be anything; `None` if there is no valid one of this
+    /// version.
+    pub(crate) fn read(file: &dyn StorageFile) -> Option<Self> {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        read_exact_at(file, &mut bytes, 0).ok()?;
+        let (version, header) = Self::decode(&bytes).ok()?;
+        (version == VERSION).then_some(header)
+    }
+
     /// Decodes a header, or says why it is none; a version is returned apart.
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<(u32, Self), &'static str> {
         let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));

@@ -317,7 +317,7 @@ fn a_crash_while_a_segment_is_recycled_brings_nothing_back() {
 }
 
 #[test]
-fn spare_files_left_by_a_crash_are_used_or_removed() {
+fn spare_files_that_never_were_segments_are_removed() {
     let storage = MemStorage::new(1);
     drop(open(&storage).unwrap());
     let mut image = storage.snapshot();
@@ -327,12 +327,35 @@ fn spare_files_left_by_a_crash_are_used_or_removed() {
     image.insert("notes.txt".into(), b"not the log's".to_vec());
     let storage = MemStorage::from_snapshot(&image, 2);
     let wal = open_with(Arc::new(storage.clone()), recycling()).unwrap();
-    assert_eq!(spare_names(&storage.snapshot()).len(), 2);
+    assert_eq!(spare_names(&storage.snapshot()).len(), 0);
     append_all(&wal, 0..30);
     drop(wal);
-    assert_eq!(spare_names(&storage.snapshot()).len(), 0);
     assert_eq!(contents(&open(&storage).unwrap()), payloads(0..30));
     assert!(storage.snapshot().contains_key("notes.txt"));
+}
+
+/// Its length was durable before it became a segment. A file that was still being prepared may be
+/// short on the disk and long in the page cache.
+#[test]
+fn spare_files_that_were_segments_are_kept_and_used() {
+    let storage = MemStorage::new(1);
+    let wal = open_with(Arc::new(storage.clone()), recycling()).unwrap();
+    append_all(&wal, 0..21);
+    ready(wal.trim(21)).unwrap();
+    drop(wal);
+    let kept = spare_names(&storage.snapshot());
+    assert_eq!(kept.len(), 2);
+    let mut image = storage.snapshot();
+    // A segment that was being prepared: its header is there, its number is yet to come.
+    let newest = image.keys().rfind(|name| name.ends_with(".seg")).unwrap();
+    let prepared = image[newest].clone();
+    image.insert(format!("{:020}.spare", 0), prepared);
+    let storage = MemStorage::from_snapshot(&image, 2);
+    let wal = open_with(Arc::new(storage.clone()), recycling()).unwrap();
+    assert_eq!(spare_names(&storage.snapshot()), kept);
+    append_all(&wal, 21..35);
+    assert_eq!(spare_names(&storage.snapshot()).len(), 0);
+    assert_eq!(contents(&wal), payloads(21..35));
 }
 
 /// Left-over segments were recycled under the number of a spare file that lay there already; the

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use rand::{Rng, RngExt};
 use twox_hash::XxHash3_64;
 
@@ -116,10 +117,6 @@ pub(crate) struct Disk {
     pub(crate) clock: u64,
 }
 
-fn error(kind: io::ErrorKind) -> io::Error {
-    kind.into()
-}
-
 impl Disk {
     pub(crate) fn new(profile: Profile) -> Self {
         Self {
@@ -147,14 +144,14 @@ impl Disk {
     pub(crate) fn dir(&self, ino: Ino) -> io::Result<&DirNode> {
         match self.node(ino) {
             Node::Dir(dir) => Ok(dir),
-            Node::File(_) => Err(error(io::ErrorKind::NotADirectory)),
+            Node::File(_) => Err(Errno::ENOTDIR.into()),
         }
     }
 
     pub(crate) fn file(&self, ino: Ino) -> io::Result<&FileNode> {
         match self.node(ino) {
             Node::File(file) => Ok(file),
-            Node::Dir(_) => Err(error(io::ErrorKind::IsADirectory)),
+            Node::Dir(_) => Err(Errno::EISDIR.into()),
         }
     }
 
@@ -198,7 +195,7 @@ impl Disk {
     /// A new, empty file or directory.
     pub(crate) fn create(&mut self, place: Place, is_dir: bool) -> io::Result<Ino> {
         if self.find(&place)?.is_some() {
-            return Err(error(io::ErrorKind::AlreadyExists));
+            return Err(Errno::EEXIST.into());
         }
         let ino = self.nodes.len();
         self.nodes.push(Some(Arc::new(if is_dir {
@@ -212,12 +209,12 @@ impl Disk {
 
     /// A second name for a file.
     pub(crate) fn link(&mut self, from: &Place, to: Place) -> io::Result<()> {
-        let node = self.find(from)?.ok_or(io::ErrorKind::NotFound)?;
-        if matches!(self.node(node), Node::Dir(_)) {
-            return Err(error(io::ErrorKind::PermissionDenied));
-        }
+        let node = self.find(from)?.ok_or(Errno::ENOENT)?;
         if self.find(&to)?.is_some() {
-            return Err(error(io::ErrorKind::AlreadyExists));
+            return Err(Errno::EEXIST.into());
+        }
+        if matches!(self.node(node), Node::Dir(_)) {
+            return Err(Errno::EPERM.into());
         }
         self.change_name(node, None, Some(to));
         Ok(())
@@ -225,21 +222,24 @@ impl Disk {
 
     /// Renames over whatever has the name, as rename(2) does.
     pub(crate) fn rename(&mut self, from: Place, to: Place) -> io::Result<()> {
-        let node = self.find(&from)?.ok_or(io::ErrorKind::NotFound)?;
+        let node = self.find(&from)?.ok_or(Errno::ENOENT)?;
         let is_dir = matches!(self.node(node), Node::Dir(_));
         if is_dir && self.is_below(to.dir, node) {
-            return Err(error(io::ErrorKind::InvalidInput));
+            return Err(Errno::EINVAL.into());
         }
         if let Some(target) = self.find(&to)? {
             if target == node {
                 return Ok(());
             }
+            if self.is_below(from.dir, target) {
+                return Err(Errno::ENOTEMPTY.into());
+            }
             match self.node(target) {
-                Node::Dir(_) if !is_dir => return Err(error(io::ErrorKind::IsADirectory)),
+                Node::Dir(_) if !is_dir => return Err(Errno::EISDIR.into()),
                 Node::Dir(dir) if !dir.live.is_empty() => {
-                    return Err(error(io::ErrorKind::DirectoryNotEmpty));
+                    return Err(Errno::ENOTEMPTY.into());
                 }
-                Node::File(_) if is_dir => return Err(error(io::ErrorKind::NotADirectory)),
+                Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
                 _ => {}
             }
         }
@@ -260,12 +260,12 @@ impl Disk {
 
     /// Removes a file's name, or an empty directory.
     pub(crate) fn remove(&mut self, place: Place, is_dir: bool) -> io::Result<()> {
-        let node = self.find(&place)?.ok_or(io::ErrorKind::NotFound)?;
+        let node = self.find(&place)?.ok_or(Errno::ENOENT)?;
         match self.node(node) {
-            Node::Dir(_) if !is_dir => return Err(error(io::ErrorKind::IsADirectory)),
-            Node::File(_) if is_dir => return Err(error(io::ErrorKind::NotADirectory)),
+            Node::Dir(_) if !is_dir => return Err(Errno::EISDIR.into()),
+            Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
             Node::Dir(dir) if !dir.live.is_empty() => {
-                return Err(error(io::ErrorKind::DirectoryNotEmpty));
+                return Err(Errno::ENOTEMPTY.into());
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
+
 use super::disk::{Ino, Node};
 use super::fs::SimFs;
 use super::record::Call;
@@ -52,6 +54,19 @@ impl OpenOptions {
     pub(super) fn writes(&self) -> bool {
         self.write || self.append
     }
+
+    /// As std, which makes sense of the options before it asks the system.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let senseless = match (self.read, self.write, self.append) {
+            (false, false, false) => true,
+            (_, false, false) => self.truncate || self.creates(),
+            (_, _, append) => append && self.truncate && !self.create_new,
+        };
+        if senseless {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(())
+    }
 }
 
 /// An open file, or an open directory, which can only be synced.
@@ -86,7 +101,7 @@ impl SimFile {
             return Ok(());
         }
         // As EBADF: opened for something else.
-        Err(nix::errno::Errno::EBADF.into())
+        Err(Errno::EBADF.into())
     }
 
     /// Reads at `offset`; less than asked for only at the end of the file.
@@ -94,6 +109,7 @@ impl SimFile {
     /// # Errors
     /// As pread(2), or as planned.
     pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        offset_in_range(offset)?;
         self.allowed(self.readable)?;
         self.fs.lock().read(self.ino, bytes, offset)
     }
@@ -103,6 +119,7 @@ impl SimFile {
     /// # Errors
     /// As pwrite(2), or as planned.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        offset_in_range(offset)?;
         self.allowed(self.writable)?;
         let mut state = self.fs.lock();
         let offset = if self.append {
@@ -118,7 +135,11 @@ impl SimFile {
     /// # Errors
     /// As ftruncate(2), or as planned.
     pub fn set_len(&self, len: u64) -> io::Result<()> {
-        self.allowed(self.writable)?;
+        offset_in_range(len)?;
+        if !self.writable {
+            // Not EBADF, as for a write.
+            return Err(Errno::EINVAL.into());
+        }
         self.fs.lock().set_len(self.ino, len)
     }
 
@@ -185,6 +206,14 @@ impl SimFile {
     }
 }
 
+/// To the system offsets and lengths have a sign.
+fn offset_in_range(offset: u64) -> io::Result<()> {
+    match i64::try_from(offset) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Errno::EINVAL.into()),
+    }
+}
+
 impl Drop for SimFile {
     fn drop(&mut self) {
         if *self.holds_lock.get_mut() {
@@ -203,7 +232,8 @@ impl Read for SimFile {
 
 impl Write for SimFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.append {
+        // Nothing written, nothing moved.
+        if self.append && !bytes.is_empty() {
             self.cursor = self.len()?;
         }
         let len = self.write_at(bytes, self.cursor)?;
@@ -224,7 +254,9 @@ impl Seek for SimFile {
             SeekFrom::Current(by) => self.cursor.checked_add_signed(by),
             SeekFrom::End(by) => self.len()?.checked_add_signed(by),
         };
-        self.cursor = target.ok_or(io::ErrorKind::InvalidInput)?;
+        let target = target.ok_or(Errno::EINVAL)?;
+        offset_in_range(target)?;
+        self.cursor = target;
         Ok(self.cursor)
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
@@ -152,9 +153,10 @@ impl SimFs {
         let path = path.as_ref();
         let mut state = self.lock();
         state.count()?;
+        options.check()?;
         let found = state.disk.lookup(path);
         let ino = match found {
-            Ok(_) if options.create_new => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(_) if options.create_new => return Err(Errno::EEXIST.into()),
             Ok(ino) => ino,
             Err(error) if error.kind() == io::ErrorKind::NotFound && options.creates() => {
                 let place = state.disk.place(path)?;
@@ -270,7 +272,9 @@ impl SimFs {
         let mut state = self.lock();
         let call = Call::Link { to: text(to) };
         state.begin(call, None, Some(from))?;
-        let linked = state.disk.places(from, to);
+        // The old name is looked up before the new one.
+        let linked = state.disk.lookup(from);
+        let linked = linked.and_then(|_| state.disk.places(from, to));
         let linked = linked.and_then(|(from, to)| state.disk.link(&from, to));
         state.done(linked)
     }
@@ -344,7 +348,7 @@ impl State {
         self.operations += 1;
         if self.operations > OPERATIONS_MAX {
             return Err(io::Error::other(format!(
-                "the simulated file system refuses to work: after {OPERATIONS_MAX} operations the                  store has not come to an end"
+                "the simulated file system refuses to work: after {OPERATIONS_MAX} operations the store has not come to an end"
             )));
         }
         Ok(())
@@ -477,7 +481,7 @@ impl Disk {
         let mut ino = ROOT;
         for name in components(path)? {
             let dir = self.dir(ino)?;
-            ino = *dir.live.get(name).ok_or(io::ErrorKind::NotFound)?;
+            ino = *dir.live.get(name).ok_or(Errno::ENOENT)?;
         }
         Ok(ino)
     }
@@ -485,14 +489,10 @@ impl Disk {
     /// The directory and the last name of a path.
     fn place(&self, path: &Path) -> io::Result<Place> {
         let names = components(path)?;
-        let (name, parents) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+        let (name, parents) = names.split_last().ok_or(Errno::EBUSY)?;
         let mut dir = ROOT;
         for parent in parents {
-            dir = *self
-                .dir(dir)?
-                .live
-                .get(*parent)
-                .ok_or(io::ErrorKind::NotFound)?;
+            dir = *self.dir(dir)?.live.get(*parent).ok_or(Errno::ENOENT)?;
         }
         self.dir(dir)?;
         Ok(Place {

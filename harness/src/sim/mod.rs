@@ -42,7 +42,7 @@ pub use profile::Profile;
 pub use vfs::{FileHandle, FileSystem, OsFs};
 
 pub(crate) use choice::{Narrator, Odometer, Sampler};
-pub(crate) use disk::{Disk, Node};
+pub(crate) use disk::Disk;
 pub(crate) use fs::SyncFilter;
-pub(crate) use record::{Call, Recording};
-pub(crate) use rot::{Damage, Decay, Past};
+pub(crate) use record::{Call, Gap, Recording};
+pub(crate) use rot::Damage;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::disk::{Disk, Ino};
+use super::disk::{Disk, Ino, ROOT};
 use super::fault::FaultKind;
-use super::rot::Past;
 use crate::history::{Event, History};
 
 /// What an operation does.
@@ -83,6 +82,12 @@ impl Recording {
         self.gaps.push(self.gap(disk));
     }
 
+    /// The moments up to the end of a life that ended at a gap, or came to its end.
+    pub(crate) fn past(&self, until: Option<usize>) -> &[Gap] {
+        let last = self.gaps.len() - 1;
+        &self.gaps[..=until.unwrap_or(last).min(last)]
+    }
+
     /// Whether the operation after a gap is a sync.
     pub(crate) fn is_sync(&self, gap: usize) -> bool {
         let next = self.operations.get(gap);
@@ -131,6 +136,9 @@ impl Recording {
         let disk = &self.gaps[index].disk;
         let path = operation.path.clone().or_else(|| {
             let ino = operation.ino?;
+            if ino == ROOT {
+                return Some("/".to_owned());
+            }
             let tree = disk.tree(false);
             tree.into_iter()
                 .find(|(_, node)| *node == ino)
@@ -141,16 +149,6 @@ impl Recording {
             operation,
         };
         format!("{:>4}  {told}", disk.clock)
-    }
-}
-
-impl Past for Recording {
-    fn moments(&self) -> usize {
-        self.gaps.len()
-    }
-
-    fn disk(&self, moment: usize) -> Option<&Disk> {
-        Some(&self.gaps.get(moment)?.disk)
     }
 }
 

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::content::SECTOR_BYTES;
 use super::disk::{Disk, Ino, Node};
+use super::record::Gap;
 
 /// What happened to a sector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Decay {
+pub(crate) enum Decay {
     /// One bit is another one.
     Flipped {
         /// Which bit of the sector.
@@ -42,13 +43,13 @@ pub enum Decay {
 
 /// One damaged sector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Damage {
+pub(crate) struct Damage {
     /// The file.
-    pub path: String,
+    pub(crate) path: String,
     /// Number of the sector in it.
-    pub sector: u64,
+    pub(crate) sector: u64,
     /// What happened to it.
-    pub decay: Decay,
+    pub(crate) decay: Decay,
 }
 
 impl fmt::Display for Damage {
@@ -67,17 +68,9 @@ impl fmt::Display for Damage {
             Decay::Misplaced { path, sector } => {
                 write!(f, "overwritten with sector {sector} of {path}")
             }
-            Decay::Stale { gap } => write!(f, "as it was before operation {gap} of the last run"),
+            Decay::Stale { gap } => write!(f, "as it was after {gap} operations of the last life"),
         }
     }
-}
-
-/// Moments of the last run, from which stale sectors come.
-pub(crate) trait Past {
-    /// How many there are.
-    fn moments(&self) -> usize;
-    /// The disk then.
-    fn disk(&self, moment: usize) -> Option<&Disk>;
 }
 
 impl Disk {
@@ -88,8 +81,8 @@ impl Disk {
         files
     }
 
-    /// Draws damage to what is there. `None` if there is nothing.
-    pub(crate) fn draw_damage(&self, past: &dyn Past, rng: &mut impl Rng) -> Option<Damage> {
+    /// Draws damage to what is there; stale bytes are those of a moment in the past. `None` if there is nothing.
+    pub(crate) fn draw_damage(&self, past: &[Gap], rng: &mut impl Rng) -> Option<Damage> {
         let files = self.damageable();
         if files.is_empty() {
             return None;
@@ -117,7 +110,7 @@ impl Disk {
                 sector: other_sector,
             },
             _ => Decay::Stale {
-                gap: rng.random_range(0..past.moments().max(1)),
+                gap: rng.random_range(0..past.len().max(1)),
             },
         };
         Some(Damage {
@@ -128,7 +121,7 @@ impl Disk {
     }
 
     /// Damages a sector of a file that can be reached. What is not there is not damaged.
-    pub(crate) fn damage(&mut self, damage: &Damage, past: &dyn Past) {
+    pub(crate) fn damage(&mut self, damage: &Damage, past: &[Gap]) {
         let tree = self.tree(false);
         let find = |path: &str| {
             tree.iter()
@@ -162,7 +155,8 @@ impl Disk {
                 bytes
             }
             Decay::Stale { gap } => {
-                let then = past.disk(*gap).filter(|disk| ino < disk.nodes.len());
+                let then = past.get(*gap).map(|gap| &gap.disk);
+                let then = then.filter(|disk| ino < disk.nodes.len());
                 let then = then.filter(|disk| disk.nodes[ino].is_some());
                 let Some(bytes) = then.and_then(|disk| disk.sector(ino, damage.sector)) else {
                     return;

@@ -3,8 +3,10 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 use super::file::{OpenOptions, SimFile};
 use super::fs::SimFs;
@@ -219,7 +221,10 @@ impl FileSystem for OsFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        fs::File::open(path)?.sync_all()
+        // Not a file by mistake: that sync would be another one.
+        let mut options = fs::OpenOptions::new();
+        options.read(true).custom_flags(OFlag::O_DIRECTORY.bits());
+        options.open(path)?.sync_all()
     }
 }
 

@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use self::explore::{Effort, Explorer, Failure};
 use self::timeline::{End, Life, Step};
@@ -24,7 +23,7 @@ use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
-use crate::sim::{Disk, Fault, FaultKind};
+use crate::sim::{Disk, Fault, FaultKind, Gap};
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::{Workload, stream};
@@ -334,7 +333,7 @@ impl Round<'_, '_> {
             self.count(&life, &lived);
             self.crash(life, Vec::new(), &lived, 0);
             if let End::PowerLoss(_) = self.world.timeline.steps.last().expect("just pushed").end
-                && let Err(failure) = self.decay(&lived)
+                && let Err(failure) = self.decay(past_of(&self.world, &lived))
             {
                 return Ok(Err(failure));
             }
@@ -348,7 +347,7 @@ impl Round<'_, '_> {
                 end: End::PowerLoss(Vec::new()),
             };
             self.world = self.world.after(&lived, step);
-            if let Err(failure) = self.decay(&lived) {
+            if let Err(failure) = self.decay(past_of(&self.world, &lived)) {
                 return Ok(Err(failure));
             }
         }
@@ -356,14 +355,14 @@ impl Round<'_, '_> {
     }
 
     /// Damages what is left, again and again.
-    fn decay(&mut self, past: &Lived) -> Result<(), Box<Failure>> {
+    fn decay(&mut self, past: &[Gap]) -> Result<(), Box<Failure>> {
         for _ in 0..DAMAGED {
             let mut disk = self.world.disk.clone();
             let mut damage = Vec::new();
             for _ in 0..self.explorer.rng.random_range(1..4) {
-                let drawn = disk.draw_damage(&past.recording, &mut self.explorer.rng);
+                let drawn = disk.draw_damage(past, &mut self.explorer.rng);
                 if let Some(drawn) = drawn {
-                    disk.damage(&drawn, &past.recording);
+                    disk.damage(&drawn, past);
                     damage.push(drawn);
                 }
             }
@@ -392,6 +391,12 @@ impl Round<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The moments of the last life, up to where it ended.
+fn past_of<'l>(world: &World<'_>, lived: &'l Lived) -> &'l [Gap] {
+    let last = world.timeline.steps.last();
+    lived.recording.past(last.and_then(|step| step.until))
 }
 
 /// What a store did with damaged bytes, all of it in order.

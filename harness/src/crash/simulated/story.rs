@@ -220,7 +220,7 @@ pub(crate) fn play(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Result<
     let mut disk = world.disk.clone();
     if let Some(past) = past {
         for damage in &timeline.damage {
-            disk.damage(damage, &past.recording);
+            disk.damage(damage, super::past_of(&world, &past));
         }
     }
     Ok(super::examine_damaged(&world, &disk).map(drop))
