@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::child::{Launcher, end_strays};
+use crate::crash::simulated::{self, Timeline};
 use crate::crash::{CrashKind, Lane, syscall};
 use crate::doctor;
 use crate::finding::{Finding, Generation};
@@ -211,36 +212,63 @@ pub(crate) fn require(
     })
 }
 
-/// Plays a script of generations, as a failure keeps it.
+/// What a failure keeps to be played again.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Script {
+    /// Of `syscall`.
+    Generations(Vec<Generation>),
+    /// On the simulated file system.
+    Timeline(Box<Timeline>),
+}
+
+/// Plays a script, as a failure keeps it.
 ///
 /// # Errors
 /// If it is no script, or the machine fails.
 pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Result<Row> {
-    let script: Vec<Generation> = serde_json::from_str(script)?;
+    let script: Script = serde_json::from_str(script)?;
     let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall))?;
     let started = Instant::now();
     let mut tally = Tally::default();
-    let mut failures = Vec::new();
-    for engine in plan.engines_of(subject) {
-        let rng = stream(plan.seed, 0);
-        let mut lane = syscall::Lane::new(subject, plan, scratch.path(), "script", rng);
-        if let Some(finding) = lane.play(engine, &script, &mut tally)? {
-            let violation = finding.violation.to_string();
-            failures.push(SavedFailure {
-                folder: finding.save(&plan.out)?,
-                violation,
-            });
+    let mut findings = Vec::new();
+    // All crash states of the script's last life; or all moments of it, and some outcomes of each.
+    let coverage = match &script {
+        Script::Generations(_) => "exhaustive",
+        Script::Timeline(_) => "sampled",
+    };
+    let crash = match &script {
+        Script::Timeline(timeline) => {
+            tally.rounds = 1;
+            let image = scratch.path().join("image");
+            findings.extend(simulated::play(subject, timeline, plan, &image)?);
+            tally.violations = findings.len() as u64;
+            timeline.kind()
         }
-    }
+        Script::Generations(script) => {
+            for engine in plan.engines_of(subject) {
+                let rng = stream(plan.seed, 0);
+                let mut lane = syscall::Lane::new(subject, plan, scratch.path(), "script", rng);
+                findings.extend(lane.play(engine, script, &mut tally)?);
+            }
+            CrashKind::Syscall
+        }
+    };
+    let save = |finding: Finding| {
+        let violation = finding.violation.to_string();
+        let folder = finding.save(&plan.out)?;
+        Ok(SavedFailure { folder, violation })
+    };
+    let failures = findings.into_iter().map(save).collect::<io::Result<_>>()?;
     let elapsed_s = started.elapsed().as_secs_f64();
     Ok(Row {
         subject: subject.name().to_owned(),
-        crash: CrashKind::Syscall,
+        crash,
         seed: plan.seed,
         rounds_per_s: tally.rounds as f64 / elapsed_s,
         elapsed_s,
         tally,
-        coverage: "exhaustive",
+        coverage,
         strays: 0,
         unavailable: None,
         failures,

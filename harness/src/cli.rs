@@ -14,6 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
+use crate::ablate::{self, AblateArgs};
 use crate::blackbox::{self, BlackBox};
 use crate::campaign::{self, Budget, Observer, Plan};
 use crate::child::{self, HANG_LIMIT, Launcher};
@@ -55,7 +56,8 @@ enum Command {
         /// The failure's folder.
         failure: PathBuf,
     },
-    /// Find the smallest version of a saved failure of `syscall`, and print it as a test.
+    /// Find the smallest version of a saved failure of `syscall`, `power`, `fault` or `rot`, and print
+    /// it as a test.
     Shrink {
         /// The failure's folder.
         failure: PathBuf,
@@ -66,6 +68,12 @@ enum Command {
         #[arg(long, default_value = "target/plugpull")]
         out: PathBuf,
     },
+    /// Leave out each sync of a subject in turn, and report which of them nobody misses.
+    ///
+    /// Exit status: 0 each sync was noticed or its redundancy is explained, 1 one was missed, 2 wrong
+    /// usage, or no sync was met.
+    #[command(after_help = ablate::EXAMPLES)]
+    Ablate(AblateArgs),
     /// List subjects and crash kinds.
     List,
     /// Tell what works on this machine, what is missing, and how to get it.
@@ -161,7 +169,7 @@ struct RunArgs {
     json: bool,
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("'{text}' is no duration: write 30s, 10m or 2h");
     let (number, unit) = text.split_at(text.len().checked_sub(1).ok_or_else(bad)?);
     let seconds = match unit {
@@ -202,6 +210,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
             duration,
             out,
         } => shrink(subjects, &failure, duration, out),
+        Command::Ablate(args) => ablate(subjects, args),
         Command::List => {
             list(subjects);
             Ok(0)
@@ -265,11 +274,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
             campaign::require(*subject, &kinds, &plan)?;
         }
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let on_signal = Arc::clone(&stop);
-    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))
-        .map_err(|error| format!("cannot handle Ctrl-C: {error}"))?;
-
+    let stop = stop_on_signal()?;
     let terminal = Terminal::default();
     let observer: &dyn Observer = if args.json { &Json } else { &terminal };
     let rows = campaign::run(&chosen, &kinds, &plan, &stop, observer)
@@ -281,6 +286,20 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         Terminal::summary(&rows, plan.seed, interrupted);
     }
     Ok(Verdict::of(&rows).exit_status())
+}
+
+/// Is set by Ctrl-C.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    ctrlc::set_handler(move || on_signal.store(true, Ordering::Relaxed))
+        .map_err(|error| format!("cannot handle Ctrl-C: {error}"))?;
+    Ok(stop)
+}
+
+fn ablate(subjects: &[&dyn Subject], args: AblateArgs) -> Result<u8, String> {
+    let subject = choose(subjects, std::slice::from_ref(&args.subject))?[0];
+    ablate::run(subject, args, rand_seed(), &*stop_on_signal()?)
 }
 
 /// Prints the script. It knows this binary's subjects, engines and crash kinds.
@@ -353,7 +372,7 @@ fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, Str
     } else {
         let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
         match &finding.timeline {
-            Some(timeline) => simulated::check_again(subject, timeline),
+            Some(timeline) => simulated::check_again(subject, timeline, scratch.path()),
             None => kill::check_again(subject, &finding, scratch.path()),
         }
     };
@@ -385,10 +404,10 @@ fn shrink(
         ));
     }
     let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
-    if finding.script.is_empty() {
+    if finding.script.is_empty() && finding.timeline.is_none() {
         return Err(format!(
             "cannot shrink {}: a failure of {} has no script to play again; find one with `run {} \
-             --crash syscall`",
+             --crash syscall`, or `--crash power`",
             folder.display(),
             finding.crash,
             finding.subject,
@@ -411,6 +430,7 @@ fn shrink(
         finding,
         candidates,
         operations,
+        lives,
     }) = shrunk
     else {
         println!("The failure does not show any more: its script breaks no promise.");
@@ -420,8 +440,7 @@ fn shrink(
     println!("{}", finding.violation);
     println!("  {}", finding.crash_point);
     println!(
-        "{operations} operations in {} generations, after {candidates} scripts; saved in {}",
-        finding.script.len(),
+        "{operations} operations in {lives} lives, after {candidates} scripts; saved in {}",
         saved.display(),
     );
     println!("\nAs a test:\n\n{}", shrink::test_of(subject, &finding));

@@ -52,6 +52,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod ablate;
 mod blackbox;
 mod campaign;
 mod checker;
@@ -73,6 +74,9 @@ mod torture;
 pub mod trace;
 pub mod workload;
 
+pub use ablate::{
+    AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, SyncKind, SyncOutcome, SyncSite,
+};
 pub use blackbox::{BlackBox, BlackBoxOracle};
 pub use campaign::{Budget, Row, SavedFailure};
 pub use crash::CrashKind;

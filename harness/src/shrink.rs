@@ -1,6 +1,6 @@
 //! The smallest version of a failure.
 //!
-//! A failure of `syscall` is a script: which workloads, and after how many calls each was killed. A
+//! A failure on the simulated file system is a timeline, shrunk in `crash/simulated`. A failure of `syscall` is a script: which workloads, and after how many calls each was killed. A
 //! smaller script that still fails says more. Shrinking tries ever smaller ones, the largest steps
 //! first, and keeps each that fails, whatever promise it breaks; it ends when no step helps or the
 //! time is over.
@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::campaign::Plan;
+use crate::crash::simulated;
 use crate::crash::syscall::Lane;
 use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::Event;
@@ -29,8 +30,10 @@ pub(crate) struct Shrunk {
     pub(crate) finding: Finding,
     /// Scripts played.
     pub(crate) candidates: u64,
-    /// Operations that its writers begin.
-    pub(crate) operations: usize,
+    /// Operations that its writers begin; on the simulated file system, operations on the disk.
+    pub(crate) operations: u64,
+    /// Processes that it takes.
+    pub(crate) lives: usize,
 }
 
 /// Shrinks a finding for so long at most. `None` if its script does not fail any more.
@@ -42,6 +45,19 @@ pub(crate) fn shrink(
     limit: Duration,
 ) -> io::Result<Option<Shrunk>> {
     let deadline = Instant::now() + limit;
+    if finding.timeline.is_some() {
+        let image = scratch.join("shrunk-image");
+        let shrunk = simulated::shrink(subject, finding, plan, deadline, &image)?;
+        return Ok(shrunk.map(|(finding, candidates, operations)| Shrunk {
+            lives: finding
+                .timeline
+                .as_ref()
+                .map_or(0, |timeline| timeline.steps.len()),
+            finding,
+            candidates,
+            operations,
+        }));
+    }
     let mut player = Player {
         subject,
         plan,
@@ -64,8 +80,9 @@ pub(crate) fn shrink(
         }
         break;
     }
-    let operations = operations(&smallest);
+    let operations = operations(&smallest) as u64;
     Ok(Some(Shrunk {
+        lives: smallest.script.len(),
         finding: smallest,
         candidates: player.played,
         operations,
@@ -168,7 +185,7 @@ fn renumbered(script: &[Generation]) -> Vec<Generation> {
 }
 
 /// Workloads that do less, or less oddly.
-fn smaller_workloads(workload: &Workload) -> Vec<Workload> {
+pub(crate) fn smaller_workloads(workload: &Workload) -> Vec<Workload> {
     let mut smaller = Vec::new();
     let mut propose = |change: &dyn Fn(&mut Workload)| {
         let mut candidate = workload.clone();
@@ -202,7 +219,7 @@ fn smaller_workloads(workload: &Workload) -> Vec<Workload> {
 }
 
 /// Half, and one less; never none.
-fn smaller_numbers(number: u64) -> impl Iterator<Item = u64> {
+pub(crate) fn smaller_numbers(number: u64) -> impl Iterator<Item = u64> {
     [number / 2, number.saturating_sub(1)]
         .into_iter()
         .filter(move |n| *n > 0 && *n < number)
@@ -221,11 +238,18 @@ pub(crate) fn test_of(subject: &dyn Subject, finding: &Finding) -> String {
             }
         })
         .collect();
-    let script = serde_json::to_string(&finding.script).expect("plain data");
+    let (script, what) = match &finding.timeline {
+        Some(timeline) => (serde_json::to_string(timeline), "this_timeline"),
+        None => (
+            serde_json::to_string(&finding.script),
+            "a_crash_at_every_system_call_of_this_script",
+        ),
+    };
+    let script = script.expect("plain data");
     format!(
         "/// {violation}\n/// Found by plugpull, {point}.\n\
          #[test]\n\
-         fn {name}_survives_a_crash_at_every_system_call_of_this_script() {{\n    \
+         fn {name}_survives_{what}() {{\n    \
              let script = r#\"{script}\"#;\n    \
              plugpull::Torture::new({constructor})\n        \
                  .engine({engine:?})\n        \

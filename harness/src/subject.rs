@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::ablate::SyncSite;
 use crate::blackbox::BlackBox;
 use crate::history::Recorder;
 use crate::oracle::{LogOracle, Oracle};
@@ -94,8 +95,11 @@ pub trait Simulated: Send + Sync {
         None
     }
 
-    /// Why it is no harm to leave out the sync at this place, if it is none. See `ablate`.
-    fn redundant_sync(&self, _site: &str) -> Option<&'static str> {
+    /// Why it is no harm to leave out the sync at this place, if it is none: [`Ablation`] says so instead
+    /// of calling it missed. Match on [`SyncSite::is_called_by`], which does not change with line numbers.
+    ///
+    /// [`Ablation`]: crate::Ablation
+    fn redundant_sync(&self, _site: &SyncSite) -> Option<&'static str> {
         None
     }
 }

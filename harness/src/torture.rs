@@ -119,10 +119,11 @@ impl Torture {
     }
 
     /// Plays this script, as printed when a failure has been shrunk, instead of anything random: a
-    /// traced run of each generation, and all crash states of the last.
+    /// traced run of each generation, and all crash states of the last; or a timeline on the
+    /// simulated file system, and every moment of its last life.
     pub fn script(mut self, script: impl Into<String>) -> Self {
         self.script = Some(script.into());
-        self.kinds = Some(vec![CrashKind::Syscall]);
+        self.kinds = Some(Vec::new());
         self
     }
 

@@ -9,19 +9,14 @@ use std::fmt;
 use rand::{Rng, RngExt};
 
 /// A question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     /// Is this change of names kept (0) or lost (1)?
     Name {
         /// The operation that changed it.
         op: u64,
-        /// What changed.
-        change: &'a str,
-    },
-    /// How many of the last changes of names are lost?
-    NamesLost {
-        /// Of how many.
-        of: usize,
+        /// What changed, in words.
+        change: fmt::Arguments<'a>,
     },
     /// Which of the file's sizes survives, the newest first?
     Size {
@@ -148,7 +143,7 @@ impl<R: Rng> Sampler<R> {
 impl<R: Rng> Chooser for Sampler<R> {
     fn choose(&mut self, answers: u32, question: &Question<'_>) -> u32 {
         let lost = match question {
-            Question::Name { .. } | Question::NamesLost { .. } => self.names_lost,
+            Question::Name { .. } => self.names_lost,
             Question::Size { .. } => self.sizes_lost,
             Question::Bytes { .. } => self.bytes_lost,
         };
@@ -196,12 +191,8 @@ impl fmt::Display for Loss<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(question, answer) = *self;
         match question {
-            Question::Name { op, change } => write!(f, "{change} (operation {op}) is lost"),
-            Question::NamesLost { .. } if answer == 1 => {
-                write!(f, "the last change of names is lost")
-            }
-            Question::NamesLost { .. } => {
-                write!(f, "the last {answer} changes of names are lost")
+            Question::Name { op, change } => {
+                write!(f, "{change} (operation {op}) is lost")
             }
             Question::Size { path, sizes } => write!(
                 f,
@@ -234,7 +225,10 @@ impl fmt::Display for Loss<'_> {
 mod tests {
     use super::*;
 
-    const QUESTION: Question<'static> = Question::NamesLost { of: 1 };
+    const QUESTION: Question<'static> = Question::Size {
+        path: "/file",
+        sizes: &[1, 0],
+    };
 
     /// Asks a second question only if the first was answered with 0.
     fn ask(chooser: &mut impl Chooser) -> Vec<u32> {

@@ -12,9 +12,6 @@ pub const PAGE_BYTES: usize = 4096;
 
 const SECTORS_PER_PAGE: usize = PAGE_BYTES / SECTOR_BYTES;
 
-/// One sector.
-pub(crate) type Sector = [u8; SECTOR_BYTES];
-
 /// A page, with its hash once somebody asked for it.
 #[derive(Debug)]
 struct Page {

@@ -1,10 +1,11 @@
 //! Power loss: from everything that may happen to what is pending, one outcome.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::choice::{Chooser, Question};
 use super::content::{Content, PAGE_BYTES, SECTOR_BYTES};
-use super::disk::{DirNode, Disk, FileNode, Ino, NameChange, Node, ROOT, Write};
+use super::disk::{DirNode, Disk, FileNode, Ino, NameChange, Node, ROOT, Write, Written};
 use super::profile::Profile;
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
@@ -84,23 +85,29 @@ impl Disk {
         if self.profile == Profile::SyncedOnly {
             return Vec::new();
         }
-        if self.profile.names_in_order() {
-            let of = self.names.len();
-            if of == 0 {
-                return Vec::new();
-            }
-            let answers = u32::try_from(of + 1).expect("a few names");
-            let lost = chooser.choose(answers, &Question::NamesLost { of });
-            return self.names[..of - lost as usize].iter().collect();
-        }
-        let kept = |change: &&NameChange| {
+        let mut is_kept = |change: &NameChange| {
             let question = Question::Name {
                 op: change.op,
-                change: &change.to_string(),
+                change: format_args!("{change}"),
             };
             chooser.choose(2, &question) == 0
         };
-        self.names.iter().filter(kept).collect()
+        if self.profile.names_in_order() {
+            // The newest ones are lost, until one is kept.
+            let kept = self.names.iter().rposition(is_kept);
+            return self.names[..kept.map_or(0, |last| last + 1)]
+                .iter()
+                .collect();
+        }
+        let mut kept: Vec<&NameChange> = Vec::new();
+        for change in self.names.iter().rev() {
+            // Where a rename has made room for one that is kept, it is kept too: no file is lost by it.
+            if kept.iter().any(|later| later.needs(change)) || is_kept(change) {
+                kept.push(change);
+            }
+        }
+        kept.reverse();
+        kept
     }
 
     fn surviving_bytes(&self, file: &FileNode, path: &str, chooser: &mut dyn Chooser) -> Content {
@@ -156,27 +163,33 @@ impl Survival<'_> {
             let lens: Vec<u64> = lens.collect();
             lens.windows(2).any(|pair| pair[1] < pair[0])
         };
-        // A file that was cut keeps to no order that could be relied on.
-        let ordered = self.profile.names_in_order() && !shrank;
-        let len = self.choose_len(ordered, chooser);
+        let len = self.choose_len(chooser);
+        // A size that was set vouches for nothing, and a file that was cut keeps to no order.
+        let grew_to = |write: &Write| len > 0 && write.grew.contains(&(len - 1));
+        let vouches = self.profile.grows_with_data()
+            && !shrank
+            && len > durable.len()
+            && self.file.writes.iter().any(grew_to);
         let mut content = durable.clone();
         let unit = if self.profile.whole_pages() {
             PAGE
         } else {
             SECTOR
         };
-        for (number, writes) in self.units(unit) {
+        let mut units = self.units(unit);
+        units.split_off(&len.div_ceil(unit));
+        let mut some_new = false;
+        while let Some((number, writes)) = units.pop_first() {
             let offset = number * unit;
-            if offset >= len {
-                continue;
-            }
             let new_space = offset >= durable.len();
-            // The page with the last byte was on disk before the size said so.
-            let with_the_size = ordered
-                && self.profile.grows_with_data()
-                && len > durable.len()
-                && offset / PAGE == (len - 1) / PAGE;
-            self.choose_unit(
+            let with_the_size = vouches
+                && match self.profile {
+                    // Any new page takes the whole size along.
+                    Profile::Btrfs => !some_new && units.is_empty(),
+                    // The page with the last byte was on disk before the size said so.
+                    _ => offset / PAGE == (len - 1) / PAGE,
+                };
+            some_new |= self.choose_unit(
                 &Unit {
                     offset,
                     len: unit,
@@ -192,16 +205,13 @@ impl Survival<'_> {
         content
     }
 
-    fn choose_len(&self, ordered: bool, chooser: &mut dyn Chooser) -> u64 {
+    fn choose_len(&self, chooser: &mut dyn Chooser) -> u64 {
         let durable = self.file.durable.len();
         let mut sizes: Vec<u64> = self.file.sizes.iter().rev().copied().collect();
-        if ordered {
-            // Bytes get to the disk page by page.
-            let live = self.file.live.len().max(durable);
-            let pages = (durable / PAGE + 1..live.div_ceil(PAGE)).map(|page| page * PAGE);
-            sizes.extend(pages);
-            sizes.retain(|size| *size > durable);
-            sizes.sort_unstable_by(|a, b| b.cmp(a));
+        // Bytes get to the disk page by page.
+        for Write { grew, .. } in self.file.writes.iter().rev() {
+            let pages = grew.start / PAGE + 1..grew.end.div_ceil(PAGE);
+            sizes.extend(pages.rev().map(|page| page * PAGE));
         }
         sizes.push(durable);
         let mut distinct: Vec<u64> = Vec::new();
@@ -225,27 +235,36 @@ impl Survival<'_> {
     fn units(&self, unit: u64) -> BTreeMap<u64, Vec<&Write>> {
         let mut units: BTreeMap<u64, Vec<&Write>> = BTreeMap::new();
         let per_unit = unit / SECTOR;
-        // Zeros that were cut off are only of interest where there was something.
-        let end = self
-            .file
-            .durable
-            .len()
-            .max(self.file.live.len())
-            .div_ceil(SECTOR);
-        for write in self.file.writes.iter().rev() {
-            let sectors = write.sectors();
-            let last = sectors.end.min(end);
-            if sectors.start >= last {
-                continue;
+        let numbers = |sectors: Range<u64>| {
+            let from = sectors.start / per_unit;
+            from..sectors.end.div_ceil(per_unit).max(from)
+        };
+        // What was cut off is only of interest where there was something.
+        let durable_end = self.file.durable.len().div_ceil(SECTOR);
+        for write in &self.file.writes {
+            let mut sectors = write.sectors();
+            if matches!(write.bytes, Written::Zeros(_)) {
+                sectors.end = sectors.end.min(durable_end);
             }
-            for number in sectors.start / per_unit..=(last - 1) / per_unit {
-                units.entry(number).or_default().push(write);
+            for number in numbers(sectors) {
+                units.entry(number).or_default();
+            }
+        }
+        for write in self.file.writes.iter().rev() {
+            for (_, writes) in units.range_mut(numbers(write.sectors())) {
+                writes.push(write);
             }
         }
         units
     }
 
-    fn choose_unit(&self, unit: &Unit<'_>, content: &mut Content, chooser: &mut dyn Chooser) {
+    /// Whether it is a version that was written.
+    fn choose_unit(
+        &self,
+        unit: &Unit<'_>,
+        content: &mut Content,
+        chooser: &mut dyn Chooser,
+    ) -> bool {
         let count = usize::try_from(unit.len).expect("a page at most") / SECTOR_BYTES;
         let first = unit.offset / SECTOR;
         let base = content.sectors(first, count);
@@ -266,12 +285,12 @@ impl Survival<'_> {
                 written.push((op, bytes));
             }
         }
-        if written.len() == 1 && written[0].1 == base {
-            return;
+        let garbage = unit.new_space && self.profile == Profile::Strict;
+        if written.len() == 1 && written[0].1 == base && !garbage {
+            return true;
         }
         let ops: Vec<u64> = written.iter().map(|(op, _)| *op).collect();
         let old = !unit.with_the_size && written.iter().all(|(_, bytes)| *bytes != base);
-        let garbage = unit.new_space && self.profile == Profile::Strict;
         let answers = ops.len() + usize::from(old) + usize::from(garbage);
         let question = Question::Bytes {
             path: self.path,
@@ -289,12 +308,13 @@ impl Survival<'_> {
         };
         let (bytes, is_garbage) = match written.get(answer) {
             Some((_, bytes)) => (bytes.clone(), false),
-            None if old && answer == ops.len() => return,
+            None if old && answer == ops.len() => return false,
             None => (garbage_for(unit.offset, count), true),
         };
         for (sector, bytes) in (first..).zip(bytes.chunks_exact(SECTOR_BYTES)) {
             content.put_sector(sector, bytes, is_garbage);
         }
+        !is_garbage
     }
 }
 

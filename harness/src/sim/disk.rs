@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::Hasher;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub(crate) struct NameChange {
     pub(crate) node: Ino,
     pub(crate) removed: Option<Place>,
     pub(crate) added: Option<Place>,
+    /// The node is new.
+    pub(crate) creates: bool,
 }
 
 /// Sectors that were written and are not durable.
@@ -49,6 +52,8 @@ pub(crate) struct Write {
     /// Number of the first sector.
     pub(crate) first: u64,
     pub(crate) bytes: Written,
+    /// From which to which size it made the file grow.
+    pub(crate) grew: Range<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +65,7 @@ pub(crate) enum Written {
 }
 
 impl Write {
-    pub(crate) fn sectors(&self) -> std::ops::Range<u64> {
+    pub(crate) fn sectors(&self) -> Range<u64> {
         let count = match &self.bytes {
             Written::Bytes(bytes) => (bytes.len() / SECTOR_BYTES) as u64,
             Written::Zeros(count) => *count,
@@ -187,6 +192,7 @@ impl Disk {
             node,
             removed,
             added,
+            creates: false,
         };
         change.apply(|dir, edit| edit(&mut self.dir_mut(dir).live));
         self.names.push(change);
@@ -204,6 +210,7 @@ impl Disk {
             Node::File(FileNode::default())
         })));
         self.change_name(ino, None, Some(place));
+        self.names.last_mut().expect("just changed").creates = true;
         Ok(ino)
     }
 
@@ -296,9 +303,11 @@ impl Disk {
             op,
             first,
             bytes: Written::Bytes(sectors),
+            grew: before..file.live.len(),
         });
-        if file.live.len() != before {
-            let len = file.live.len();
+        let len = file.live.len();
+        // A size that a failed sync has dropped goes with the next write.
+        if len != before || file.diverged && len != file.durable.len() {
             file.sizes.push(len);
         }
     }
@@ -308,11 +317,11 @@ impl Disk {
         let file = self.file_mut(ino);
         let before = file.live.len();
         file.live.set_len(len);
-        if len == before {
+        if len == before && (!file.diverged || len == file.durable.len()) {
             return;
         }
         file.sizes.push(len);
-        if len > before {
+        if len >= before {
             return;
         }
         // What was cut off must not come back when the file grows again.
@@ -324,6 +333,7 @@ impl Disk {
                 op,
                 first,
                 bytes: Written::Bytes(bytes),
+                grew: len..len,
             });
             first += 1;
         }
@@ -333,6 +343,7 @@ impl Disk {
                 op,
                 first,
                 bytes: Written::Zeros(count),
+                grew: len..len,
             });
         }
     }
@@ -361,8 +372,8 @@ impl Disk {
         // One journal: everything up to the file's own last change. A new size is logged by the sync.
         let grew = self.file(ino).is_ok_and(|file| !file.sizes.is_empty());
         let own = self.names.iter().filter(|change| change.node == ino);
-        // Times are no matter of data: only a new file's first commit is.
-        let own = own.filter(|change| !data_only || change.removed.is_none());
+        // Names are no matter of data: only a new file's first commit is.
+        let own = own.filter(|change| !data_only || change.creates);
         let own_last = own.map(|change| change.op + 1).max().unwrap_or(0);
         let journalled = match self.profile.has_one_journal() {
             true if grew => u64::MAX,
@@ -411,12 +422,13 @@ impl Disk {
             self.make_names_durable(|change| last.is_some_and(|last| change.op <= last));
             return;
         }
-        // Of a rename into another directory, only what is in this one; but a file is never lost.
+        // Of a file renamed into this directory, only its new name; but it is never lost.
         let mut kept = Vec::new();
         for change in &mut self.names {
-            let leaves =
+            let arrives =
                 is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
-            if leaves {
+            let is_file = matches!(self.nodes[change.node].as_deref(), Some(Node::File(_)));
+            if arrives && is_file {
                 kept.push(NameChange {
                     added: None,
                     ..change.clone()
@@ -424,7 +436,16 @@ impl Disk {
                 change.removed = None;
             }
         }
-        self.make_names_durable(|change| is_in(&change.added) || is_in(&change.removed));
+        // Btrfs finds what was renamed out of it, in new directories too.
+        let left = |change: &&NameChange| is_in(&change.removed) && change.added.is_some();
+        let left = self.names.iter().filter(left);
+        let left = left.filter(|_| self.profile.sync_keeps_names());
+        let left: Vec<Ino> = left
+            .flat_map(|change| self.with_ancestors(change.node))
+            .collect();
+        self.make_names_durable(|change| {
+            is_in(&change.added) || is_in(&change.removed) || left.contains(&change.node)
+        });
         self.names.append(&mut kept);
         self.names.sort_by_key(|change| change.op);
     }
@@ -432,9 +453,17 @@ impl Disk {
     /// Moves changes of names over to the durable side. What was changed before under the same names
     /// is history.
     fn make_names_durable(&mut self, is_due: impl Fn(&NameChange) -> bool) {
+        let mut due: Vec<bool> = self.names.iter().map(is_due).collect();
+        for later in (0..due.len()).rev() {
+            if due[later] {
+                let vacated = |earlier: &usize| self.names[later].needs(&self.names[*earlier]);
+                let earlier: Vec<usize> = (0..later).filter(vacated).collect();
+                earlier.into_iter().for_each(|earlier| due[earlier] = true);
+            }
+        }
         let mut kept: Vec<NameChange> = Vec::new();
-        for change in std::mem::take(&mut self.names) {
-            if !is_due(&change) {
+        for (change, due) in std::mem::take(&mut self.names).into_iter().zip(due) {
+            if !due {
                 kept.push(change);
                 continue;
             }
@@ -576,6 +605,13 @@ impl FileNode {
 }
 
 impl NameChange {
+    /// Whether it gives away a name that a file had before a rename: that file would be lost without
+    /// its new name.
+    pub(super) fn needs(&self, earlier: &Self) -> bool {
+        let is_rename = earlier.added.is_some() && earlier.removed.is_some();
+        is_rename && self.added == earlier.removed
+    }
+
     /// Carries the change out on the names of the directories that it concerns.
     pub(crate) fn apply(&self, mut in_dir: impl FnMut(Ino, &dyn Fn(&mut Names))) {
         if let Some(Place { dir, name }) = &self.removed {

@@ -26,7 +26,16 @@ const FAULT_STREAM: u64 = 1 << 62;
 /// Is asked before every sync whether to leave it out.
 pub(crate) trait SyncFilter: Send + Sync {
     /// Whether this sync is to do nothing and succeed.
-    fn leaves_out(&self, call: &Call) -> bool;
+    fn leaves_out(&self, call: &Call, role: Role) -> bool;
+}
+
+/// What the process that asks for a sync is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It opens the store and writes.
+    Writer,
+    /// It opens the store and reads what is there.
+    Recovery,
 }
 
 /// A POSIX file system in memory that can lose power. Clones are the same file system.
@@ -48,7 +57,7 @@ pub(super) struct State {
     faults: Faults,
     pub(super) locks: BTreeSet<Ino>,
     recording: Option<Recording>,
-    filter: Option<Arc<dyn SyncFilter>>,
+    filter: Option<(Arc<dyn SyncFilter>, Role)>,
     operations: u64,
 }
 
@@ -141,8 +150,9 @@ impl SimFs {
         recording
     }
 
-    pub(crate) fn filter_syncs(&self, filter: Arc<dyn SyncFilter>) {
-        self.lock().filter = Some(filter);
+    /// Asks `filter` before every sync from now on.
+    pub(crate) fn filter_syncs(&self, filter: Arc<dyn SyncFilter>, role: Role) {
+        self.lock().filter = Some((filter, role));
     }
 
     /// Opens a file, or a directory for syncing it.
@@ -451,7 +461,7 @@ impl State {
         let left_out = self
             .filter
             .as_ref()
-            .is_some_and(|filter| filter.leaves_out(&call));
+            .is_some_and(|(filter, role)| filter.leaves_out(&call, *role));
         let is_dir = call == Call::SyncDir;
         self.begin(call, Some(ino), None)?;
         if left_out {

@@ -43,6 +43,6 @@ pub use vfs::{FileHandle, FileSystem, OsFs};
 
 pub(crate) use choice::{Narrator, Odometer, Sampler};
 pub(crate) use disk::Disk;
-pub(crate) use fs::SyncFilter;
+pub(crate) use fs::{Role, SyncFilter};
 pub(crate) use record::{Call, Gap, Recording};
 pub(crate) use rot::Damage;

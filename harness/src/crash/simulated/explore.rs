@@ -57,6 +57,15 @@ impl Effort {
         depth: 1,
     };
 
+    /// When a failure is looked for again: every moment, and nothing below.
+    pub(crate) const SEARCH: Self = Self {
+        exhaustive: 128,
+        samples: 24,
+        nested: 0,
+        kills: 0,
+        depth: 0,
+    };
+
     /// Everything below a crash in recovery.
     fn below(self) -> Self {
         Self {

@@ -6,24 +6,31 @@
 //! rounds, however many threads share them.
 
 mod explore;
+mod shrink;
 mod story;
 mod timeline;
+mod watch;
 mod world;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
 use self::explore::{Effort, Explorer, Failure};
+use self::shrink::Smallest;
 use self::timeline::{End, Life, Step};
+use self::watch::{About, Watch};
 use self::world::{Bench, LastWords, Lived, World};
 use crate::campaign::Plan;
+use crate::child::HANG_LIMIT;
 use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
-use crate::sim::{Disk, Fault, FaultKind, Gap};
+use crate::sim::{Disk, Fault, FaultKind, Gap, SyncFilter};
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::{Workload, stream};
@@ -72,12 +79,25 @@ impl<'a> Lane<'a> {
             bench: Bench {
                 subject,
                 store,
+                watch: Watch::begin(About {
+                    subject: subject.name().to_owned(),
+                    crash,
+                    seed: plan.seed,
+                    limit: plan.hang_limit,
+                    out: plan.out.clone(),
+                }),
                 filter: None,
             },
             plan,
             image: scratch.join(format!("{name}-image")),
             row,
         }
+    }
+
+    /// From now on, `filter` is asked before every sync whether to leave it out.
+    pub(crate) fn filter_syncs(mut self, filter: Arc<dyn SyncFilter>) -> Self {
+        self.bench.filter = Some(filter);
+        self
     }
 
     /// One round, on a disk of its own.
@@ -107,64 +127,126 @@ impl<'a> Lane<'a> {
             Ok(()) => Ok(None),
             Err(failure) => {
                 tally.violations += 1;
-                self.finding(*failure).map(Some)
+                let about = (self.crash, self.plan.seed);
+                keep(&self.bench, *failure, about, &self.image).map(Some)
             }
         }
     }
 }
 
-impl Lane<'_> {
-    /// Keeps a failure: its disk laid out, its story told.
-    fn finding(&self, failure: Failure) -> io::Result<Finding> {
-        let Failure {
-            timeline,
-            violation,
-            events,
-            disk,
-        } = failure;
-        remove_dir(&self.image)?;
-        disk.lay_out(&self.image)?;
-        let workloads = timeline.steps.iter().filter_map(|step| match &step.life {
-            Life::Write(workload) => Some(workload.clone()),
-            Life::Recover { .. } => None,
-        });
-        Ok(Finding {
-            version: env!("CARGO_PKG_VERSION").into(),
-            subject: self.bench.subject.name().into(),
-            engine: timeline.engine.clone(),
-            crash: self.crash,
-            seed: self.plan.seed,
-            crash_point: story::point(&self.bench, &timeline)?,
-            violation,
-            oracle: serde_json::Value::Null,
-            workloads: workloads.collect(),
-            script: Vec::new(),
-            events,
-            image: self.image.clone(),
-            tale: Some(story::tell(&self.bench, &timeline)?),
-            timeline: Some(timeline),
-            black_box: None,
-        })
-    }
+/// Keeps a failure: its disk laid out in `image`, its story told.
+fn keep(
+    bench: &Bench<'_>,
+    failure: Failure,
+    (crash, seed): (CrashKind, u64),
+    image: &Path,
+) -> io::Result<Finding> {
+    let Failure {
+        timeline,
+        violation,
+        events,
+        disk,
+    } = failure;
+    remove_dir(image)?;
+    disk.lay_out(image)?;
+    let workloads = timeline.steps.iter().filter_map(|step| match &step.life {
+        Life::Write(workload) => Some(workload.clone()),
+        Life::Recover { .. } => None,
+    });
+    Ok(Finding {
+        version: env!("CARGO_PKG_VERSION").into(),
+        subject: bench.subject.name().into(),
+        engine: timeline.engine.clone(),
+        crash,
+        seed,
+        crash_point: story::point(bench, &timeline)?,
+        violation,
+        oracle: serde_json::Value::Null,
+        workloads: workloads.collect(),
+        script: Vec::new(),
+        events,
+        image: image.to_owned(),
+        tale: Some(story::tell(bench, &timeline)?),
+        timeline: Some(timeline),
+        black_box: None,
+    })
+}
+
+/// A subject whose timeline is played again. If it hangs, that is saved in `out`.
+fn bench_of<'a>(
+    subject: &'a dyn Subject,
+    timeline: &Timeline,
+    limit: Duration,
+    out: &Path,
+) -> io::Result<Bench<'a>> {
+    let Some(store) = subject.simulated() else {
+        let name = subject.name();
+        return Err(io::Error::other(format!(
+            "{name} does not run on the simulated file system (any more)"
+        )));
+    };
+    Ok(Bench {
+        subject,
+        store,
+        watch: Watch::begin(About {
+            subject: subject.name().to_owned(),
+            crash: timeline.kind(),
+            seed: timeline.seed,
+            limit,
+            out: out.to_owned(),
+        }),
+        filter: None,
+    })
 }
 
 /// Plays a finding's timeline again.
 pub(crate) fn check_again(
     subject: &dyn Subject,
     timeline: &Timeline,
+    scratch: &Path,
 ) -> io::Result<Result<(), Violation>> {
-    let Some(store) = subject.simulated() else {
-        let name = subject.name();
-        return Err(io::Error::other(format!(
-            "{name} does not run on the simulated file system any more"
-        )));
+    story::play(&bench_of(subject, timeline, HANG_LIMIT, scratch)?, timeline)
+}
+
+/// Plays a timeline, then looks at every moment of its last life: when the store has changed, what was
+/// broken may be somewhere else.
+pub(crate) fn play(
+    subject: &dyn Subject,
+    timeline: &Timeline,
+    plan: &Plan,
+    image: &Path,
+) -> io::Result<Option<Finding>> {
+    let bench = bench_of(subject, timeline, plan.hang_limit, &plan.out)?;
+    let failure = shrink::search(&bench, timeline)?;
+    let about = (timeline.kind(), timeline.seed);
+    failure
+        .map(|failure| keep(&bench, failure, about, image))
+        .transpose()
+}
+
+/// The smallest version of a finding, how many timelines were tried, and how many operations on the
+/// disk it takes. `None` if it does not fail any more.
+pub(crate) fn shrink(
+    subject: &dyn Subject,
+    finding: &Finding,
+    plan: &Plan,
+    deadline: Instant,
+    image: &Path,
+) -> io::Result<Option<(Finding, u64, u64)>> {
+    let Some(timeline) = &finding.timeline else {
+        return Ok(None);
     };
-    let bench = Bench {
-        subject,
-        store,
-        filter: None,
+    let bench = bench_of(subject, timeline, plan.hang_limit, &plan.out)?;
+    let Some(Smallest {
+        failure,
+        candidates,
+    }) = shrink::shrink(&bench, timeline, deadline)?
+    else {
+        return Ok(None);
     };
-    story::play(&bench, timeline)
+    let operations = shrink::operations(&bench, &failure.timeline)?;
+    let finding = keep(&bench, failure, (finding.crash, finding.seed), image)?;
+    Ok(Some((finding, candidates, operations)))
 }
 
 impl Round<'_, '_> {

@@ -13,13 +13,32 @@ use crate::sim::Narrator;
 const OPERATIONS_TOLD: usize = 24;
 const LOSSES_TOLD: usize = 24;
 
-/// Tells what happened, life after life.
-pub(crate) fn tell(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String> {
+/// Where nothing of a timeline has happened yet.
+fn before<'a>(bench: &Bench<'a>, timeline: &Timeline) -> World<'a> {
     let start = Timeline {
         steps: Vec::new(),
         ..timeline.clone()
     };
-    let mut world = World::new(bench.clone(), start);
+    World::new(bench.clone(), start)
+}
+
+/// The world after the first steps of a timeline.
+pub(crate) fn after<'a>(
+    bench: &Bench<'a>,
+    timeline: &Timeline,
+    steps: &[Step],
+) -> io::Result<World<'a>> {
+    let mut world = before(bench, timeline);
+    for step in steps {
+        let lived = world.live(&step.life, &step.faults)?;
+        world = world.after(&lived, step.clone());
+    }
+    Ok(world)
+}
+
+/// Tells what happened, life after life.
+pub(crate) fn tell(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String> {
+    let mut world = before(bench, timeline);
     let mut story = String::new();
     for (number, step) in timeline.steps.iter().enumerate() {
         let lived = world.live(&step.life, &step.faults)?;
@@ -109,7 +128,7 @@ fn tell_step(
             let of = narrator.losses.len();
             writeln!(
                 story,
-                "   The power is lost, by the rules of `{}`. Of what was not durable, {}",
+                "   The power is lost, by the rules of `{}`. Of what no sync had made durable, {}",
                 world.timeline.profile,
                 if of == 0 {
                     "nothing is lost."
@@ -145,21 +164,10 @@ fn tell_event(event: &Event) -> Option<String> {
 
 /// Where it broke, in a line.
 pub(crate) fn point(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String> {
-    let (Some(last), before) = (
-        timeline.steps.last(),
-        timeline.steps.len().saturating_sub(1),
-    ) else {
+    let Some((last, earlier)) = timeline.steps.split_last() else {
         return Ok("before anything was done".into());
     };
-    let start = Timeline {
-        steps: Vec::new(),
-        ..timeline.clone()
-    };
-    let mut world = World::new(bench.clone(), start);
-    for step in &timeline.steps[..before] {
-        let lived = world.live(&step.life, &step.faults)?;
-        world = world.after(&lived, step.clone());
-    }
+    let world = after(bench, timeline, earlier)?;
     let lived = world.live(&last.life, &last.faults)?;
     let gap = last.until.unwrap_or(usize::MAX);
     let when = if gap < lived.recording.operations.len() {
@@ -188,17 +196,13 @@ pub(crate) fn point(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String
     let profile = timeline.profile;
     Ok(format!(
         "{what} in life {}, {when}, by the rules of `{profile}`{faults}",
-        before + 1
+        earlier.len() + 1
     ))
 }
 
 /// Plays a timeline from its beginning: the first promise that is broken on the way, or in the end.
 pub(crate) fn play(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Result<(), Violation>> {
-    let start = Timeline {
-        steps: Vec::new(),
-        ..timeline.clone()
-    };
-    let mut world = World::new(bench.clone(), start);
+    let mut world = before(bench, timeline);
     let mut past = None;
     for step in &timeline.steps {
         let lived = world.live(&step.life, &step.faults)?;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::crash::CrashKind;
 use crate::sim::{Damage, Fault, Profile};
 use crate::workload::Workload;
 
@@ -17,6 +18,19 @@ pub(crate) struct Timeline {
     /// What rots in the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) damage: Vec<Damage>,
+}
+
+impl Timeline {
+    /// The crash kind that comes to such a timeline.
+    pub(crate) fn kind(&self) -> CrashKind {
+        if !self.damage.is_empty() {
+            CrashKind::Rot
+        } else if self.steps.iter().any(|step| !step.faults.is_empty()) {
+            CrashKind::Fault
+        } else {
+            CrashKind::Power
+        }
+    }
 }
 
 /// A life of the store, and how it ended.

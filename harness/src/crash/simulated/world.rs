@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::timeline::{End, Life, Step, Timeline};
+use super::watch::Watch;
 use crate::history::{Event, History, Recorder};
 use crate::oracle::{Oracle, Violation};
-use crate::sim::{Disk, Fault, Recording, Replayed, SimFs, SyncFilter};
+use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
 use crate::subject::{
     SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivor, Survivors,
 };
@@ -24,6 +25,8 @@ const EVENTS_MAX: usize = 1 << 14;
 pub(crate) struct Bench<'a> {
     pub(crate) subject: &'a dyn Subject,
     pub(crate) store: &'a dyn Simulated,
+    /// Looks after it.
+    pub(crate) watch: Arc<Watch>,
     /// Syncs that are left out.
     pub(crate) filter: Option<Arc<dyn SyncFilter>>,
 }
@@ -76,18 +79,30 @@ impl<'a> World<'a> {
         u32::try_from(self.workloads.len()).expect("a few generations")
     }
 
-    fn fs(&self, disk: Disk) -> SimFs {
+    fn fs(&self, disk: Disk, role: Role) -> SimFs {
         let fs = SimFs::from_disk(disk, self.timeline.seed);
         if let Some(filter) = &self.bench.filter {
-            fs.filter_syncs(Arc::clone(filter));
+            fs.filter_syncs(Arc::clone(filter), role);
         }
         fs
     }
 
     /// Lets a process live to its end, and records what it does.
     pub(crate) fn live(&self, life: &Life, faults: &[Fault]) -> io::Result<Lived> {
-        let fs = self.fs(self.disk.clone());
+        let role = match life {
+            Life::Write(_) => Role::Writer,
+            Life::Recover { .. } => Role::Recovery,
+        };
+        let fs = self.fs(self.disk.clone(), role);
         fs.plan_faults(faults);
+        let mut doing = self.timeline.clone();
+        doing.steps.push(Step {
+            life: life.clone(),
+            faults: faults.to_vec(),
+            until: None,
+            end: End::Kill,
+        });
+        self.bench.watch.note(doing);
         let result = match life {
             Life::Write(workload) => {
                 let history = History::create(EVENTS_MAX)?;
@@ -100,7 +115,11 @@ impl<'a> World<'a> {
                     workload,
                     recorder: &recorder,
                 };
-                guarded(|| self.bench.store.write(&run)).map(|()| Vec::new())
+                let write = || self.bench.store.write(&run);
+                self.bench
+                    .watch
+                    .call(|| guarded(write))
+                    .map(|()| Vec::new())
             }
             Life::Recover { close } => {
                 fs.record(None);
@@ -127,7 +146,8 @@ impl<'a> World<'a> {
             engine: &self.timeline.engine,
             close,
         };
-        guarded(|| self.bench.store.recover(&run, &mut survivors))?;
+        let recover = || self.bench.store.recover(&run, &mut survivors);
+        self.bench.watch.call(|| guarded(recover))?;
         Ok(survivors.entries)
     }
 
@@ -146,7 +166,7 @@ impl<'a> World<'a> {
         disk: Disk,
         workloads: &[Workload],
     ) -> Result<Vec<Survivor>, LastWords> {
-        self.recover(&self.fs(disk), false, workloads)
+        self.recover(&self.fs(disk, Role::Recovery), false, workloads)
     }
 
     /// Recovers what is left on a disk and asks the oracle.
@@ -165,7 +185,8 @@ impl<'a> World<'a> {
 
     /// The position below which what is left on a disk vouches for everything.
     pub(crate) fn vouched(&self, disk: Disk) -> Option<u64> {
-        self.bench.store.vouched(&self.fs(disk), Path::new(STORE))
+        let fs = self.fs(disk, Role::Recovery);
+        self.bench.store.vouched(&fs, Path::new(STORE))
     }
 
     /// What had been announced, were this life to end at a gap.

@@ -1,0 +1,130 @@
+//! Sync ablation: leaves out each sync of a store in turn, to see whether anybody notices.
+//!
+//! What nobody notices is either a sync that does nothing, or a tester that is blind. Both are worth
+//! knowing.
+
+mod command;
+mod filter;
+mod report;
+mod site;
+mod stack;
+mod study;
+mod symbol;
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use self::filter::Hits;
+pub use self::report::{AblatedSync, AblationReport, Notice, SyncOutcome};
+pub use self::site::{CodePlace, SyncKind, SyncSite};
+
+pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
+
+use self::report::Progress;
+use crate::campaign::{Budget, Plan};
+use crate::child::{HANG_LIMIT, Launcher};
+use crate::sim::Profile;
+use crate::subject::Subject;
+
+/// Leaves out each sync call site of a store in turn and reports which of them the oracle misses.
+///
+/// The store runs on the simulated file system, with [`CrashKind::Power`] and [`CrashKind::Fault`]. First
+/// a census, with every sync in place: which sites there are, and which rounds come to each. Then,
+/// site by site, the same rounds with that site's syncs left out: they succeed and do nothing. The
+/// syncs of all processes are left out, of those that recover, too.
+///
+/// A *site* is the [nearest calls](SyncSite::calls) in the store's own code. The file that calls
+/// [`SimFs`](crate::sim::SimFs) is taken for an adapter, whose syncs belong to whoever calls it, unless
+/// there is nothing but that file.
+///
+/// ```no_run
+/// # use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
+/// # struct MyStore;
+/// # impl Subject for MyStore {
+/// #     fn name(&self) -> &str { "my-store" }
+/// #     fn write(&self, _: &WriteRun) -> Result<(), SubjectError> { Ok(()) }
+/// #     fn recover(&self, _: &RecoverRun, _: &mut Survivors) -> Result<(), SubjectError> { Ok(()) }
+/// # }
+/// #[test]
+/// fn every_sync_is_needed() -> std::io::Result<()> {
+///     let report = plugpull::Ablation::new(MyStore).rounds(20).seed(1).run()?;
+///     assert!(report.is_complete(), "{report}");
+///     Ok(())
+/// }
+/// ```
+///
+/// [`CrashKind::Power`]: crate::CrashKind::Power
+/// [`CrashKind::Fault`]: crate::CrashKind::Fault
+#[must_use = "an ablation does nothing until it is run"]
+pub struct Ablation {
+    subject: Box<dyn Subject>,
+    plan: Plan,
+}
+
+impl Ablation {
+    /// 20 rounds of each crash kind, seed 0, one thread, all engines and profiles.
+    pub fn new(subject: impl Subject + 'static) -> Self {
+        Self {
+            subject: Box::new(subject),
+            plan: Plan {
+                launcher: Launcher::Binary,
+                budget: Budget::Rounds(20),
+                seed: 0,
+                jobs: 1,
+                engines: Vec::new(),
+                scratch: None,
+                out: std::env::temp_dir(),
+                profiles: Vec::new(),
+                hang_limit: HANG_LIMIT,
+            },
+        }
+    }
+
+    /// So many rounds of each crash kind for the census, and no more for any site. The same seed gives
+    /// the same report then.
+    pub fn rounds(mut self, rounds: u64) -> Self {
+        self.plan.budget = Budget::Rounds(rounds);
+        self
+    }
+
+    /// So long, all sites together.
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.plan.budget = Budget::Duration(duration);
+        self
+    }
+
+    /// Everything random derives from it.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.plan.seed = seed;
+        self
+    }
+
+    /// So many sites at the same time.
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.plan.jobs = jobs.max(1);
+        self
+    }
+
+    /// Only this one of the subject's engines.
+    pub fn engine(mut self, engine: impl Into<String>) -> Self {
+        self.plan.engines = vec![engine.into()];
+        self
+    }
+
+    /// Only by the rules of these profiles.
+    pub fn profiles(mut self, profiles: impl IntoIterator<Item = Profile>) -> Self {
+        self.plan.profiles = profiles.into_iter().collect();
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// If the subject does not run on the simulated file system, has no such engine, or the machine
+    /// fails.
+    pub fn run(self) -> io::Result<AblationReport> {
+        let stop = AtomicBool::new(false);
+        study::run(&*self.subject, &self.plan, &stop, &Progress::silent())
+    }
+}

@@ -1,0 +1,331 @@
+//! What an ablation has found: for people, for programs, and while it goes on.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::filter::Hits;
+use super::site::SyncSite;
+use super::study;
+use crate::campaign::Budget;
+use crate::crash::CrashKind;
+use crate::finding::Finding;
+use crate::tally::Tally;
+
+/// Elsewhere than on a terminal, a line of progress each so often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+const TABLE_COLUMNS: u16 = 140;
+
+/// What came of leaving out each sync. Its Display is a table.
+#[derive(Clone, Debug)]
+pub struct AblationReport {
+    /// Subject under test.
+    pub subject: String,
+    /// The seed.
+    pub seed: u64,
+    /// One for each site, in the order of files and lines.
+    pub syncs: Vec<AblatedSync>,
+    /// A promise that is broken with every sync in place: then none was left out.
+    pub broken: Option<String>,
+    /// Rounds of each crash kind with every sync in place.
+    pub census_rounds: u64,
+    /// All rounds.
+    pub rounds: u64,
+    /// Crash states that were recovered and checked.
+    pub crash_states: u64,
+    /// Wall time in seconds.
+    pub elapsed_s: f64,
+    /// It was stopped before its budget was spent.
+    pub interrupted: bool,
+}
+
+/// A sync, and what came of leaving it out.
+#[derive(Clone, Debug, Serialize)]
+pub struct AblatedSync {
+    /// Where it is asked for.
+    #[serde(flatten)]
+    pub site: SyncSite,
+    /// How often, in the census.
+    pub hits: Hits,
+    /// Rounds without it.
+    pub rounds: u64,
+    /// Crash states of these rounds.
+    pub crash_states: u64,
+    /// How many syncs were left out in them.
+    pub left_out: u64,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: SyncOutcome,
+    /// Why the store calls it redundant, if it does. Where it is noticed all the same, that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
+}
+
+/// What came of leaving out a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum SyncOutcome {
+    /// A promise was broken: it is needed.
+    Noticed(Notice),
+    /// No promise was broken, and nobody has said why.
+    Missed,
+    /// No promise was broken, and the store's author knows why:
+    /// [`Simulated::redundant_sync`](crate::Simulated::redundant_sync).
+    Redundant(#[serde(skip)] String),
+    /// It was never left out: the time was over before.
+    Untried,
+}
+
+/// The first promise that was broken without a sync.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// By which crash kind.
+    pub crash: CrashKind,
+    /// What was broken, in words.
+    pub violation: String,
+    /// Where the last crash came.
+    pub crash_point: String,
+}
+
+impl Notice {
+    pub(super) fn new(crash: CrashKind, finding: &Finding) -> Self {
+        Self {
+            crash,
+            violation: finding.violation.to_string(),
+            crash_point: finding.crash_point.clone(),
+        }
+    }
+}
+
+impl AblationReport {
+    /// Every sync is noticed, or its redundancy is explained. Not if there was none.
+    pub fn is_complete(&self) -> bool {
+        self.broken.is_none() && !self.syncs.is_empty() && self.missed().next().is_none()
+    }
+
+    /// The syncs whose absence nobody has noticed or explained.
+    pub fn missed(&self) -> impl Iterator<Item = &AblatedSync> {
+        let is_missed = |sync: &&AblatedSync| {
+            matches!(sync.outcome, SyncOutcome::Missed | SyncOutcome::Untried)
+        };
+        self.syncs.iter().filter(is_missed)
+    }
+
+    fn count(&self, of: fn(&SyncOutcome) -> bool) -> usize {
+        self.syncs.iter().filter(|sync| of(&sync.outcome)).count()
+    }
+
+    /// The process's exit status: 2 if there was no sync to leave out.
+    pub(super) fn exit_status(&self) -> u8 {
+        match (self.is_complete(), &self.broken) {
+            (true, _) => 0,
+            (false, None) if self.syncs.is_empty() => 2,
+            _ => 1,
+        }
+    }
+
+    fn last_word(&self) -> String {
+        if let Some(broken) = &self.broken {
+            return format!(
+                "A promise is broken with every sync in place, so none was left out: {broken}"
+            );
+        }
+        match (self.syncs.len(), self.missed().count()) {
+            (0, _) => "Nothing was shown: no sync was met.".to_owned(),
+            (_, 0) => "Every sync is noticed or explained.".to_owned(),
+            (of, missed) => format!("{missed} OF {of} SYNCS ARE MISSED."),
+        }
+    }
+
+    /// A line for each site, then the summary.
+    pub(super) fn print_json(&self) {
+        for sync in &self.syncs {
+            let mut line = serde_json::to_value(sync).unwrap_or(Value::Null);
+            line["subject"] = json!(self.subject);
+            line["seed"] = json!(self.seed);
+            line["site"] = json!(sync.site.to_string());
+            println!("{line}");
+        }
+        let summary = json!({ "summary": {
+            "subject": self.subject,
+            "seed": self.seed,
+            "sites": self.syncs.len(),
+            "noticed": self.count(|outcome| matches!(outcome, SyncOutcome::Noticed(_))),
+            "redundant": self.count(|outcome| matches!(outcome, SyncOutcome::Redundant(_))),
+            "missed": self.missed().count(),
+            "broken": self.broken,
+            "census_rounds": self.census_rounds,
+            "rounds": self.rounds,
+            "crash_states": self.crash_states,
+            "elapsed_s": self.elapsed_s,
+            "interrupted": self.interrupted,
+        }});
+        println!("{summary}");
+    }
+}
+
+impl fmt::Display for AblationReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table
+            .load_preset(UTF8_FULL_CONDENSED)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(TABLE_COLUMNS)
+            .set_header(["sync", "asked for by", "hits", "left out"]);
+        for sync in &self.syncs {
+            let calls: Vec<String> = sync.site.calls().iter().map(ToString::to_string).collect();
+            let Hits {
+                writers,
+                recoveries,
+            } = sync.hits;
+            table.add_row([
+                sync.site.kind().to_string(),
+                calls.join("\n< "),
+                format!("{writers} writing\n{recoveries} recovering"),
+                sync.tell(),
+            ]);
+        }
+        writeln!(f, "{table}")?;
+        writeln!(
+            f,
+            "{}: {} rounds of each kind with every sync in place; {} rounds, {} crash states in all.",
+            self.subject, self.census_rounds, self.rounds, self.crash_states
+        )?;
+        if self.interrupted {
+            writeln!(f, "Interrupted: this is what had been found so far.")?;
+        }
+        write!(f, "{} (seed {})", self.last_word(), self.seed)
+    }
+}
+
+impl AblatedSync {
+    fn tell(&self) -> String {
+        let Self {
+            rounds,
+            crash_states,
+            left_out,
+            ..
+        } = self;
+        match &self.outcome {
+            SyncOutcome::Noticed(Notice {
+                crash, violation, ..
+            }) => {
+                let wrong = match &self.explanation {
+                    Some(why) => format!("\nthough it is called redundant: {why}"),
+                    None => String::new(),
+                };
+                format!("noticed by {crash} after {crash_states} states: {violation}{wrong}")
+            }
+            SyncOutcome::Missed => format!(
+                "MISSED in {crash_states} states of {rounds} rounds, {left_out} syncs left out"
+            ),
+            SyncOutcome::Redundant(why) => format!("redundant: {why}"),
+            SyncOutcome::Untried => "not tried".to_owned(),
+        }
+    }
+}
+
+/// Tells on standard error how it goes: a bar on a terminal, plain lines elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    is_silent: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bar: Option<ProgressBar>,
+    title: String,
+    limit: Option<Duration>,
+    next_line: Duration,
+}
+
+impl Progress {
+    /// Tells nothing.
+    pub(super) fn silent() -> Self {
+        Self {
+            is_silent: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn begin(&self, subject: &str, budget: Budget) {
+        if self.is_silent {
+            return;
+        }
+        let mut state = self.state();
+        state.title = format!("{subject} · ablate");
+        state.limit = study::limit(budget);
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{}: begins", state.title);
+            state.next_line = LINE_EVERY;
+            return;
+        }
+        let bar = match state.limit {
+            Some(limit) => ProgressBar::new(limit.as_secs()),
+            None => ProgressBar::no_length(),
+        };
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}");
+        bar.set_style(style.expect("the template is well-formed"));
+        bar.set_prefix(state.title.clone());
+        state.bar = Some(bar);
+    }
+
+    pub(super) fn census(&self, elapsed: Duration, sites: usize, total: &Tally) {
+        let (rounds, states) = (total.rounds, total.crash_states);
+        self.tell(elapsed, None, || {
+            format!("census: {sites} sites, {rounds} rounds, {states} states")
+        });
+    }
+
+    /// So many sites are decided, so many wait for their next round.
+    pub(super) fn trials(&self, elapsed: Duration, done: usize, waiting: usize) {
+        self.tell(elapsed, Some((done, done + waiting)), || {
+            format!("{done} sites decided, {waiting} not yet")
+        });
+    }
+
+    fn tell(&self, elapsed: Duration, part: Option<(usize, usize)>, message: impl Fn() -> String) {
+        if self.is_silent {
+            return;
+        }
+        let mut state = self.state();
+        match (&state.bar, state.limit, part) {
+            (Some(bar), Some(_), _) => {
+                bar.set_position(elapsed.as_secs());
+                bar.set_message(message());
+            }
+            (Some(bar), None, part) => {
+                if let Some((done, of)) = part {
+                    bar.set_length(of as u64);
+                    bar.set_position(done as u64);
+                }
+                bar.set_message(message());
+            }
+            (None, ..) if elapsed >= state.next_line => {
+                eprintln!("{}: {}", state.title, message());
+                state.next_line = elapsed + LINE_EVERY;
+            }
+            (None, ..) => {}
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(bar) = self.state().bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

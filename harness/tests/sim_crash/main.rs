@@ -1,0 +1,6 @@
+mod bytes;
+mod laws;
+mod measured;
+mod names;
+mod outcomes;
+mod program;

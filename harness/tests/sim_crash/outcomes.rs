@@ -1,0 +1,195 @@
+//! Every outcome of a power cut, each in one line.
+//!
+//! `/d/ | /f a512 z88 | /g -` is an empty directory, a file with 512 bytes `a` and then 88 zeros, and
+//! an empty file. `?` is garbage: more than two different bytes in a sector. Nothing at all is
+//! `nothing`.
+
+use std::collections::BTreeSet;
+
+use plugpull::sim::{Chooser, Profile, Question, SECTOR_BYTES, SimFs};
+
+/// Gives every list of answers, one after another.
+#[derive(Debug, Default)]
+pub(crate) struct Enumerator {
+    /// Answers given, and how many there were to choose from.
+    digits: Vec<(u32, u32)>,
+    asked: usize,
+    /// Nothing but sizes is lost.
+    only_sizes: bool,
+}
+
+impl Enumerator {
+    /// Moves on to the next list; `false` after the last.
+    fn advance(&mut self) -> bool {
+        assert_eq!(
+            self.asked,
+            self.digits.len(),
+            "the same answers, the same questions"
+        );
+        self.asked = 0;
+        while let Some((answer, answers)) = self.digits.pop() {
+            if answer + 1 < answers {
+                self.digits.push((answer + 1, answers));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl Chooser for Enumerator {
+    fn choose(&mut self, answers: u32, question: &Question<'_>) -> u32 {
+        assert_makes_sense(answers, question);
+        if self.only_sizes && !matches!(question, Question::Size { .. }) {
+            return 0;
+        }
+        if self.asked == self.digits.len() {
+            self.digits.push((0, answers));
+        }
+        self.asked += 1;
+        let (answer, known) = self.digits[self.asked - 1];
+        assert_eq!(known, answers, "the same answers, the same questions");
+        answer
+    }
+}
+
+/// There is something to choose, and the question says what.
+fn assert_makes_sense(answers: u32, question: &Question<'_>) {
+    assert!(answers > 1, "{question:?}");
+    let answers = answers as usize;
+    match question {
+        Question::Name { .. } => assert_eq!(answers, 2),
+        Question::Size { sizes, .. } => {
+            let distinct: BTreeSet<_> = sizes.iter().collect();
+            assert_eq!((answers, answers), (sizes.len(), distinct.len()));
+        }
+        Question::Bytes {
+            ops,
+            old,
+            new_space,
+            len,
+            ..
+        } => {
+            let told = ops.len() + usize::from(*old);
+            assert!(
+                answers == told || *new_space && answers == told + 1,
+                "{question:?}"
+            );
+            assert!(
+                ops.windows(2).all(|pair| pair[0] > pair[1]),
+                "newest first: {question:?}"
+            );
+            assert!(len.is_multiple_of(SECTOR_BYTES));
+        }
+    }
+}
+
+/// At most so many lists of answers are tried before a program counts as too large.
+const LISTS_MAX: usize = 20_000;
+
+/// Every outcome of a power cut now; `None` if there are too many.
+pub(crate) fn all_outcomes(fs: &SimFs) -> Option<BTreeSet<String>> {
+    let mut enumerator = Enumerator::default();
+    let mut found = BTreeSet::new();
+    for _ in 0..LISTS_MAX {
+        found.insert(tell(&fs.crash_clone(&mut enumerator)));
+        if !enumerator.advance() {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Every outcome of a power cut now.
+pub(crate) fn outcomes(fs: &SimFs) -> BTreeSet<String> {
+    all_outcomes(fs).expect("a small program")
+}
+
+/// Every length that a file may have after a power cut now, if its name survives.
+pub(crate) fn lengths(fs: &SimFs, path: &str) -> BTreeSet<usize> {
+    let mut enumerator = Enumerator {
+        only_sizes: true,
+        ..Enumerator::default()
+    };
+    let mut found = BTreeSet::new();
+    loop {
+        found.extend(
+            fs.crash_clone(&mut enumerator)
+                .read(path)
+                .map(|bytes| bytes.len()),
+        );
+        if !enumerator.advance() {
+            return found;
+        }
+    }
+}
+
+/// Runs a program on each profile, and compares what a power cut then may leave. The profiles that
+/// stand together have the same outcomes; every profile is named once.
+pub(crate) fn assert_outcomes(program: impl Fn(&SimFs), expected: &[(&[Profile], &[&str])]) {
+    let named: Vec<Profile> = expected
+        .iter()
+        .flat_map(|(profiles, _)| *profiles)
+        .copied()
+        .collect();
+    assert_eq!(
+        named.len(),
+        Profile::ALL.len(),
+        "every profile once: {named:?}"
+    );
+    for (profiles, lines) in expected {
+        for profile in *profiles {
+            let fs = SimFs::new(*profile, 1);
+            program(&fs);
+            let expected: BTreeSet<String> = lines.iter().map(ToString::to_string).collect();
+            assert_eq!(outcomes(&fs), expected, "{profile}");
+        }
+    }
+}
+
+/// What is there, in one line.
+pub(crate) fn tell(fs: &SimFs) -> String {
+    let mut entries = Vec::new();
+    let mut open = vec!["/".to_owned()];
+    while let Some(dir) = open.pop() {
+        let names = fs.read_dir(&dir).unwrap();
+        if names.is_empty() && dir != "/" {
+            entries.push(dir.clone());
+        }
+        for name in names {
+            let path = format!("{dir}{name}");
+            if fs.is_dir(&path) {
+                open.push(format!("{path}/"));
+            } else {
+                let bytes = fs.read(&path).unwrap();
+                entries.push(format!("{path} {}", runs(&bytes)));
+            }
+        }
+    }
+    entries.sort_unstable();
+    match entries.len() {
+        0 => "nothing".to_owned(),
+        _ => entries.join(" | "),
+    }
+}
+
+/// Bytes as runs of letters.
+fn runs(bytes: &[u8]) -> String {
+    let letters: Vec<char> = bytes.chunks(SECTOR_BYTES).flat_map(letters).collect();
+    let runs = letters.chunk_by(PartialEq::eq);
+    let runs: Vec<String> = runs.map(|run| format!("{}{}", run[0], run.len())).collect();
+    match runs.len() {
+        0 => "-".to_owned(),
+        _ => runs.join(" "),
+    }
+}
+
+fn letters(sector: &[u8]) -> Vec<char> {
+    let letter = |byte: &u8| match byte {
+        0 => Some('z'),
+        byte if byte.is_ascii_lowercase() => Some(char::from(*byte)),
+        _ => None,
+    };
+    let letters: Option<Vec<char>> = sector.iter().map(letter).collect();
+    letters.unwrap_or_else(|| vec!['?'; sector.len()])
+}
