@@ -95,6 +95,8 @@ pub struct Row {
     pub elapsed_s: f64,
     /// Rounds a second.
     pub rounds_per_s: f64,
+    /// Crash states a second, all jobs together.
+    pub states_per_s: f64,
     /// How many rounds a kill row exhausts: never all, instants are drawn.
     pub coverage: &'static str,
     /// Processes that the subject had started outside its process group and left running. They were
@@ -116,6 +118,7 @@ impl Row {
             tally: Tally::default(),
             elapsed_s: 0.0,
             rounds_per_s: 0.0,
+            states_per_s: 0.0,
             coverage: "none",
             strays: 0,
             unavailable: Some(why),
@@ -266,6 +269,7 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
         crash,
         seed: plan.seed,
         rounds_per_s: tally.rounds as f64 / elapsed_s,
+        states_per_s: tally.crash_states as f64 / elapsed_s,
         elapsed_s,
         tally,
         coverage,
@@ -357,6 +361,7 @@ fn torture_row(
             crash,
             seed: plan.seed,
             rounds_per_s: tally.rounds as f64 / elapsed_s,
+            states_per_s: tally.crash_states as f64 / elapsed_s,
             elapsed_s,
             tally,
             coverage: "sampled",

@@ -35,6 +35,10 @@ pub struct Tally {
     pub calibrations: u64,
     /// Of these, how many left something else.
     pub miscalibrated: u64,
+    /// On the simulated file system: moments at which the power was cut.
+    pub moments: u64,
+    /// Of these, how many with every outcome that there is; the others with some drawn ones.
+    pub moments_exhausted: u64,
     /// On the simulated file system: crashes in the middle of recovery or right after it whose
     /// outcomes were looked at.
     pub recoveries_crashed: u64,
@@ -86,6 +90,8 @@ impl Tally {
         self.calls += other.calls;
         self.calibrations += other.calibrations;
         self.miscalibrated += other.miscalibrated;
+        self.moments += other.moments;
+        self.moments_exhausted += other.moments_exhausted;
         self.recoveries_crashed += other.recoveries_crashed;
         self.duplicates += other.duplicates;
         self.faults += other.faults;

@@ -97,6 +97,14 @@ fn resolve(ip: usize) -> Vec<Call> {
     let mut calls = Vec::new();
     backtrace::resolve(std::ptr::without_provenance_mut(ip), |symbol| {
         let name = symbol.name().map(|name| format!("{name:#}"));
+        if std::env::var_os("DBG").is_some() {
+            eprintln!(
+                "DBG {:?} {:?} {:?}",
+                name,
+                symbol.filename(),
+                symbol.lineno()
+            );
+        }
         calls.push(Call {
             symbol: Symbol::parse(&name.unwrap_or_default()),
             file: symbol.filename().map(Path::to_owned),

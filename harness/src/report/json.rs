@@ -57,6 +57,7 @@ impl Json {
             "violations": total.violations,
             "elapsed_s": elapsed_s,
             "rounds_per_s": if elapsed_s > 0.0 { total.rounds as f64 / elapsed_s } else { 0.0 },
+            "states_per_s": if elapsed_s > 0.0 { total.crash_states as f64 / elapsed_s } else { 0.0 },
             "interrupted": interrupted,
             "unavailable": unavailable(rows),
             "verdict": verdict,

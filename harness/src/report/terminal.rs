@@ -73,6 +73,11 @@ impl Terminal {
                 row.subject, row.crash,
             );
         }
+        for row in rows.iter().filter(|row| row.crash.is_simulated()) {
+            if let Some(told) = simulated(row) {
+                println!("{told}");
+            }
+        }
         for row in rows.iter().filter(|row| row.strays > 0) {
             println!(
                 "{}, {}: {} processes were left running outside their process group, and killed.",
@@ -93,6 +98,31 @@ impl Terminal {
             }
         );
     }
+}
+
+/// What a row on the simulated file system did beside what the table says.
+fn simulated(row: &Row) -> Option<String> {
+    let Tally {
+        moments,
+        moments_exhausted,
+        recoveries_crashed,
+        faults,
+        detected,
+        unprovable,
+        ..
+    } = &row.tally;
+    let what = match row.crash {
+        CrashKind::Rot => format!(
+            "{detected} damaged states refused; {unprovable} lost entries that nothing left on the disk \
+             vouched for"
+        ),
+        _ if *moments == 0 => return None,
+        _ => format!(
+            "power cut at {moments} moments, at {moments_exhausted} of them with every outcome; in or \
+             after {recoveries_crashed} recoveries; {faults} errors of the disk"
+        ),
+    };
+    Some(format!("{}, {}: {what}.", row.subject, row.crash))
 }
 
 impl Observer for Terminal {
@@ -167,7 +197,7 @@ fn table(rows: &[Row]) -> Table {
         "attempts",
         "acked",
         "recovered",
-        "rounds/s",
+        "states/s",
         "coverage",
         "verdict",
     ]);
@@ -188,7 +218,7 @@ fn table(rows: &[Row]) -> Table {
             tally.attempts.to_string(),
             tally.acked.to_string(),
             tally.recovered.to_string(),
-            format!("{:.0}", row.rounds_per_s),
+            format!("{:.0}", row.states_per_s),
             row.coverage.to_owned(),
             verdict,
         ]);

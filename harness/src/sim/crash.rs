@@ -276,6 +276,8 @@ impl Survival<'_> {
                     bytes.copy_from_slice(write.sector(sector));
                 }
             }
+            // A cut is one operation, even if it takes two writes.
+            versions.pop_if(|(op, _)| *op == write.op);
             versions.push((write.op, bytes.clone()));
         }
         // Newest first, each different one once.

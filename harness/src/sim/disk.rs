@@ -423,17 +423,21 @@ impl Disk {
             return;
         }
         // Of a file renamed into this directory, only its new name; but it is never lost.
-        let mut kept = Vec::new();
-        for change in &mut self.names {
+        for change in std::mem::take(&mut self.names) {
             let arrives =
                 is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
             let is_file = matches!(self.nodes[change.node].as_deref(), Some(Node::File(_)));
             if arrives && is_file {
-                kept.push(NameChange {
+                self.names.push(NameChange {
                     added: None,
                     ..change.clone()
                 });
-                change.removed = None;
+                self.names.push(NameChange {
+                    removed: None,
+                    ..change
+                });
+            } else {
+                self.names.push(change);
             }
         }
         // Btrfs finds what was renamed out of it, in new directories too.
@@ -446,8 +450,6 @@ impl Disk {
         self.make_names_durable(|change| {
             is_in(&change.added) || is_in(&change.removed) || left.contains(&change.node)
         });
-        self.names.append(&mut kept);
-        self.names.sort_by_key(|change| change.op);
     }
 
     /// Moves changes of names over to the durable side. What was changed before under the same names

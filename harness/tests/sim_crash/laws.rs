@@ -86,6 +86,8 @@ proptest! {
             prop_assert_eq!(disturbed.fingerprint(), fingerprint);
             prop_assert_eq!(step.run(&disturbed), step.run(&twin), "{:?}", step);
         }
+        disturbed.plan_faults(&[]);
+        twin.plan_faults(&[]);
         prop_assert_eq!(tell(&disturbed), tell(&twin));
         prop_assert_eq!(tell(&disturbed.crash_sample(seed)), tell(&twin.crash_sample(seed)));
         let drawn = [&disturbed, &twin].map(|fs| {
@@ -169,7 +171,13 @@ enum Edit {
 }
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
-    let offset = || prop_oneof![0..1600_u64, 3800..4400_u64, select(vec![0, 512, 4096, 8192])];
+    let offset = || {
+        prop_oneof![
+            0..1600_u64,
+            3800..4400_u64,
+            select(vec![0, 512, 4096, 8192])
+        ]
+    };
     let edit = prop_oneof![
         6 => (b'a'..b'z', 1..1500_usize, offset()).prop_map(|(l, len, at)| Edit::Write(l, len, at)),
         2 => offset().prop_map(Edit::SetLen),
@@ -192,7 +200,10 @@ fn garbage(sector: usize) -> Vec<u8> {
     write(&file, b'a', SECTOR_BYTES, (sector * SECTOR_BYTES) as u64);
     let sectors = (0..).map(|seed| {
         let bytes = fs.crash_sample(seed).read("/f").unwrap();
-        bytes.get(sector * SECTOR_BYTES..).unwrap_or_default().to_vec()
+        bytes
+            .get(sector * SECTOR_BYTES..)
+            .unwrap_or_default()
+            .to_vec()
     });
     let mut garbage = sectors.filter(|bytes| bytes.iter().any(|byte| !matches!(byte, 0 | b'a')));
     garbage.next().unwrap()

@@ -35,7 +35,10 @@ pub(crate) enum Step {
 
 impl Step {
     pub(crate) fn is_sync(&self) -> bool {
-        matches!(self, Self::SyncData(_) | Self::SyncAll(_) | Self::SyncDir(_))
+        matches!(
+            self,
+            Self::SyncData(_) | Self::SyncAll(_) | Self::SyncDir(_)
+        )
     }
 
     /// Carries it out; what it returned.
@@ -45,14 +48,20 @@ impl Step {
             Self::Write(path, letter, len, at) => {
                 open(fs, path, false).and_then(|file| file.write_at(&vec![letter; len], at))
             }
-            Self::SetLen(path, len) => open(fs, path, false).and_then(|file| file.set_len(len).map(|()| 0)),
+            Self::SetLen(path, len) => {
+                open(fs, path, false).and_then(|file| file.set_len(len).map(|()| 0))
+            }
             Self::CreateDir(path) => fs.create_dir(path).map(|()| 0),
             Self::Rename(from, to) => fs.rename(from, to).map(|()| 0),
             Self::Link(from, to) => fs.hard_link(from, to).map(|()| 0),
             Self::RemoveFile(path) => fs.remove_file(path).map(|()| 0),
             Self::RemoveDir(path) => fs.remove_dir(path).map(|()| 0),
-            Self::SyncData(path) => open(fs, path, false).and_then(|file| file.sync_data().map(|()| 0)),
-            Self::SyncAll(path) => open(fs, path, false).and_then(|file| file.sync_all().map(|()| 0)),
+            Self::SyncData(path) => {
+                open(fs, path, false).and_then(|file| file.sync_data().map(|()| 0))
+            }
+            Self::SyncAll(path) => {
+                open(fs, path, false).and_then(|file| file.sync_all().map(|()| 0))
+            }
             Self::SyncDir(path) => fs.sync_dir(path).map(|()| 0),
         };
         done.map_err(|error| error.to_string())
@@ -61,7 +70,10 @@ impl Step {
 
 fn open(fs: &SimFs, path: &str, create: bool) -> std::io::Result<SimFile> {
     let mut options = OpenOptions::new();
-    fs.open(Path::new(path), options.read(true).write(true).create(create))
+    fs.open(
+        Path::new(path),
+        options.read(true).write(true).create(create),
+    )
 }
 
 pub(crate) fn run(fs: &SimFs, steps: &[Step]) -> Vec<Result<usize, String>> {
@@ -86,7 +98,9 @@ pub(crate) const SMALL: Size = Size {
 };
 
 pub(crate) const LARGE: Size = Size {
-    files: &["/a", "/b", "/d/a", "/d/b", "/e/a", "/d/d/a", "/d/d/b", "/d/e"],
+    files: &[
+        "/a", "/b", "/d/a", "/d/b", "/e/a", "/d/d/a", "/d/d/b", "/d/e",
+    ],
     lens: &[1, 100, 512, 600, 4096, 5000, 9000],
     offsets: &[0, 1, 256, 511, 512, 4000, 4096, 20_000],
     steps: 40,

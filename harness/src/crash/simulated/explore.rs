@@ -190,12 +190,14 @@ impl<'t> Explorer<'t> {
         look: impl Fn(Disk) -> Result<usize, Violation>,
     ) -> Result<(), (Vec<u32>, Violation)> {
         let disk = &scene.lived.recording.gaps[gap].disk;
+        self.tally.moments += 1;
         let mut odometer = Odometer::default();
         for _ in 0..scene.effort.exhaustive {
             let crashed = disk.crash(&mut odometer);
             self.examine(crashed, known, &look)
                 .map_err(|violation| (odometer.answers(), violation))?;
             if !odometer.advance() {
+                self.tally.moments_exhausted += 1;
                 return Ok(());
             }
         }
