@@ -1,6 +1,7 @@
 //! What is asked before every sync: which site it is, and whether that one is left out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,14 +34,14 @@ pub(super) struct Sites {
 }
 
 impl Sites {
-    /// The site that asks for the sync on whose stack we are.
-    fn here(&self, kind: SyncKind) -> Arc<SyncSite> {
+    /// The site that asks for the sync on whose stack we are; the file system is called at `place`.
+    fn here(&self, kind: SyncKind, place: &Location<'_>) -> Arc<SyncSite> {
         let key = (kind, stack::capture());
         let mut known = lock(&self.known);
         if let Some(site) = known.get(&key) {
             return Arc::clone(site);
         }
-        let site = Arc::new(stack::site(kind, &key.1));
+        let site = Arc::new(stack::site(kind, &key.1, place.file()));
         known.insert(key, Arc::clone(&site));
         site
     }
@@ -68,9 +69,9 @@ impl Census {
 }
 
 impl SyncFilter for Census {
-    fn leaves_out(&self, call: &Call, role: Role) -> bool {
+    fn leaves_out(&self, call: &Call, role: Role, place: &'static Location<'static>) -> bool {
         if let Some(kind) = SyncKind::of(call) {
-            let site = self.sites.here(kind);
+            let site = self.sites.here(kind, place);
             let mut hits = lock(&self.hits);
             let hits = hits.entry(site).or_default();
             match role {
@@ -111,9 +112,9 @@ impl LeaveOut {
 }
 
 impl SyncFilter for LeaveOut {
-    fn leaves_out(&self, call: &Call, _: Role) -> bool {
+    fn leaves_out(&self, call: &Call, _: Role, place: &'static Location<'static>) -> bool {
         let kind = SyncKind::of(call).filter(|kind| *kind == self.site.kind());
-        let is_it = kind.is_some_and(|kind| self.sites.here(kind) == self.site);
+        let is_it = kind.is_some_and(|kind| self.sites.here(kind, place) == self.site);
         self.left_out.fetch_add(u64::from(is_it), Ordering::Relaxed);
         is_it
     }

@@ -39,8 +39,8 @@ pub struct CodePlace {
     pub file: Option<String>,
     /// The line.
     pub line: Option<u32>,
-    /// The function with its type or module, as `Directory::sync`, without type parameters. A closure
-    /// bears the name of its function.
+    /// The function and its file, as `directory::sync`: release builds know no more of it. A closure or
+    /// an async function that they know no name of is `directory::{closure}`.
     pub function: String,
 }
 
@@ -59,8 +59,8 @@ impl SyncSite {
         &self.calls
     }
 
-    /// Whether the nearest calls are of these functions, innermost first: `["Directory::sync",
-    /// "Directory::prepare"]`. Those further out may be any.
+    /// Whether the nearest calls are of these functions, innermost first: `["directory::sync",
+    /// "directory::prepare"]`. Those further out may be any.
     pub fn is_called_by(&self, functions: &[&str]) -> bool {
         let names = self.calls.iter().map(|call| call.function.as_str());
         functions.len() <= self.calls.len() && names.zip(functions).all(|(a, b)| a == *b)

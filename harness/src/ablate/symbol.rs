@@ -1,17 +1,20 @@
 //! What a compiler calls a function, and what a person does.
 
+/// A function without a name.
+pub(super) const CLOSURE: &str = "{closure}";
+
 /// A function's name, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Symbol {
     /// The crate that it is from, if its name says so.
     pub(super) krate: String,
-    /// Its last two parts: `Directory::sync`.
+    /// Its last part; `{closure}` if there is none, as for closures and async functions in release
+    /// builds.
     pub(super) name: String,
 }
 
 impl Symbol {
-    /// Takes a demangled name apart: `<store::Log as store::Sync>::sync::{{closure}}` is `Log::sync` of
-    /// `store`.
+    /// Takes a demangled name apart: `<store::Log as store::Sync>::sync::{{closure}}` is `sync` of `store`.
     pub(super) fn parse(demangled: &str) -> Self {
         let (head, tail) = match demangled.strip_prefix('<').and_then(split_at_close) {
             Some((inside, tail)) => (implementor(inside), tail),
@@ -27,10 +30,10 @@ impl Symbol {
             .map(str::trim)
             .filter(|part| !part.is_empty() && !part.starts_with('{'))
             .collect();
-        let nearest = parts.len().saturating_sub(2);
+        let krate = parts.first().filter(|_| parts.len() > 1);
         Self {
-            krate: parts.first().copied().unwrap_or_default().to_owned(),
-            name: parts[nearest..].join("::"),
+            krate: krate.copied().unwrap_or_default().to_owned(),
+            name: parts.last().copied().unwrap_or(CLOSURE).to_owned(),
         }
     }
 }
@@ -91,48 +94,45 @@ mod tests {
     use super::Symbol;
 
     #[test]
-    fn a_name_is_its_last_two_parts_without_parameters_and_closures() {
+    fn a_name_is_the_last_part_without_parameters_and_closures() {
         let cases = [
-            (
-                "groupwal::directory::Directory::sync",
-                "groupwal",
-                "Directory::sync",
-            ),
-            ("groupwal::recovery::begin", "groupwal", "recovery::begin"),
+            ("groupwal::directory::Directory::sync", "groupwal", "sync"),
+            ("groupwal::recovery::begin", "groupwal", "begin"),
             (
                 "<groupwal::directory::Directory>::prepare::{closure#0}",
                 "groupwal",
-                "Directory::prepare",
+                "prepare",
             ),
             (
                 "<groupwal::group::Member<H,T,F> as core::future::future::Future>::poll",
                 "groupwal",
-                "Member::poll",
+                "poll",
             ),
             (
                 "<&mut dyn store::seam::File as std::io::Write>::flush",
                 "store",
-                "File::flush",
+                "flush",
             ),
             (
                 "<alloc::boxed::Box<dyn core::ops::FnOnce() -> u8> as core::ops::FnOnce<()>>::call_once",
                 "alloc",
-                "Box::call_once",
+                "call_once",
             ),
             (
                 "core::ops::function::FnOnce::call_once{{vtable.shim}}",
                 "core",
-                "FnOnce::call_once{{vtable.shim}}",
+                "call_once{{vtable.shim}}",
             ),
             (
                 "groupwal::wal::Wal::open_with::{{closure}}::{{closure}}",
                 "groupwal",
-                "Wal::open_with",
+                "open_with",
             ),
-            ("store::sync::<u8>", "store", "store::sync"),
-            ("main", "main", "main"),
-            ("", "", ""),
-            ("<<<", "", ""),
+            ("store::sync::<u8>", "store", "sync"),
+            ("sync_dir<&std::path::Path>", "", "sync_dir"),
+            ("{async_fn#0}<store::wal::Wal>", "", "{closure}"),
+            ("", "", "{closure}"),
+            ("<<<", "", "{closure}"),
         ];
         for (demangled, krate, name) in cases {
             let expected = Symbol {

@@ -168,7 +168,11 @@ impl Content {
         }
         let has_tail = |page: &Page| page.bytes[at..].iter().any(|byte| *byte != 0);
         if at > 0 && self.page(last).is_some_and(has_tail) {
-            self.page_mut(last).bytes[at..].fill(0);
+            let page = self.page_mut(last);
+            page.bytes[at..].fill(0);
+            // Sectors that are cut off whole hold zeros from now on.
+            let kept = at.div_ceil(SECTOR_BYTES);
+            page.garbage &= u8::MAX >> (SECTORS_PER_PAGE - kept);
         }
     }
 
@@ -240,6 +244,22 @@ mod tests {
         assert_eq!(with(3, true), with(4, true));
         assert_ne!(with(3, false), with(4, false));
         assert_ne!(with(3, true), with(3, false));
+    }
+
+    #[test]
+    fn garbage_that_was_cut_off_is_gone() {
+        let mut content = Content::default();
+        content.write_at(&[1; 2048], 0);
+        let without = |mut content: Content| {
+            content.set_len(1000);
+            content.set_len(2048);
+            fingerprint(&content)
+        };
+        let clean = without(content.clone());
+        content.put_sector(2, &[3; SECTOR_BYTES], true);
+        assert_eq!(without(content.clone()), clean);
+        content.put_sector(1, &[3; SECTOR_BYTES], true);
+        assert_ne!(without(content), clean);
     }
 
     #[test]

@@ -165,11 +165,10 @@ impl Survival<'_> {
         };
         let len = self.choose_len(chooser);
         // A size that was set vouches for nothing, and a file that was cut keeps to no order.
-        let grew_to = |write: &Write| len > 0 && write.grew.contains(&(len - 1));
-        let vouches = self.profile.grows_with_data()
-            && !shrank
-            && len > durable.len()
-            && self.file.writes.iter().any(grew_to);
+        let grew_to = |write: &&Write| len > 0 && write.grew.contains(&(len - 1));
+        let vouching = self.file.writes.iter().find(grew_to).map(|write| write.op);
+        let vouching =
+            vouching.filter(|_| self.profile.grows_with_data() && !shrank && len > durable.len());
         let mut content = durable.clone();
         let unit = if self.profile.whole_pages() {
             PAGE
@@ -182,13 +181,16 @@ impl Survival<'_> {
         while let Some((number, writes)) = units.pop_first() {
             let offset = number * unit;
             let new_space = offset >= durable.len();
-            let with_the_size = vouches
-                && match self.profile {
+            // It was on disk, as it was then, before the size said so.
+            let with_the_size = vouching.is_some_and(|grew| {
+                let goes_first = match self.profile {
                     // Any new page takes the whole size along.
                     Profile::Btrfs => !some_new && units.is_empty(),
-                    // The page with the last byte was on disk before the size said so.
+                    // The page with the last byte.
                     _ => offset / PAGE == (len - 1) / PAGE,
                 };
+                goes_first && writes.iter().any(|write| write.op <= grew)
+            });
             some_new |= self.choose_unit(
                 &Unit {
                     offset,

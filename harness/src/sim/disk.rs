@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use rand::{Rng, RngExt};
 use twox_hash::XxHash3_64;
 
-use super::content::{Content, SECTOR_BYTES};
+use super::content::{Content, PAGE_BYTES, SECTOR_BYTES};
 use super::profile::Profile;
 
 /// Names a file or directory, whatever its paths are.
@@ -306,9 +306,14 @@ impl Disk {
             grew: before..file.live.len(),
         });
         let len = file.live.len();
-        // A size that a failed sync has dropped goes with the next write.
-        if len != before || file.diverged && len != file.durable.len() {
+        // Of a size that a failed sync has dropped, a write brings back as much as its own page.
+        let reached = (end * sector_bytes)
+            .next_multiple_of(PAGE_BYTES as u64)
+            .min(len);
+        if len != before {
             file.sizes.push(len);
+        } else if file.diverged && reached > file.durable.len() {
+            file.sizes.push(reached);
         }
     }
 
@@ -460,7 +465,9 @@ impl Disk {
             if due[later] {
                 let vacated = |earlier: &usize| self.names[later].needs(&self.names[*earlier]);
                 let earlier: Vec<usize> = (0..later).filter(vacated).collect();
-                earlier.into_iter().for_each(|earlier| due[earlier] = true);
+                for earlier in earlier {
+                    due[earlier] = true;
+                }
             }
         }
         let mut kept: Vec<NameChange> = Vec::new();

@@ -25,8 +25,8 @@ pub enum FaultKind {
     Create,
     /// A rename: EIO.
     Rename,
-    /// The disk is full: ENOSPC for this and so many further operations that take space, then there is
-    /// room again. A large write may be short first.
+    /// The disk is full: ENOSPC for this operation and the next ones that take space, then there is
+    /// room again. Of a large write, half may be written instead.
     NoSpace {
         /// How many operations fail.
         lasting: u32,
@@ -80,6 +80,8 @@ pub(super) enum Class {
     Write {
         grows: bool,
     },
+    /// Space without bytes.
+    Grow,
     Read,
     Create,
     Rename,
@@ -135,9 +137,9 @@ impl Faults {
                 | (FaultKind::Write | FaultKind::ShortWrite, Class::Write { .. })
                 | (FaultKind::Read, Class::Read)
                 | (FaultKind::Create, Class::Create)
-                | (FaultKind::Rename, Class::Rename) => true,
+                | (FaultKind::Rename, Class::Rename)
+                | (FaultKind::NoSpace { .. }, Class::Grow | Class::Create) => true,
                 (FaultKind::NoSpace { .. }, Class::Write { grows }) => grows,
-                (FaultKind::NoSpace { .. }, Class::Create) => true,
                 _ => false,
             };
             if !concerned || planned.fails == 0 {

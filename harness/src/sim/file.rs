@@ -1,6 +1,7 @@
 //! An open file.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -158,6 +159,7 @@ impl SimFile {
     ///
     /// # Errors
     /// As fdatasync(2), or as planned.
+    #[track_caller]
     pub fn sync_data(&self) -> io::Result<()> {
         self.sync(Call::SyncData)
     }
@@ -166,17 +168,19 @@ impl SimFile {
     ///
     /// # Errors
     /// As fsync(2), or as planned.
+    #[track_caller]
     pub fn sync_all(&self) -> io::Result<()> {
         self.sync(Call::SyncAll)
     }
 
+    #[track_caller]
     fn sync(&self, call: Call) -> io::Result<()> {
         let mut state = self.fs.lock();
         let call = match state.disk.node(self.ino) {
             Node::File(_) => call,
             Node::Dir(_) => Call::SyncDir,
         };
-        state.sync(self.ino, call)
+        state.sync(self.ino, call, Location::caller())
     }
 
     /// Length in bytes.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::panic::Location;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,8 +26,8 @@ const FAULT_STREAM: u64 = 1 << 62;
 
 /// Is asked before every sync whether to leave it out.
 pub(crate) trait SyncFilter: Send + Sync {
-    /// Whether this sync is to do nothing and succeed.
-    fn leaves_out(&self, call: &Call, role: Role) -> bool;
+    /// Whether this sync, which is asked for at `place`, is to do nothing and succeed.
+    fn leaves_out(&self, call: &Call, role: Role, place: &'static Location<'static>) -> bool;
 }
 
 /// What the process that asks for a sync is there for.
@@ -240,10 +241,13 @@ impl SimFs {
         if self.is_dir(path) {
             return Ok(());
         }
-        if let Some(parent) = path.parent() {
-            self.create_dir_all(parent)?;
+        match (self.create_dir(path), path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_dir_all(parent)?;
+                self.create_dir(path)
+            }
+            (created, _) => created,
         }
-        self.create_dir(path)
     }
 
     /// Whether a directory has this path.
@@ -334,6 +338,7 @@ impl SimFs {
     ///
     /// # Errors
     /// As open(2) and fsync(2).
+    #[track_caller]
     pub fn sync_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let path = path.as_ref();
         let ino = {
@@ -342,7 +347,7 @@ impl SimFs {
             state.disk.dir(ino)?;
             ino
         };
-        self.lock().sync(ino, Call::SyncDir)
+        self.lock().sync(ino, Call::SyncDir, Location::caller())
     }
 
     /// Fills `bytes` with entropy drawn from the seed. A process that is started after a crash draws
@@ -449,19 +454,24 @@ impl State {
     pub(super) fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
         self.begin(Call::SetLen { len }, Some(ino), None)?;
         let grows = len > self.disk.file(ino)?.live.len();
-        if grows && self.faults.fate(Class::Write { grows }) == Fate::NoSpace {
+        if grows && self.faults.fate(Class::Grow) == Fate::NoSpace {
             return self.done(Err(no_space()));
         }
         self.disk.set_len(ino, len);
         Ok(())
     }
 
-    pub(super) fn sync(&mut self, ino: Ino, call: Call) -> io::Result<()> {
+    pub(super) fn sync(
+        &mut self,
+        ino: Ino,
+        call: Call,
+        place: &'static Location<'static>,
+    ) -> io::Result<()> {
         let data_only = call == Call::SyncData;
         let left_out = self
             .filter
             .as_ref()
-            .is_some_and(|(filter, role)| filter.leaves_out(&call, *role));
+            .is_some_and(|(filter, role)| filter.leaves_out(&call, *role, place));
         let is_dir = call == Call::SyncDir;
         self.begin(call, Some(ino), None)?;
         if left_out {

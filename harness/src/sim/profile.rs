@@ -29,11 +29,12 @@ pub enum Profile {
     /// - Bytes in allocated blocks: any subset of sectors, in any order.
     /// - Bytes in new blocks: there, or zeros; never garbage. The size may go ahead of them.
     Ext4Ordered,
-    /// XFS: as ext4, but the size grows only after the last bytes before it are on disk; there may be
-    /// zeros in the middle.
+    /// XFS: as ext4, but a file that is written at its end grows only after the page with its last
+    /// bytes is on disk; there may be zeros in the middle. A size that was set vouches for nothing.
     Xfs,
-    /// Btrfs: as XFS, but pages are replaced whole. A sync of a file makes durable its own names, a
-    /// sync of a directory the names in it; otherwise a prefix of the changes.
+    /// Btrfs: pages are replaced whole, and a file that is written at its end grows only after one of
+    /// its new pages is on disk, any of them. A sync of a file makes durable its own names, a sync of
+    /// a directory the names in it and what was renamed out of it; otherwise a prefix of the changes.
     Btrfs,
     /// Only what was synced, by the rules of `Strict`: every crash has one outcome.
     SyncedOnly,
@@ -67,7 +68,7 @@ impl Profile {
         matches!(self, Self::Ext4Ordered | Self::Xfs | Self::Btrfs)
     }
 
-    /// A file's size grows after its last bytes are on disk.
+    /// A file that is written at its end grows after some of its new bytes are on disk.
     pub(super) fn grows_with_data(self) -> bool {
         matches!(self, Self::Xfs | Self::Btrfs)
     }

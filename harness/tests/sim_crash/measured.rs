@@ -9,7 +9,7 @@ use plugpull::sim::Profile::{Btrfs, Ext4Ordered, Xfs};
 use plugpull::sim::SimFs;
 
 use crate::bytes::{durable, open, write};
-use crate::names::durable_dir;
+use crate::directories::durable_dir;
 use crate::outcomes::outcomes;
 
 struct Fact {

@@ -1,15 +1,9 @@
 //! What may survive of names.
 
 use plugpull::sim::Profile::{Btrfs, Everything, Ext4Ordered, Strict, SyncedOnly, Xfs};
-use plugpull::sim::SimFs;
 
 use crate::bytes::{durable, open, write};
 use crate::outcomes::assert_outcomes;
-
-pub(crate) fn durable_dir(fs: &SimFs, path: &str) {
-    fs.create_dir(path).unwrap();
-    fs.sync_dir("/").unwrap();
-}
 
 #[test]
 fn a_name_is_not_synced_with_the_bytes() {
@@ -82,74 +76,6 @@ fn a_rename_does_not_wait_for_the_bytes() {
 }
 
 #[test]
-fn a_rename_to_another_directory_with_the_target_synced() {
-    assert_outcomes(
-        |fs| {
-            durable_dir(fs, "/d");
-            durable(fs, "/f", b"a");
-            fs.rename("/f", "/d/f").unwrap();
-            fs.sync_dir("/d").unwrap();
-        },
-        &[
-            (&[Strict, Btrfs], &["/d/f a1", "/d/f a1 | /f a1"]),
-            (&[Ext4Ordered, Xfs, Everything], &["/d/f a1"]),
-            (&[SyncedOnly], &["/d/f a1 | /f a1"]),
-        ],
-    );
-}
-
-#[test]
-fn a_rename_to_another_directory_with_the_source_synced() {
-    assert_outcomes(
-        |fs| {
-            durable_dir(fs, "/d");
-            durable(fs, "/f", b"a");
-            fs.rename("/f", "/d/f").unwrap();
-            fs.sync_dir("/").unwrap();
-        },
-        &[(
-            &[Strict, Ext4Ordered, Xfs, Btrfs, SyncedOnly, Everything],
-            &["/d/f a1"],
-        )],
-    );
-}
-
-#[test]
-fn a_directory_never_has_two_names() {
-    assert_outcomes(
-        |fs| {
-            durable_dir(fs, "/d");
-            durable_dir(fs, "/e");
-            fs.rename("/e", "/d/e").unwrap();
-            fs.sync_dir("/d").unwrap();
-        },
-        &[(
-            &[Strict, Ext4Ordered, Xfs, Btrfs, SyncedOnly, Everything],
-            &["/d/e/"],
-        )],
-    );
-}
-
-#[test]
-fn a_file_is_found_when_it_was_moved_into_a_new_directory() {
-    assert_outcomes(
-        |fs| {
-            durable_dir(fs, "/d");
-            durable(fs, "/f", b"a");
-            fs.create_dir("/d/new").unwrap();
-            fs.rename("/f", "/d/new/f").unwrap();
-            fs.sync_dir("/").unwrap();
-        },
-        &[
-            // POSIX promises no more: nobody has synced /d.
-            (&[Strict], &["/d/", "/d/new/f a1"]),
-            (&[SyncedOnly], &["/d/"]),
-            (&[Ext4Ordered, Xfs, Btrfs, Everything], &["/d/new/f a1"]),
-        ],
-    );
-}
-
-#[test]
 fn a_name_that_was_removed_and_used_again() {
     assert_outcomes(
         |fs| {
@@ -206,55 +132,6 @@ fn a_synced_file_takes_the_one_along_whose_name_it_got() {
             (&[Strict], &["/f a1", "/old a1", "/f - | /old a1"]),
             (&[SyncedOnly], &["/f a1"]),
             (&[Ext4Ordered, Xfs, Btrfs, Everything], &["/f - | /old a1"]),
-        ],
-    );
-}
-
-#[test]
-fn a_file_in_a_new_directory_with_nothing_synced() {
-    assert_outcomes(
-        |fs| {
-            fs.create_dir("/d").unwrap();
-            fs.create("/d/f").unwrap();
-        },
-        &[
-            (
-                &[Strict, Ext4Ordered, Xfs, Btrfs],
-                &["nothing", "/d/", "/d/f -"],
-            ),
-            (&[SyncedOnly], &["nothing"]),
-            (&[Everything], &["/d/f -"]),
-        ],
-    );
-}
-
-#[test]
-fn a_file_in_a_new_directory_with_the_file_synced() {
-    assert_outcomes(
-        |fs| {
-            fs.create_dir("/d").unwrap();
-            fs.create("/d/f").unwrap().sync_data().unwrap();
-        },
-        &[
-            (&[Strict], &["nothing", "/d/", "/d/f -"]),
-            (&[SyncedOnly], &["nothing"]),
-            (&[Ext4Ordered, Xfs, Btrfs, Everything], &["/d/f -"]),
-        ],
-    );
-}
-
-#[test]
-fn a_file_in_a_new_directory_with_that_directory_synced() {
-    assert_outcomes(
-        |fs| {
-            fs.create_dir("/d").unwrap();
-            fs.create("/d/f").unwrap();
-            fs.sync_dir("/d").unwrap();
-        },
-        &[
-            (&[Strict, Btrfs], &["nothing", "/d/f -"]),
-            (&[SyncedOnly], &["nothing"]),
-            (&[Ext4Ordered, Xfs, Everything], &["/d/f -"]),
         ],
     );
 }
@@ -437,22 +314,6 @@ fn a_sync_takes_along_what_came_before_it() {
             ),
             (&[SyncedOnly], &["nothing"]),
             (&[Everything], &["/after - | /before - | /f -"]),
-        ],
-    );
-}
-
-#[test]
-fn a_sync_of_a_directory_that_did_not_change_is_no_help_to_others() {
-    assert_outcomes(
-        |fs| {
-            durable_dir(fs, "/d");
-            fs.create("/f").unwrap();
-            fs.sync_dir("/d").unwrap();
-        },
-        &[
-            (&[Strict, Ext4Ordered, Xfs, Btrfs], &["/d/", "/d/ | /f -"]),
-            (&[SyncedOnly], &["/d/"]),
-            (&[Everything], &["/d/ | /f -"]),
         ],
     );
 }

@@ -4,7 +4,7 @@
 //! an empty file. `?` is garbage: more than two different bytes in a sector. Nothing at all is
 //! `nothing`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plugpull::sim::{Chooser, Profile, Question, SECTOR_BYTES, SimFs};
 
@@ -90,11 +90,18 @@ const LISTS_MAX: usize = 20_000;
 /// Every outcome of a power cut now; `None` if there are too many.
 pub(crate) fn all_outcomes(fs: &SimFs) -> Option<BTreeSet<String>> {
     let mut enumerator = Enumerator::default();
-    let mut found = BTreeSet::new();
+    let (mut found, mut fingerprints) = (BTreeMap::new(), BTreeMap::new());
     for _ in 0..LISTS_MAX {
-        found.insert(tell(&fs.crash_clone(&mut enumerator)));
+        let crashed = fs.crash_clone(&mut enumerator);
+        let (told, fingerprint) = (tell(&crashed), crashed.fingerprint());
+        let same = fingerprints
+            .entry(fingerprint)
+            .or_insert_with(|| told.clone());
+        assert_eq!(*same, told, "one fingerprint");
+        let same = found.entry(told).or_insert(fingerprint);
+        assert_eq!(*same, fingerprint, "one outcome");
         if !enumerator.advance() {
-            return Some(found);
+            return Some(found.into_keys().collect());
         }
     }
     None
@@ -175,21 +182,34 @@ pub(crate) fn tell(fs: &SimFs) -> String {
 
 /// Bytes as runs of letters.
 fn runs(bytes: &[u8]) -> String {
-    let letters: Vec<char> = bytes.chunks(SECTOR_BYTES).flat_map(letters).collect();
-    let runs = letters.chunk_by(PartialEq::eq);
-    let runs: Vec<String> = runs.map(|run| format!("{}{}", run[0], run.len())).collect();
+    let mut runs: Vec<(char, usize)> = Vec::new();
+    for (letter, len) in bytes.chunks(SECTOR_BYTES).flat_map(letters) {
+        match runs.last_mut() {
+            Some((last, run)) if *last == letter => *run += len,
+            _ => runs.push((letter, len)),
+        }
+    }
+    let runs: Vec<String> = runs
+        .iter()
+        .map(|(letter, len)| format!("{letter}{len}"))
+        .collect();
     match runs.len() {
         0 => "-".to_owned(),
         _ => runs.join(" "),
     }
 }
 
-fn letters(sector: &[u8]) -> Vec<char> {
+fn letters(sector: &[u8]) -> Vec<(char, usize)> {
     let letter = |byte: &u8| match byte {
         0 => Some('z'),
         byte if byte.is_ascii_lowercase() => Some(char::from(*byte)),
         _ => None,
     };
-    let letters: Option<Vec<char>> = sector.iter().map(letter).collect();
-    letters.unwrap_or_else(|| vec!['?'; sector.len()])
+    let is_uniform = sector[1..] == sector[..sector.len() - 1];
+    let runs: Option<Vec<_>> = if is_uniform {
+        letter(&sector[0]).map(|letter| vec![(letter, sector.len())])
+    } else {
+        sector.iter().map(|byte| Some((letter(byte)?, 1))).collect()
+    };
+    runs.unwrap_or_else(|| vec![('?', sector.len())])
 }

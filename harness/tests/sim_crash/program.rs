@@ -144,9 +144,10 @@ pub(crate) fn tree(fs: &SimFs) -> (Vec<String>, Vec<String>) {
     while let Some(dir) = dirs.get(next).cloned() {
         for name in fs.read_dir(&dir).unwrap() {
             let path = format!("{}/{name}", dir.trim_end_matches('/'));
-            match fs.is_dir(&path) {
-                true => dirs.push(path),
-                false => files.push(path),
+            if fs.is_dir(&path) {
+                dirs.push(path);
+            } else {
+                files.push(path);
             }
         }
         next += 1;

@@ -1,10 +1,12 @@
 //! groupwal on the simulated file system, through its storage seam and its executor seam: everything
 //! on one thread, with a clock that stands still until everybody waits for it.
 
+use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use groupwal::format::{Header, Seed};
 use groupwal::{EngineKind, Error, Executor, Options, Storage, StorageFile, Wal};
@@ -12,13 +14,16 @@ use plugpull::sim::{OpenOptions, SimFile, SimFs};
 use plugpull::{
     Recorder, SimRecoverRun, SimWriteRun, Simulated, SubjectError, Survivors, Workload,
 };
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
 
 use crate::groupwal::{GroupWal, act, note_shown, show_all};
 
 /// Room for one entry of a tiny workload, but not for one that is to be refused.
 const ENTRY_BYTES_MAX: usize = 2 << 10;
+/// Longer than any workload waits, on a clock that stands still while anybody has something to do.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl GroupWal {
     /// Segments of a few frames, so that they are full, trimmed and recycled all the time.
@@ -52,7 +57,7 @@ impl GroupWal {
 
 impl Simulated for GroupWal {
     fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError> {
-        runtime()?.block_on(async {
+        drive(async {
             // One log in four has blocks of a page.
             let pages = run.workload.seed.is_multiple_of(4);
             let wal = self
@@ -74,7 +79,7 @@ impl Simulated for GroupWal {
     }
 
     fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
-        runtime()?.block_on(async {
+        drive(async {
             let wal = self
                 .open_simulated(run.fs, run.dir, run.engine, false)
                 .await?;
@@ -113,11 +118,18 @@ fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
     headers.map(|(header, _)| header.durable_seq).max()
 }
 
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread()
+/// Runs it to its end, on one thread.
+///
+/// # Panics
+/// If it has none: everybody waits for somebody else, and no timer is set. That is not excused by a
+/// disk that fails, as an error would be.
+fn drive(work: impl Future<Output = Result<(), SubjectError>>) -> Result<(), SubjectError> {
+    let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
-        .build()
+        .build()?;
+    let ended = runtime.block_on(async { timeout(NEVER, work).await });
+    ended.unwrap_or_else(|_| panic!("it hangs: everybody waits, and nobody will ever wake them"))
 }
 
 /// One writer. Between its actions it lets others go first, now and then; the first one trims, all of

@@ -13,6 +13,10 @@ use crate::history::Event;
 use crate::oracle::Violation;
 use crate::sim::{Disk, Fault, Odometer, Sampler};
 use crate::tally::Tally;
+use crate::workload::Workload;
+
+/// How often a writer, and not a reader, opens what a crash left.
+const WRITES_ON: f64 = 0.2;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -127,16 +131,16 @@ impl<'t> Explorer<'t> {
         }
     }
 
-    /// Lives a life and looks at its crash states from operation `from` on.
+    /// Lives a life and looks at its crash states; if the disk fails, those from the first error on.
     pub(crate) fn life(
         &mut self,
         world: &World<'_>,
         life: &Life,
         faults: &[Fault],
-        from: usize,
         effort: Effort,
     ) -> Explored<Lived> {
         let lived = world.live(life, faults)?;
+        let from = lived.interesting_from();
         let scene = Scene {
             world,
             life,
@@ -177,7 +181,7 @@ impl<'t> Explorer<'t> {
                 return Ok(Err(scene.failure(step, violation)));
             }
         }
-        explored!(self.below(&scene, from));
+        explored!(self.below(&scene));
         Ok(Ok(lived))
     }
 
@@ -238,14 +242,14 @@ impl<'t> Explorer<'t> {
         is_new
     }
 
-    /// Crashes in the recovery after a crash, and power loss after a kill and a recovery.
-    fn below(&mut self, scene: &Scene<'_, '_>, from: usize) -> Explored<()> {
+    /// Crashes in the recovery after a crash, and power loss after a kill and a recovery. Now and then
+    /// nobody just looks: the next writer finds what the crash left, and goes on with it at once.
+    fn below(&mut self, scene: &Scene<'_, '_>) -> Explored<()> {
         if scene.effort.depth == 0 {
             return Ok(Ok(()));
         }
-        let last = scene.lived.recording.gaps.len() - 1;
         for number in 0..scene.effort.nested + scene.effort.kills {
-            let gap = self.rng.random_range(from.min(last)..=last);
+            let gap = self.draw_gap(scene.lived);
             let end = if number < scene.effort.kills {
                 End::Kill
             } else {
@@ -253,12 +257,27 @@ impl<'t> Explorer<'t> {
             };
             let step = scene.step(Some(gap), end);
             let world = scene.world.after(scene.lived, step);
-            let close = self.rng.random_bool(0.2);
-            self.tally.recoveries_crashed += 1;
-            let life = Life::Recover { close };
-            explored!(self.life(&world, &life, &[], 0, scene.effort.below()));
+            let life = if self.rng.random_bool(WRITES_ON) {
+                let generation = world.generations();
+                Life::Write(Workload::draw_tiny(&mut self.rng, generation))
+            } else {
+                let close = self.rng.random_bool(0.2);
+                self.tally.recoveries_crashed += 1;
+                Life::Recover { close }
+            };
+            explored!(self.life(&world, &life, &[], scene.effort.below()));
         }
         Ok(Ok(()))
+    }
+
+    /// A moment to go on from; after an error of the disk, often the one right behind it.
+    pub(crate) fn draw_gap(&mut self, lived: &Lived) -> usize {
+        let last = lived.recording.gaps.len() - 1;
+        let from = lived.interesting_from().min(last);
+        if from > 0 && self.rng.random_bool(0.3) {
+            return (from + 1).min(last);
+        }
+        self.rng.random_range(from..=last)
     }
 
     /// A power cut, drawn.

@@ -263,12 +263,11 @@ impl Round<'_, '_> {
         self.explorer.tally.count_run(&announced[before..]);
     }
 
-    /// Lets a life end somewhere at or after an operation, by a kill or a power cut, and goes on from
-    /// there.
-    fn crash(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived, from: usize) {
+    /// Lets a life end somewhere, by a kill or a power cut, and goes on from there.
+    fn crash(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived) {
         let gaps = &lived.recording.gaps;
         let last = gaps.len() - 1;
-        let gap = self.explorer.rng.random_range(from.min(last)..=last);
+        let gap = self.explorer.draw_gap(lived);
         self.explorer.tally.killed_mid_work += u64::from(gap < last);
         let end = if self.explorer.rng.random_bool(0.4) {
             End::Kill
@@ -289,7 +288,7 @@ impl Round<'_, '_> {
         let close = self.explorer.rng.random_bool(0.2);
         let life = Life::Recover { close };
         let effort = Effort::RECOVERY;
-        let lived = match self.explorer.life(&self.world, &life, &[], 0, effort)? {
+        let lived = match self.explorer.life(&self.world, &life, &[], effort)? {
             Ok(lived) => lived,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -319,13 +318,13 @@ impl Round<'_, '_> {
             let life = Life::Write(self.draw_workload());
             let lived = match self
                 .explorer
-                .life(&self.world, &life, &[], 0, Effort::WRITER)?
+                .life(&self.world, &life, &[], Effort::WRITER)?
             {
                 Ok(lived) => lived,
                 Err(failure) => return Ok(Err(failure)),
             };
             self.count(&life, &lived);
-            self.crash(life, Vec::new(), &lived, 0);
+            self.crash(life, Vec::new(), &lived);
             if let Err(failure) = self.recover()? {
                 return Ok(Err(failure));
             }
@@ -341,20 +340,15 @@ impl Round<'_, '_> {
             let mut last = None;
             for _ in 0..FAULT_PLANS {
                 let faults = self.draw_faults(&well);
-                let lived = self.world.live(&life, &faults)?;
-                let from = lived.recording.first_failed().unwrap_or(0);
                 let effort = Effort::FAULTY;
-                match self
-                    .explorer
-                    .life(&self.world, &life, &faults, from, effort)?
-                {
-                    Ok(lived) => last = Some((faults, lived, from)),
+                match self.explorer.life(&self.world, &life, &faults, effort)? {
+                    Ok(lived) => last = Some((faults, lived)),
                     Err(failure) => return Ok(Err(failure)),
                 }
             }
-            let (faults, lived, from) = last.expect("there is a plan");
+            let (faults, lived) = last.expect("there is a plan");
             self.count(&life, &lived);
-            self.crash(life, faults, &lived, from);
+            self.crash(life, faults, &lived);
             if let Err(failure) = self.faulty_recovery()? {
                 return Ok(Err(failure));
             }
@@ -393,7 +387,7 @@ impl Round<'_, '_> {
         let well = self.world.live(&life, &[])?;
         let faults = self.draw_faults(&well);
         let effort = Effort::FAULTY;
-        let lived = match self.explorer.life(&self.world, &life, &faults, 0, effort)? {
+        let lived = match self.explorer.life(&self.world, &life, &faults, effort)? {
             Ok(lived) => lived,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -413,7 +407,7 @@ impl Round<'_, '_> {
             let life = Life::Write(self.draw_workload());
             let lived = self.world.live(&life, &[])?;
             self.count(&life, &lived);
-            self.crash(life, Vec::new(), &lived, 0);
+            self.crash(life, Vec::new(), &lived);
             if let End::PowerLoss(_) = self.world.timeline.steps.last().expect("just pushed").end
                 && let Err(failure) = self.decay(past_of(&self.world, &lived))
             {

@@ -68,7 +68,7 @@ pub(crate) fn search(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Optio
     let world = story::after(bench, timeline, before)?;
     let mut tally = Tally::default();
     let mut explorer = Explorer::new(stream(timeline.seed, 0), &mut tally);
-    let explored = explorer.life(&world, &last.life, &last.faults, 0, Effort::SEARCH)?;
+    let explored = explorer.life(&world, &last.life, &last.faults, Effort::SEARCH)?;
     Ok(explored.err().map(|failure| *failure))
 }
 
@@ -109,10 +109,14 @@ fn candidates(timeline: &Timeline) -> Vec<Timeline> {
         });
     }
     for (index, step) in timeline.steps.iter().enumerate() {
-        for fault in 0..step.faults.len() {
+        for (number, fault) in step.faults.iter().enumerate() {
             propose(&|timeline| {
-                timeline.steps[index].faults.remove(fault);
+                timeline.steps[index].faults.remove(number);
             });
+            for sooner in [0].into_iter().chain(smaller_numbers(fault.after.into())) {
+                let sooner = u32::try_from(sooner).expect("smaller than a u32");
+                propose(&|timeline| timeline.steps[index].faults[number].after = sooner);
+            }
         }
         match &step.life {
             Life::Write(workload) => {

@@ -52,6 +52,14 @@ pub(crate) struct Lived {
     pub(crate) faults: u32,
 }
 
+impl Lived {
+    /// The gap before the first error of the disk; the first of all if there was none.
+    pub(crate) fn interesting_from(&self) -> usize {
+        // Failed reads are not recorded, so that is no error at all or anywhere.
+        self.recording.first_failed().unwrap_or(0)
+    }
+}
+
 /// Why a store stopped.
 #[derive(Clone, Debug)]
 pub(crate) enum LastWords {

@@ -1,0 +1,103 @@
+//! The example's log on the simulated file system and on the real one: the correct one passes, every
+//! mistake is caught by a power loss, and none of them by a kill.
+
+#[path = "../examples/sim_store.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the example's main is not used here"
+)]
+mod sim_store;
+
+use plugpull::oracle::Violation;
+use plugpull::sim::Profile;
+use plugpull::{CrashKind, Failure, Finding, Torture};
+use sim_store::{Mistake, SimStore};
+
+#[test]
+fn the_correct_store_survives_power_loss_disk_faults_and_rot() {
+    let report = Torture::new(SimStore::new(Mistake::None))
+        .crash([CrashKind::Power, CrashKind::Fault, CrashKind::Rot])
+        .rounds(4)
+        .seed(1)
+        .run()
+        .unwrap();
+    let [power, fault, rot] = report.rows.as_slice() else {
+        panic!("{report:?}")
+    };
+    assert!(power.tally.crash_states > 1000, "{power:?}");
+    assert!(fault.tally.faults > 0, "{fault:?}");
+    assert!(rot.tally.detected > 0, "{rot:?}");
+}
+
+/// The first broken promise that a power loss brings to light, where each change of a name needs a
+/// sync of its own.
+fn found_by_power(mistake: Mistake) -> Violation {
+    let artifacts = tempfile::tempdir().expect("a directory");
+    let torture = Torture::new(SimStore::new(mistake))
+        .crash([CrashKind::Power])
+        .profiles([Profile::Strict])
+        .rounds(3)
+        .seed(1)
+        .artifacts(artifacts.path());
+    match torture.run() {
+        Err(Failure::Violation(rows)) => {
+            let finding = Finding::load(&rows[0].failures[0].folder);
+            finding.expect("it was saved").violation
+        }
+        other => panic!("{mistake:?} is not caught: {other:?}"),
+    }
+}
+
+#[test]
+fn an_acknowledgement_without_a_sync_is_lost_with_the_power() {
+    let violation = found_by_power(Mistake::NoSync);
+    assert!(
+        matches!(violation, Violation::LostAck { .. }),
+        "{violation}"
+    );
+}
+
+#[test]
+fn without_a_sync_of_the_directory_the_whole_file_is_lost_with_the_power() {
+    let violation = found_by_power(Mistake::NoDirectorySync);
+    assert!(
+        matches!(violation, Violation::LostAck { position: 0, .. }),
+        "{violation}"
+    );
+}
+
+#[test]
+fn a_name_that_is_durable_before_its_bytes_loses_them_with_the_power() {
+    let violation = found_by_power(Mistake::RenameBeforeSync);
+    assert!(
+        matches!(violation, Violation::LostAck { .. }),
+        "{violation}"
+    );
+}
+
+/// What was written outlives the process, synced or not: a kill finds no missing sync.
+fn survives_a_kill(mistake: Mistake) {
+    let report = Torture::new(SimStore::new(mistake))
+        .crash([CrashKind::Kill])
+        .rounds(15)
+        .seed(1)
+        .run()
+        .unwrap();
+    assert!(report.rows[0].tally.killed_mid_work > 0);
+}
+
+#[test]
+fn a_kill_does_not_find_the_missing_sync() {
+    survives_a_kill(Mistake::NoSync);
+}
+
+#[test]
+fn a_kill_does_not_find_the_missing_sync_of_the_directory() {
+    survives_a_kill(Mistake::NoDirectorySync);
+}
+
+#[test]
+fn a_kill_does_not_find_the_rename_that_comes_too_early() {
+    survives_a_kill(Mistake::RenameBeforeSync);
+}
