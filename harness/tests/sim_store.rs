@@ -69,9 +69,13 @@ fn without_a_sync_of_the_directory_the_whole_file_is_lost_with_the_power() {
 
 #[test]
 fn a_name_that_is_durable_before_its_bytes_loses_them_with_the_power() {
+    // Acknowledged by an earlier process, or shown by it.
     let violation = found_by_power(Mistake::RenameBeforeSync);
     assert!(
-        matches!(violation, Violation::LostAck { .. }),
+        matches!(
+            violation,
+            Violation::LostAck { .. } | Violation::Unshown { found: None, .. }
+        ),
         "{violation}"
     );
 }

@@ -137,10 +137,16 @@ impl AblationReport {
                 "A promise is broken with every sync in place, so none was left out: {broken}"
             );
         }
-        match (self.syncs.len(), self.missed().count()) {
-            (0, _) => "Nothing was shown: no sync was met.".to_owned(),
-            (_, 0) => "Every sync is noticed or explained.".to_owned(),
-            (of, missed) => format!("{missed} OF {of} SYNCS ARE MISSED."),
+        let untried = self.count(|outcome| *outcome == SyncOutcome::Untried);
+        let missed = self.count(|outcome| *outcome == SyncOutcome::Missed);
+        match (self.syncs.len(), missed, untried) {
+            (0, ..) => "Nothing was shown: no sync was met.".to_owned(),
+            (_, 0, 0) => "Every sync is noticed or explained.".to_owned(),
+            (of, 0, untried) => format!("{untried} of {of} syncs were not tried."),
+            (of, missed, 0) => format!("{missed} OF {of} SYNCS ARE MISSED."),
+            (of, missed, untried) => {
+                format!("{missed} OF {of} SYNCS ARE MISSED, {untried} were not tried.")
+            }
         }
     }
 
@@ -159,7 +165,8 @@ impl AblationReport {
             "sites": self.syncs.len(),
             "noticed": self.count(|outcome| matches!(outcome, SyncOutcome::Noticed(_))),
             "redundant": self.count(|outcome| matches!(outcome, SyncOutcome::Redundant(_))),
-            "missed": self.missed().count(),
+            "missed": self.count(|outcome| *outcome == SyncOutcome::Missed),
+            "untried": self.count(|outcome| *outcome == SyncOutcome::Untried),
             "broken": self.broken,
             "census_rounds": self.census_rounds,
             "rounds": self.rounds,

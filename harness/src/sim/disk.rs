@@ -310,9 +310,10 @@ impl Disk {
         let reached = (end * sector_bytes)
             .next_multiple_of(PAGE_BYTES as u64)
             .min(len);
+        let pending = file.sizes.last().copied().unwrap_or(file.durable.len());
         if len != before {
             file.sizes.push(len);
-        } else if file.diverged && reached > file.durable.len() {
+        } else if file.diverged && reached > pending {
             file.sizes.push(reached);
         }
     }

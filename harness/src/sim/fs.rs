@@ -24,6 +24,9 @@ use crate::workload::stream;
 
 /// A store that has not come to an end after so many operations never will.
 const OPERATIONS_MAX: u64 = 1 << 20;
+/// Nor one that has changed something so many times. What is pending is kept before each of them: without
+/// a sync, memory grows with the square of this.
+const RECORDED_MAX: usize = 1 << 12;
 const FAULT_STREAM: u64 = 1 << 62;
 
 /// Is asked before every sync whether to leave it out.
@@ -153,7 +156,7 @@ impl SimFs {
     pub(crate) fn recorded(&self) -> Recording {
         let mut state = self.lock();
         let mut recording = state.recording.take().unwrap_or_default();
-        recording.end(&state.disk);
+        recording.end(&state.disk, state.faults.injected);
         recording
     }
 
@@ -368,9 +371,7 @@ impl State {
     pub(super) fn count(&mut self) -> io::Result<()> {
         self.operations += 1;
         if self.operations > OPERATIONS_MAX {
-            return Err(io::Error::other(format!(
-                "the simulated file system refuses to work: after {OPERATIONS_MAX} operations the store has not come to an end"
-            )));
+            return Err(never_ends(OPERATIONS_MAX));
         }
         Ok(())
     }
@@ -393,13 +394,16 @@ impl State {
             self.trail = (Some(kind), hasher.finish());
         }
         if let Some(recording) = &mut self.recording {
+            if recording.operations.len() >= RECORDED_MAX {
+                return Err(never_ends(RECORDED_MAX as u64));
+            }
             let operation = Operation {
                 call,
                 ino,
                 path: path.map(text),
                 failed: None,
             };
-            recording.begin(&self.disk, operation);
+            recording.begin(&self.disk, self.faults.injected, operation);
         }
         Ok(())
     }
@@ -548,6 +552,13 @@ impl Disk {
     fn places(&self, from: &Path, to: &Path) -> io::Result<(Place, Place)> {
         Ok((self.place(from)?, self.place(to)?))
     }
+}
+
+fn never_ends(operations: u64) -> io::Error {
+    io::Error::other(format!(
+        "the simulated file system refuses to work: after {operations} operations the store has not \
+         come to an end"
+    ))
 }
 
 /// The names in a path, from the root on.

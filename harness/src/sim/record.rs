@@ -40,6 +40,8 @@ pub(crate) struct Gap {
     pub(crate) disk: Disk,
     /// How many events had been announced when the next operation began.
     announced: u64,
+    /// How many errors had been injected.
+    injected: u32,
 }
 
 /// A run on a simulated file system.
@@ -62,15 +64,16 @@ impl Recording {
         }
     }
 
-    fn gap(&self, disk: &Disk) -> Gap {
+    fn gap(&self, disk: &Disk, injected: u32) -> Gap {
         Gap {
             disk: disk.clone(),
             announced: self.history.as_ref().map_or(0, History::reserved),
+            injected,
         }
     }
 
-    pub(super) fn begin(&mut self, disk: &Disk, operation: Operation) {
-        self.gaps.push(self.gap(disk));
+    pub(super) fn begin(&mut self, disk: &Disk, injected: u32, operation: Operation) {
+        self.gaps.push(self.gap(disk, injected));
         self.operations.push(operation);
     }
 
@@ -88,8 +91,8 @@ impl Recording {
         }
     }
 
-    pub(super) fn end(&mut self, disk: &Disk) {
-        self.gaps.push(self.gap(disk));
+    pub(super) fn end(&mut self, disk: &Disk, injected: u32) {
+        self.gaps.push(self.gap(disk, injected));
     }
 
     /// The moments up to the end of a life that ended at a gap, or came to its end.
@@ -104,11 +107,11 @@ impl Recording {
         next.is_some_and(|next| matches!(next.call, Call::SyncData | Call::SyncAll | Call::SyncDir))
     }
 
-    /// The first operation with an error.
-    pub(crate) fn first_failed(&self) -> Option<usize> {
-        self.operations
-            .iter()
-            .position(|operation| operation.failed.is_some())
+    /// The first operation with an injected error, or before such a read, which is not recorded. What
+    /// fails on a disk in order, too, does not count.
+    pub(crate) fn first_injected(&self) -> Option<usize> {
+        let behind = self.gaps.iter().position(|gap| gap.injected > 0)?;
+        Some(behind.saturating_sub(1))
     }
 
     /// How many operations a kind of error can hit.

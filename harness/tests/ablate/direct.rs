@@ -15,7 +15,7 @@ pub struct Direct {
 }
 
 impl Subject for Direct {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "direct"
     }
 

@@ -30,7 +30,7 @@ enum Author {
 struct Lines(Author);
 
 impl Subject for Lines {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "lines"
     }
 
@@ -56,14 +56,12 @@ impl Simulated for Lines {
                 run.recorder.refused(action.id);
                 continue;
             }
-            match store.append(&run.workload.payload(action.id)) {
-                Ok(position) => run.recorder.ack(action.id, position),
+            let Ok(position) = store.append(&run.workload.payload(action.id)) else {
                 // Nobody knows what the disk holds.
-                Err(_) => {
-                    run.recorder.failed(action.id);
-                    return Ok(());
-                }
-            }
+                run.recorder.failed(action.id);
+                return Ok(());
+            };
+            run.recorder.ack(action.id, position);
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ impl Store {
             next: 0,
         };
         let names = store.disk.list(dir)?;
-        for name in names.iter().filter(|name| name.ends_with(".new")) {
+        for name in names.iter().filter(|name| name.contains(".new")) {
             store.disk.remove(&dir.join(name))?;
         }
         while names.contains(&store.next.to_string()) {

@@ -60,7 +60,7 @@ fn a_few_rounds_notice_most_of_the_syncs_of_groupwal_by_the_way_to_each() {
             .is_some_and(|file| file.starts_with("src/"))
     });
     assert!(all_files, "{stdout}");
-    let expected = if summary["missed"] == 0 { 0 } else { 1 };
+    let expected = i32::from(summary["missed"] != 0);
     assert_eq!(output.status.code(), Some(expected), "{stdout}\n{stderr}");
 }
 

@@ -286,8 +286,20 @@ impl<'t> Explorer<'t> {
         moments.extend(unusual.map(|(gap, answers)| (gap, End::PowerLoss(answers), 0.5)));
         for (gap, end, writes_on) in moments {
             let step = scene.step(Some(gap), end);
-            let world = scene.world.after(scene.lived, step);
+            let mut world = scene.world.after(scene.lived, step);
             let life = if self.rng.random_bool(writes_on) {
+                if self.rng.random_bool(0.5) {
+                    // Somebody has looked before: what that showed stays, what it cut stays away.
+                    let life = Life::Recover { close: false };
+                    let recovered = world.live(&life, &[])?;
+                    let step = Step {
+                        life,
+                        faults: Vec::new(),
+                        until: None,
+                        end: End::Kill,
+                    };
+                    world = world.after(&recovered, step);
+                }
                 let generation = world.generations();
                 Life::Write(Workload::draw_tiny(&mut self.rng, generation))
             } else {
@@ -307,6 +319,12 @@ impl<'t> Explorer<'t> {
         let from = lived.interesting_from().min(last);
         if from > 0 && self.rng.random_bool(0.3) {
             return (from + self.rng.random_range(1..4)).min(last);
+        }
+        // Right before a sync most is pending.
+        let recording = &lived.recording;
+        let before_syncs: Vec<usize> = (from..last).filter(|gap| recording.is_sync(*gap)).collect();
+        if !before_syncs.is_empty() && self.rng.random_bool(0.5) {
+            return before_syncs[self.rng.random_range(0..before_syncs.len())];
         }
         self.rng.random_range(from..=last)
     }

@@ -55,8 +55,7 @@ pub(crate) struct Lived {
 impl Lived {
     /// The gap before the first error of the disk; the first of all if there was none.
     pub(crate) fn interesting_from(&self) -> usize {
-        // Failed reads are not recorded, so that is no error at all or anywhere.
-        self.recording.first_failed().unwrap_or(0)
+        self.recording.first_injected().unwrap_or(0)
     }
 }
 
