@@ -19,6 +19,7 @@ use crate::blackbox::{self, BlackBox};
 use crate::campaign::{self, Budget, Observer, Plan};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::{CrashKind, kill, simulated};
+use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
@@ -127,6 +128,10 @@ struct RunArgs {
     /// Crash kinds, separated by commas; all if not given.
     #[arg(long, value_delimiter = ',')]
     crash: Vec<CrashKind>,
+    /// For disk: real file systems, separated by commas; all that there are if not given. ext4, xfs or
+    /// btrfs.
+    #[arg(long, value_delimiter = ',')]
+    fs: Vec<FileSystemKind>,
     /// For power, fault and rot: the rules by which things are lost, separated by commas; all if not
     /// given. strict, ext4-ordered, xfs, btrfs, synced-only or everything.
     #[arg(long, value_delimiter = ',')]
@@ -266,6 +271,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         engines: args.engine,
         scratch: args.dir,
         out: args.out,
+        file_systems: args.fs,
         profiles: args.profile,
         hang_limit: args.hang_limit,
     };
@@ -421,6 +427,7 @@ fn shrink(
         engines: Vec::new(),
         scratch: None,
         out,
+        file_systems: Vec::new(),
         profiles: Vec::new(),
         hang_limit: HANG_LIMIT,
     };

@@ -36,6 +36,8 @@ pub(crate) fn availability(kind: CrashKind, launcher: &Launcher) -> Result<(), S
         CrashKind::Syscall => SYSCALL
             .get_or_init(|| Probe::new(launcher)?.syscall())
             .clone(),
+        // It depends on the file system.
+        CrashKind::Disk => Ok(()),
         // In memory, in this process.
         CrashKind::Power | CrashKind::Fault | CrashKind::Rot => Ok(()),
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
+use crate::disk::FileSystemKind;
 use crate::report::Verdict;
 use crate::sim::Profile;
 use crate::subject::Subject;
@@ -28,6 +29,7 @@ pub struct Torture {
     seed: u64,
     jobs: usize,
     engines: Vec<String>,
+    file_systems: Vec<FileSystemKind>,
     profiles: Vec<Profile>,
     scratch: Option<PathBuf>,
     script: Option<String>,
@@ -45,6 +47,7 @@ impl Torture {
             seed: 0,
             jobs: 1,
             engines: Vec::new(),
+            file_systems: Vec::new(),
             profiles: Vec::new(),
             scratch: None,
             script: None,
@@ -87,6 +90,12 @@ impl Torture {
     /// Only this one of the subject's engines.
     pub fn engine(mut self, engine: impl Into<String>) -> Self {
         self.engines = vec![engine.into()];
+        self
+    }
+
+    /// For [`CrashKind::Disk`], only these file systems.
+    pub fn file_systems(mut self, kinds: impl IntoIterator<Item = FileSystemKind>) -> Self {
+        self.file_systems = kinds.into_iter().collect();
         self
     }
 
@@ -148,6 +157,7 @@ impl Torture {
             engines: self.engines,
             scratch: self.scratch,
             out: self.artifacts,
+            file_systems: self.file_systems,
             profiles: self.profiles,
             hang_limit: self.hang_limit,
         };
