@@ -600,6 +600,29 @@ impl Disk {
 }
 
 impl FileNode {
+    /// Sectors that programs see and no sync would write, as byte ranges.
+    pub(super) fn in_memory_only(&self) -> Vec<Range<u64>> {
+        let sector_bytes = SECTOR_BYTES as u64;
+        let end = self
+            .live
+            .len()
+            .max(self.durable.len())
+            .div_ceil(sector_bytes);
+        let is_pending = |sector: u64| {
+            self.writes
+                .iter()
+                .any(|write| write.sectors().contains(&sector))
+        };
+        (0..end)
+            .filter(|sector| {
+                let beyond = sector * sector_bytes >= self.durable.len();
+                let differs = self.live.sectors(*sector, 1) != self.durable.sectors(*sector, 1);
+                (beyond || differs) && !is_pending(*sector)
+            })
+            .map(|sector| sector * sector_bytes..(sector + 1) * sector_bytes)
+            .collect()
+    }
+
     /// Makes everything pending durable, whatever has been dropped before.
     fn write_back(&mut self) {
         for write in std::mem::take(&mut self.writes) {

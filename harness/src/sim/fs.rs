@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::mem::{self, Discriminant};
 use std::panic::Location;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,6 +61,8 @@ pub(super) struct State {
     pub(super) locks: BTreeSet<Ino>,
     recording: Option<Recording>,
     filter: Option<(Arc<dyn SyncFilter>, Role)>,
+    /// The last kind of operation that changed something, and a hash of how it came to that.
+    trail: (Option<Discriminant<Call>>, u64),
     operations: u64,
 }
 
@@ -91,6 +95,7 @@ impl SimFs {
                 locks: BTreeSet::new(),
                 recording: None,
                 filter: None,
+                trail: (None, 0),
                 operations: 0,
             })),
         }
@@ -134,8 +139,9 @@ impl SimFs {
         self.lock().disk.fingerprint()
     }
 
-    pub(crate) fn disk(&self) -> Disk {
-        self.lock().disk.clone()
+    /// Tells programs apart by what kinds of operations they did, in which order.
+    pub(crate) fn trail(&self) -> u64 {
+        self.lock().trail.1
     }
 
     /// Records every operation from now on, beside what is announced in `history`.
@@ -269,7 +275,7 @@ impl SimFs {
     pub fn read_dir(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
         let mut state = self.lock();
         state.count()?;
-        if state.faults.fate(Class::Read) != Fate::Well {
+        if state.read_fails() {
             return Err(eio());
         }
         let ino = state.disk.lookup(path.as_ref())?;
@@ -369,9 +375,23 @@ impl State {
         Ok(())
     }
 
+    /// Counts a read, and tells whether it is to fail.
+    fn read_fails(&mut self) -> bool {
+        if let Some(recording) = &mut self.recording {
+            recording.reads += 1;
+        }
+        self.faults.fate(Class::Read) != Fate::Well
+    }
+
     /// Counts and records an operation that changes something.
     fn begin(&mut self, call: Call, ino: Option<Ino>, path: Option<&Path>) -> io::Result<()> {
         self.count()?;
+        let kind = mem::discriminant(&call);
+        if self.trail.0 != Some(kind) {
+            let mut hasher = DefaultHasher::new();
+            (self.trail.1, kind).hash(&mut hasher);
+            self.trail = (Some(kind), hasher.finish());
+        }
         if let Some(recording) = &mut self.recording {
             let operation = Operation {
                 call,
@@ -409,7 +429,7 @@ impl State {
 
     pub(super) fn read(&mut self, ino: Ino, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         self.count()?;
-        if self.faults.fate(Class::Read) != Fate::Well {
+        if self.read_fails() {
             return Err(eio());
         }
         Ok(self.disk.file(ino)?.live.read_at(bytes, offset))
@@ -437,10 +457,14 @@ impl State {
                 Err(eio())
             }
         };
+        let written = written.map(|len| len.min(bytes.len()));
         if let Ok(len) = written {
-            self.disk.write(ino, &bytes[..len.min(bytes.len())], offset);
+            self.disk.write(ino, &bytes[..len], offset);
+            if let Some(recording) = &mut self.recording {
+                recording.wrote(len as u64);
+            }
         }
-        self.done(written.map(|len| len.min(bytes.len())))
+        self.done(written)
     }
 
     /// Less than the whole.

@@ -49,6 +49,8 @@ pub(crate) struct Recording {
     pub(crate) operations: Vec<Operation>,
     /// One before each operation and, when the run is over, one after the last.
     pub(crate) gaps: Vec<Gap>,
+    /// How often it read.
+    pub(super) reads: usize,
 }
 
 impl Recording {
@@ -78,6 +80,14 @@ impl Recording {
         }
     }
 
+    /// The last write was of so many bytes.
+    pub(super) fn wrote(&mut self, len: u64) {
+        let last = self.operations.last_mut();
+        if let Some(Call::Write { range }) = last.map(|last| &mut last.call) {
+            range.end = range.start + len;
+        }
+    }
+
     pub(super) fn end(&mut self, disk: &Disk) {
         self.gaps.push(self.gap(disk));
     }
@@ -101,8 +111,8 @@ impl Recording {
             .position(|operation| operation.failed.is_some())
     }
 
-    /// How many operations a kind of error can hit; `None` if that is not recorded.
-    pub(crate) fn count(&self, kind: FaultKind) -> Option<usize> {
+    /// How many operations a kind of error can hit.
+    pub(crate) fn count(&self, kind: FaultKind) -> usize {
         let hit = |call: &Call| match kind {
             FaultKind::Sync => matches!(call, Call::SyncData | Call::SyncAll),
             FaultKind::SyncDir => *call == Call::SyncDir,
@@ -113,12 +123,14 @@ impl Recording {
             FaultKind::Rename => matches!(call, Call::Rename { .. }),
             FaultKind::Read => false,
         };
-        let count = self
-            .operations
-            .iter()
-            .filter(|operation| hit(&operation.call))
-            .count();
-        (kind != FaultKind::Read).then_some(count)
+        match kind {
+            FaultKind::Read => self.reads,
+            _ => self
+                .operations
+                .iter()
+                .filter(|operation| hit(&operation.call))
+                .count(),
+        }
     }
 
     /// What had been announced at a gap: everything before the next operation began.
@@ -128,6 +140,21 @@ impl Recording {
         // One thread: every event is published when the next operation begins.
         events.truncate(announced);
         events
+    }
+
+    /// What a failed sync has left in memory alone, in words.
+    pub(crate) fn tell_dropped(&self, index: usize) -> Option<String> {
+        let operation = &self.operations[index];
+        let is_sync = matches!(operation.call, Call::SyncData | Call::SyncAll);
+        let (true, Some(_), Some(ino)) = (is_sync, &operation.failed, operation.ino) else {
+            return None;
+        };
+        let after = &self.gaps.get(index + 1)?.disk;
+        let ranges = after.file(ino).ok()?.in_memory_only();
+        let (first, last) = (ranges.first()?.start, ranges.last()?.end);
+        Some(format!(
+            "of bytes {first}..{last}, some are in memory only: no later sync writes them"
+        ))
     }
 
     /// An operation in words, with the path that its file had then.

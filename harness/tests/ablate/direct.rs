@@ -1,4 +1,7 @@
-//! A store without a seam: one value, written again and again, through [`SimFs`] itself.
+//! A store without a seam: a log with a file for each entry, on [`SimFs`] itself.
+
+use std::io::{self, Write};
+use std::path::Path;
 
 use plugpull::sim::SimFs;
 use plugpull::{
@@ -7,7 +10,7 @@ use plugpull::{
 };
 
 pub struct Direct {
-    /// It loses what it acknowledges even if no sync is left out.
+    /// It acknowledges what it could not keep.
     pub is_broken: bool,
 }
 
@@ -34,36 +37,44 @@ impl Simulated for Direct {
         let fs = run.fs;
         fs.create_dir_all(run.dir)?;
         fs.sync_dir("/")?;
-        let mut next = fs.read_dir(run.dir)?.len();
+        let mut next = 0;
+        while fs.exists(run.dir.join(next.to_string())) {
+            next += 1;
+        }
         for action in run.workload.actions(0) {
             if action.kind == ActionKind::Refused {
                 continue;
             }
             run.recorder.attempt(action.id);
-            let path = run.dir.join(format!("{next:020}"));
-            fs.write(&path, &run.workload.payload(action.id))?;
-            let synced = self.is_broken || keep(fs, &path).is_ok();
-            if !synced {
+            let payload = run.workload.payload(action.id);
+            let kept = keep(fs, &run.dir.join(next.to_string()), &payload);
+            if kept.is_err() && !self.is_broken {
                 run.recorder.failed(action.id);
                 return Ok(());
             }
-            run.recorder.ack(action.id, next as u64);
+            run.recorder.ack(action.id, next);
             next += 1;
         }
         Ok(())
     }
 
     fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
-        let fs = run.fs;
-        for (position, name) in fs.read_dir(run.dir).unwrap_or_default().iter().enumerate() {
-            survivors.push(position as u64, &fs.read(run.dir.join(name))?);
+        let path = |position: u64| run.dir.join(position.to_string());
+        if run.fs.is_dir(run.dir) {
+            run.fs.sync_dir(run.dir)?;
+        }
+        for position in (0..).take_while(|position| run.fs.exists(path(*position))) {
+            survivors.push(position, &run.fs.read(path(position))?);
         }
         Ok(())
     }
 }
 
-fn keep(fs: &SimFs, path: &std::path::Path) -> std::io::Result<()> {
-    let file = fs.open(path, plugpull::sim::OpenOptions::new().read(true))?;
+fn keep(fs: &SimFs, path: &Path, payload: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs.create(&new)?;
+    file.write_all(payload)?;
     file.sync_all()?;
+    fs.rename(&new, path)?;
     fs.sync_dir(path.parent().unwrap_or(path))
 }

@@ -79,7 +79,7 @@ impl Simulated for Lines {
     fn redundant_sync(&self, site: &SyncSite) -> Option<&'static str> {
         let is_append = site.is_called_by(&["store::append"]);
         match (self.0, site.kind()) {
-            (Author::KnowsBetter, SyncKind::Data) if is_append => Some("it follows an fsync"),
+            (Author::KnowsBetter, SyncKind::Data) if is_append => Some("there is nothing to sync"),
             (Author::IsWrong, SyncKind::All) if is_append => Some("who needs it"),
             _ => None,
         }
@@ -87,8 +87,9 @@ impl Simulated for Lines {
 }
 
 fn ablate(author: Author) -> AblationReport {
-    let ablation = Ablation::new(Lines(author)).rounds(6).seed(1);
-    let report = ablation.profiles([Profile::Strict]).run();
+    let ablation = Ablation::new(Lines(author)).rounds(2).seed(1);
+    // What is not synced is lost: each crash has one outcome.
+    let report = ablation.profiles([Profile::SyncedOnly]).run();
     report.expect("it runs on the simulated file system")
 }
 
@@ -113,9 +114,9 @@ fn the_needed_syncs_are_noticed_and_the_redundant_one_is_missed() {
     let report = ablate(Author::SaysNothing);
     let expected = [
         (SyncKind::Directory, "store::open", "noticed"),
-        (SyncKind::All, "store::append", "noticed"),
         (SyncKind::Data, "store::append", "missed"),
-        // One line of one helper, and two purposes.
+        (SyncKind::All, "store::append", "noticed"),
+        // One line in one helper, and two purposes.
         (
             SyncKind::Directory,
             "store::sync_names < store::open",
@@ -132,7 +133,7 @@ fn the_needed_syncs_are_noticed_and_the_redundant_one_is_missed() {
     assert!(!report.is_complete());
     let missed: Vec<_> = report.missed().collect();
     assert!(
-        missed[0].left_out > 100 && missed[0].rounds == 12,
+        missed[0].left_out > 100 && missed[0].rounds == 4,
         "{missed:?}"
     );
     let all_hit = |sync: &plugpull::AblatedSync| sync.hits.writers > 0;
@@ -148,7 +149,7 @@ fn the_needed_syncs_are_noticed_and_the_redundant_one_is_missed() {
 fn a_missed_sync_whose_redundancy_is_explained_is_none() {
     let report = ablate(Author::KnowsBetter);
     assert!(report.is_complete(), "{report}");
-    let outcome = SyncOutcome::Redundant("it follows an fsync".into());
+    let outcome = SyncOutcome::Redundant("there is nothing to sync".into());
     assert!(
         report.syncs.iter().any(|sync| sync.outcome == outcome),
         "{report}"
@@ -168,8 +169,9 @@ fn an_explanation_does_not_hide_that_a_sync_is_noticed() {
 #[test]
 fn the_same_seed_gives_the_same_report_on_any_number_of_threads() {
     let ablate = |jobs: usize| {
-        let ablation = Ablation::new(Lines(Author::SaysNothing)).rounds(3).seed(7);
-        let mut report = ablation.jobs(jobs).run().expect("it runs");
+        let ablation = Ablation::new(Lines(Author::SaysNothing)).rounds(2).seed(7);
+        let ablation = ablation.profiles([Profile::SyncedOnly]).jobs(jobs);
+        let mut report = ablation.run().expect("it runs");
         report.elapsed_s = 0.0;
         format!("{report:?}")
     };
@@ -178,18 +180,22 @@ fn the_same_seed_gives_the_same_report_on_any_number_of_threads() {
 
 #[test]
 fn a_store_without_an_adapter_has_sites_too() {
-    let ablation = Ablation::new(Direct { is_broken: false }).rounds(1).seed(1);
+    let ablation = Ablation::new(Direct { is_broken: false }).rounds(2).seed(1);
+    let ablation = ablation.profiles([Profile::SyncedOnly]);
     let report = ablation.run().expect("it runs");
     let places: Vec<String> = told(&report)
         .into_iter()
         .map(|(_, calls, _)| calls)
         .collect();
-    // Its directory's own sync is asked for by what we call; the others by a function of the store's.
-    assert_eq!(
-        places,
-        ["direct::write", "direct::keep", "direct::keep"],
-        "{report}"
-    );
+    // What we call is a place only where nothing else of the store asks for the sync.
+    let expected = [
+        "direct::write",
+        "direct::recover",
+        "direct::keep",
+        "direct::keep",
+    ];
+    assert_eq!(places, expected, "{report}");
+    assert!(report.is_complete(), "{report}");
 }
 
 #[test]
@@ -197,7 +203,7 @@ fn what_is_broken_anyway_is_told_and_no_sync_is_left_out() {
     let ablation = Ablation::new(Direct { is_broken: true }).rounds(3).seed(1);
     let report = ablation.run().expect("it runs");
     let broken = report.broken.as_deref().unwrap_or_default();
-    assert!(broken.starts_with("lost: "), "{report}");
+    assert!(!broken.is_empty(), "{report}");
     assert!(report.syncs.is_empty() && !report.is_complete());
 }
 

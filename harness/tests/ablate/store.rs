@@ -59,10 +59,10 @@ impl Store {
         let path = self.dir.join(self.next.to_string());
         let new = path.with_extension("new");
         let mut file = self.disk.create(&new)?;
+        // Nothing has been written yet.
+        file.sync_data()?;
         file.write(payload)?;
         file.sync_all()?;
-        // Nothing has been written since.
-        file.sync_data()?;
         self.disk.rename(&new, &path)?;
         self.sync_names()?;
         self.next += 1;

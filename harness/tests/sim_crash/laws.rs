@@ -156,6 +156,7 @@ proptest! {
         disturbed.plan_faults(&[]);
         twin.plan_faults(&[]);
         prop_assert_eq!(tell(&disturbed), tell(&twin));
+        prop_assert_eq!(disturbed.fingerprint(), twin.fingerprint());
         prop_assert_eq!(tell(&disturbed.crash_sample(seed)), tell(&twin.crash_sample(seed)));
         let drawn = [&disturbed, &twin].map(|fs| {
             let mut bytes = [0; 16];

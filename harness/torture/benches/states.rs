@@ -12,7 +12,7 @@ use groupwal::SyncPolicy;
 use plugpull::{CrashKind, Report, Torture};
 use torture::GroupWal;
 
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 4;
 
 criterion_group!(benches, states);
 criterion_main!(benches);

@@ -95,7 +95,8 @@ impl Simulated for GroupWal {
     fn vouched(&self, fs: &SimFs, dir: &Path) -> Option<u64> {
         let mut vouched = 0;
         for name in fs.read_dir(dir).unwrap_or_default() {
-            if !name.ends_with(".seg") {
+            let extension = Path::new(&name).extension();
+            if extension.is_none_or(|extension| extension != "seg") {
                 continue;
             }
             let bytes = fs.read(dir.join(name)).unwrap_or_default();
@@ -151,7 +152,7 @@ async fn carry_out(
             if let Some(every) = workload.trim_every.filter(|_| writer == 0) {
                 trim(&wal, seq + 1, every.into(), &recorder).await?;
             }
-            if workload.replays && draw(workload.seed, action.id) % 3 == 0 {
+            if workload.replays && draw(workload.seed, action.id).is_multiple_of(3) {
                 replay(&wal, &recorder).await?;
             }
         }

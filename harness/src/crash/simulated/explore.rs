@@ -17,6 +17,8 @@ use crate::workload::Workload;
 
 /// How often a writer, and not a reader, opens what a crash left.
 const WRITES_ON: f64 = 0.2;
+/// In each life, so many of the states that recovery found unusual are gone on from.
+const UNUSUAL_MAX: usize = 6;
 
 /// How much is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,12 @@ pub(crate) struct Explorer<'t> {
     seen: HashSet<u64>,
     /// Counts recoveries that have come to their end: after each, the same bytes mean something else.
     epoch: u64,
+    /// What recoveries have done, by the kinds of operations.
+    trails: HashSet<u64>,
 }
+
+/// A moment and what a power cut takes there.
+type Cut = (usize, Vec<u32>);
 
 /// A life and where it began.
 #[derive(Clone, Copy)]
@@ -128,6 +135,7 @@ impl<'t> Explorer<'t> {
             tally,
             seen: HashSet::new(),
             epoch: 0,
+            trails: HashSet::new(),
         }
     }
 
@@ -157,6 +165,7 @@ impl<'t> Explorer<'t> {
         let workloads = world.workloads_during(life);
         self.epoch += 1;
         let last = lived.recording.gaps.len() - 1;
+        let mut unusual = Vec::new();
         for gap in from.min(last)..=last {
             let events = world.events_at(life, &lived, gap);
             let is_shown =
@@ -165,9 +174,12 @@ impl<'t> Explorer<'t> {
                 break;
             }
             let look = |disk: Disk| world.examine(disk, &events, &workloads);
-            if let Err((answers, violation)) = self.outcomes(&scene, gap, events.len(), look) {
-                let step = scene.step(Some(gap), End::PowerLoss(answers));
-                return Ok(Err(scene.failure(step, violation)));
+            match self.outcomes(&scene, gap, events.len(), look) {
+                Ok(cuts) => unusual.extend(cuts.into_iter().map(|answers| (gap, answers))),
+                Err((answers, violation)) => {
+                    let step = scene.step(Some(gap), End::PowerLoss(answers));
+                    return Ok(Err(scene.failure(step, violation)));
+                }
             }
         }
         if matches!(life, Life::Recover { .. }) && lived.result.is_ok() {
@@ -181,28 +193,33 @@ impl<'t> Explorer<'t> {
                 return Ok(Err(scene.failure(step, violation)));
             }
         }
-        explored!(self.below(&scene));
+        explored!(self.below(&scene, unusual));
         Ok(Ok(lived))
     }
 
-    /// Looks at the outcomes of a power cut at a gap.
+    /// Looks at the outcomes of a power cut at a gap. Returns those after which recovery does what none
+    /// did before.
     fn outcomes(
         &mut self,
         scene: &Scene<'_, '_>,
         gap: usize,
         known: usize,
-        look: impl Fn(Disk) -> Result<usize, Violation>,
-    ) -> Result<(), (Vec<u32>, Violation)> {
+        look: impl Fn(Disk) -> Result<(usize, u64), Violation>,
+    ) -> Result<Vec<Vec<u32>>, (Vec<u32>, Violation)> {
         let disk = &scene.lived.recording.gaps[gap].disk;
         self.tally.moments += 1;
+        let mut unusual = Vec::new();
+        let can_follow = scene.effort.depth > 0;
         let mut odometer = Odometer::default();
         for _ in 0..scene.effort.exhaustive {
             let crashed = disk.crash(&mut odometer);
-            self.examine(crashed, known, &look)
+            let is_unusual = self
+                .examine(crashed, known, &look, can_follow)
                 .map_err(|violation| (odometer.answers(), violation))?;
+            unusual.extend(is_unusual.then(|| odometer.answers()));
             if !odometer.advance() {
                 self.tally.moments_exhausted += 1;
-                return Ok(());
+                return Ok(unusual);
             }
         }
         let before_sync = scene.lived.recording.is_sync(gap);
@@ -210,22 +227,27 @@ impl<'t> Explorer<'t> {
         for _ in 0..samples {
             let mut sampler = Sampler::new(ChaCha8Rng::seed_from_u64(self.rng.next_u64()));
             let crashed = disk.crash(&mut sampler);
-            self.examine(crashed, known, &look)
-                .map_err(|violation| (sampler.into_answers(), violation))?;
+            match self.examine(crashed, known, &look, can_follow) {
+                Ok(is_unusual) => unusual.extend(is_unusual.then(|| sampler.into_answers())),
+                Err(violation) => return Err((sampler.into_answers(), violation)),
+            }
         }
-        Ok(())
+        Ok(unusual)
     }
 
     fn examine(
         &mut self,
         crashed: Disk,
         known: usize,
-        look: &impl Fn(Disk) -> Result<usize, Violation>,
-    ) -> Result<(), Violation> {
-        if self.is_new(crashed.fingerprint(), known) {
-            self.tally.recovered += look(crashed)? as u64;
+        look: &impl Fn(Disk) -> Result<(usize, u64), Violation>,
+        can_follow: bool,
+    ) -> Result<bool, Violation> {
+        if !self.is_new(crashed.fingerprint(), known) {
+            return Ok(false);
         }
-        Ok(())
+        let (survivors, trail) = look(crashed)?;
+        self.tally.recovered += survivors as u64;
+        Ok(can_follow && self.trails.insert(trail))
     }
 
     /// Counts a state that is about to be looked at, with so many events announced; `false` if the
@@ -243,11 +265,13 @@ impl<'t> Explorer<'t> {
     }
 
     /// Crashes in the recovery after a crash, and power loss after a kill and a recovery. Now and then
-    /// nobody just looks: the next writer finds what the crash left, and goes on with it at once.
-    fn below(&mut self, scene: &Scene<'_, '_>) -> Explored<()> {
+    /// nobody just looks: the next writer finds what the crash left, and goes on with it at once; more
+    /// often where that makes recovery do something unusual.
+    fn below(&mut self, scene: &Scene<'_, '_>, unusual: Vec<Cut>) -> Explored<()> {
         if scene.effort.depth == 0 {
             return Ok(Ok(()));
         }
+        let mut moments: Vec<(usize, End, f64)> = Vec::new();
         for number in 0..scene.effort.nested + scene.effort.kills {
             let gap = self.draw_gap(scene.lived);
             let end = if number < scene.effort.kills {
@@ -255,9 +279,15 @@ impl<'t> Explorer<'t> {
             } else {
                 self.draw_loss(&scene.lived.recording.gaps[gap].disk)
             };
+            moments.push((gap, end, WRITES_ON));
+        }
+        // The last ones found are the most unusual.
+        let unusual = unusual.into_iter().rev().take(UNUSUAL_MAX);
+        moments.extend(unusual.map(|(gap, answers)| (gap, End::PowerLoss(answers), 0.5)));
+        for (gap, end, writes_on) in moments {
             let step = scene.step(Some(gap), end);
             let world = scene.world.after(scene.lived, step);
-            let life = if self.rng.random_bool(WRITES_ON) {
+            let life = if self.rng.random_bool(writes_on) {
                 let generation = world.generations();
                 Life::Write(Workload::draw_tiny(&mut self.rng, generation))
             } else {
@@ -270,12 +300,13 @@ impl<'t> Explorer<'t> {
         Ok(Ok(()))
     }
 
-    /// A moment to go on from; after an error of the disk, often the one right behind it.
+    /// A moment to go on from; after an error of the disk, often one of those right behind it: before
+    /// the store reacts, in between, or before it has made durable what it did.
     pub(crate) fn draw_gap(&mut self, lived: &Lived) -> usize {
         let last = lived.recording.gaps.len() - 1;
         let from = lived.interesting_from().min(last);
         if from > 0 && self.rng.random_bool(0.3) {
-            return (from + 1).min(last);
+            return (from + self.rng.random_range(1..4)).min(last);
         }
         self.rng.random_range(from..=last)
     }

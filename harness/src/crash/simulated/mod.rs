@@ -41,6 +41,8 @@ pub(crate) use self::timeline::Timeline;
 const GENERATIONS: u32 = 3;
 /// Plans of errors tried on each generation.
 const FAULT_PLANS: usize = 10;
+/// And on each recovery.
+const RECOVERY_FAULT_PLANS: usize = 5;
 /// Damaged copies of each of the states that a generation of `rot` comes to.
 const DAMAGED: usize = 120;
 
@@ -362,7 +364,6 @@ impl Round<'_, '_> {
     /// One or two errors that a run like this one comes to.
     fn draw_faults(&mut self, well: &Lived) -> Vec<Fault> {
         let rng = &mut self.explorer.rng;
-        let operations = well.recording.operations.len().max(1);
         let count = rng.random_range(1..3);
         let draw = |_| {
             let kind = match FaultKind::ALL[rng.random_range(0..FaultKind::ALL.len())] {
@@ -371,8 +372,7 @@ impl Round<'_, '_> {
                 },
                 kind => kind,
             };
-            let of_kind = well.recording.count(kind).unwrap_or(operations);
-            let after = rng.random_range(0..of_kind.max(1));
+            let after = rng.random_range(0..well.recording.count(kind).max(1));
             Fault {
                 kind,
                 after: u32::try_from(after).expect("a short run"),
@@ -385,12 +385,16 @@ impl Round<'_, '_> {
     fn faulty_recovery(&mut self) -> Outcome {
         let life = Life::Recover { close: false };
         let well = self.world.live(&life, &[])?;
-        let faults = self.draw_faults(&well);
-        let effort = Effort::FAULTY;
-        let lived = match self.explorer.life(&self.world, &life, &faults, effort)? {
-            Ok(lived) => lived,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let mut last = None;
+        for _ in 0..RECOVERY_FAULT_PLANS {
+            let faults = self.draw_faults(&well);
+            let effort = Effort::FAULTY;
+            match self.explorer.life(&self.world, &life, &faults, effort)? {
+                Ok(lived) => last = Some((faults, lived)),
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+        let (faults, lived) = last.expect("there is a plan");
         let step = Step {
             life,
             faults,
@@ -405,7 +409,10 @@ impl Round<'_, '_> {
     fn rot(&mut self) -> Outcome {
         for _ in 0..GENERATIONS {
             let life = Life::Write(self.draw_workload());
-            let lived = self.world.live(&life, &[])?;
+            let lived = match self.well(&life)? {
+                Ok(lived) => lived,
+                Err(failure) => return Ok(Err(failure)),
+            };
             self.count(&life, &lived);
             self.crash(life, Vec::new(), &lived);
             if let End::PowerLoss(_) = self.world.timeline.steps.last().expect("just pushed").end
@@ -413,14 +420,19 @@ impl Round<'_, '_> {
             {
                 return Ok(Err(failure));
             }
-            // Closed in order, and then synced: nothing is pending.
+            // Closed in order: if something is pending, it may be lost.
             let life = Life::Recover { close: true };
-            let lived = self.world.live(&life, &[])?;
+            let lived = match self.well(&life)? {
+                Ok(lived) => lived,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let last = lived.recording.gaps.last();
+            let last = last.expect("there is one after the last");
             let step = Step {
                 life,
                 faults: Vec::new(),
                 until: None,
-                end: End::PowerLoss(Vec::new()),
+                end: self.explorer.draw_loss(&last.disk),
             };
             self.world = self.world.after(&lived, step);
             if let Err(failure) = self.decay(past_of(&self.world, &lived)) {
@@ -428,6 +440,27 @@ impl Round<'_, '_> {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Lives a life on a disk that works, and looks at none of its crash states.
+    fn well(&mut self, life: &Life) -> io::Result<Result<Lived, Box<Failure>>> {
+        let lived = self.world.live(life, &[])?;
+        let Err(violation) = self.world.judge(life, &lived) else {
+            return Ok(Ok(lived));
+        };
+        let step = Step {
+            life: life.clone(),
+            faults: Vec::new(),
+            until: None,
+            end: End::Kill,
+        };
+        let after = self.world.after(&lived, step);
+        Ok(Err(Box::new(Failure {
+            timeline: after.timeline,
+            violation,
+            events: after.events,
+            disk: after.disk,
+        })))
     }
 
     /// Damages what is left, again and again.

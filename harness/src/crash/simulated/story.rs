@@ -88,12 +88,11 @@ fn tell_step(
     let mut known = world.events_at(&step.life, lived, first).len();
     for index in first..gap {
         writeln!(story, "    {}", lived.recording.tell(index))?;
-        let events = world.events_at(&step.life, lived, index + 1);
-        for event in &events[known..] {
-            if let Some(told) = tell_event(event) {
-                writeln!(story, "          {told}")?;
-            }
+        if let Some(dropped) = lived.recording.tell_dropped(index) {
+            writeln!(story, "          {dropped}")?;
         }
+        let events = world.events_at(&step.life, lived, index + 1);
+        tell_events(story, &events[known..])?;
         known = events.len();
     }
     match (&lived.result, gap == last) {
@@ -148,17 +147,34 @@ fn tell_step(
     Ok(())
 }
 
+/// What was announced between two operations; what a reader was shown, in one line.
+fn tell_events(story: &mut String, events: &[Event]) -> std::fmt::Result {
+    let shown = events.iter().filter_map(|event| match event {
+        Event::Shown { position, .. } => Some(*position),
+        _ => None,
+    });
+    for told in events.iter().filter_map(tell_event) {
+        writeln!(story, "          {told}")?;
+    }
+    if let (Some(from), Some(to)) = (shown.clone().min(), shown.max()) {
+        writeln!(
+            story,
+            "          shown to a reader: positions {from} to {to}"
+        )?;
+    }
+    Ok(())
+}
+
 fn tell_event(event: &Event) -> Option<String> {
     Some(match event {
         Event::Ack { id, position } => {
             format!("acknowledged: entry {id:#x} at position {position}")
         }
-        Event::Shown { id, position } => format!("shown to a reader: entry {id:#x} at {position}"),
         Event::Failed { id } => format!("failed, outcome unknown: entry {id:#x}"),
         Event::Refused { id } => format!("refused: entry {id:#x}"),
         Event::TrimBegin { below } => format!("begins to trim below position {below}"),
         Event::TrimEnd { below } => format!("has trimmed below position {below}"),
-        Event::Attempt { .. } | Event::AttemptDelete { .. } => return None,
+        Event::Attempt { .. } | Event::AttemptDelete { .. } | Event::Shown { .. } => return None,
     })
 }
 

@@ -177,18 +177,20 @@ impl<'a> World<'a> {
         self.recover(&self.fs(disk, Role::Recovery), false, workloads)
     }
 
-    /// Recovers what is left on a disk and asks the oracle.
+    /// Recovers what is left on a disk and asks the oracle. Returns how many entries survive, and what
+    /// recovery did: the same number for the same kinds of operations.
     pub(crate) fn examine(
         &self,
         disk: Disk,
         events: &[Event],
         workloads: &[Workload],
-    ) -> Result<usize, Violation> {
+    ) -> Result<(usize, u64), Violation> {
+        let fs = self.fs(disk, Role::Recovery);
         let survivors = self
-            .show(disk, workloads)
+            .recover(&fs, false, workloads)
             .map_err(|words| words.of("recovery failed"))?;
         self.oracle.check(events, &survivors)?;
-        Ok(survivors.len())
+        Ok((survivors.len(), fs.trail()))
     }
 
     /// The position below which what is left on a disk vouches for everything.
