@@ -27,10 +27,13 @@ impl Hits {
     }
 }
 
+/// What is asked for, and the addresses of the calls that lead to it.
+type Stack = (SyncKind, Vec<usize>);
+
 /// Every stack that has been seen, and the site that it belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Sites {
-    known: Mutex<HashMap<(SyncKind, Vec<usize>), Arc<SyncSite>>>,
+    known: Mutex<HashMap<Stack, Arc<SyncSite>>>,
 }
 
 impl Sites {

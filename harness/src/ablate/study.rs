@@ -184,7 +184,7 @@ impl Study<'_> {
                 if !go_on(ticket) {
                     return;
                 }
-                let kind = if ticket % kinds == 0 {
+                let kind = if ticket.is_multiple_of(kinds) {
                     KINDS[0]
                 } else {
                     KINDS[1]

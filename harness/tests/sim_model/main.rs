@@ -122,8 +122,8 @@ fn on_handles() -> impl Strategy<Value = Op> {
         10 => (handle(), offset(), length(), 0..4_u8)
             .prop_map(|(h, at, len, fill)| Op::Write(h, at, len, fill)),
         4 => (handle(), offset()).prop_map(|(h, len)| Op::SetLen(h, len)),
-        1 => handle().prop_map(Op::SyncData),
-        1 => handle().prop_map(Op::SyncAll),
+        1 => (handle(), any::<bool>())
+            .prop_map(|(h, all)| if all { Op::SyncAll(h) } else { Op::SyncData(h) }),
         2 => handle().prop_map(Op::Length),
         6 => handle().prop_map(Op::Lock),
     ]

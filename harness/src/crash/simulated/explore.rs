@@ -223,8 +223,8 @@ impl<'t> Explorer<'t> {
             }
         }
         let before_sync = scene.lived.recording.is_sync(gap);
-        let samples = scene.effort.samples * if before_sync { 3 } else { 1 };
-        for _ in 0..samples {
+        let draws = scene.effort.samples * if before_sync { 3 } else { 1 };
+        for _ in 0..draws {
             let mut sampler = Sampler::new(ChaCha8Rng::seed_from_u64(self.rng.next_u64()));
             let crashed = disk.crash(&mut sampler);
             match self.examine(crashed, known, &look, can_follow) {
