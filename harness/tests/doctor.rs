@@ -57,14 +57,16 @@ fn what_is_unavailable_is_told_and_the_rest_is_run() {
         let output = line_log(&ALL, forbidden, out.path());
         let lines = lines(&output);
         assert_eq!(output.status.code(), Some(0), "{lines:?}");
-        let [kill, syscall, last] = lines.as_slice() else {
-            panic!("{lines:?}")
-        };
-        assert_eq!(kill["crash"], "kill");
+        let (last, rows) = lines.split_last().expect("a summary");
+        let row = |kind: &str| rows.iter().find(|row| row["crash"] == kind).expect("a row");
+        let (kill, syscall) = (row("kill"), row("syscall"));
         assert_eq!(kill["rounds"], 12);
         assert_eq!(kill["unavailable"], serde_json::Value::Null);
-        assert_eq!(syscall["crash"], "syscall");
         assert_eq!(syscall["rounds"], 0);
+        let why = row("power")["unavailable"]
+            .as_str()
+            .expect("it is told why");
+        assert!(why.contains("Subject::simulated"), "{why}");
         let why = syscall["unavailable"].as_str().expect("it is told why");
         assert!(why.contains("ptrace or seccomp is forbidden"), "{why}");
         assert_eq!(last["summary"]["unavailable"]["syscall"], why);
