@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::child::{Launcher, end_strays};
 use crate::crash::simulated::{self, Timeline};
 use crate::crash::{CrashKind, Lane, syscall};
-use crate::disk::{self, FileSystem, FileSystemKind};
+use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
@@ -116,6 +116,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// How it died, and where: `kill`, `disk ext4`.
+    pub fn case(&self) -> String {
+        match self.fs {
+            Some(fs) => format!("{} {fs}", self.crash),
+            None => self.crash.to_string(),
+        }
+    }
+
     fn unavailable(subject: &dyn Subject, case: Case, seed: u64, why: String) -> Self {
         Self {
             subject: subject.name().to_owned(),
@@ -232,8 +240,7 @@ fn availability(subject: &dyn Subject, case: Case, plan: &Plan) -> Result<(), St
         if subject.black_box().is_some() {
             return Err("`disk` does not take commands, only subjects".into());
         }
-        return disk::available(&FileSystem::new(fs), &plan.scratch_of(kind))
-            .map_err(|why| format!("{fs}: {why}"));
+        return doctor::on_disk(fs).map_err(|why| format!("{fs}: {why}"));
     }
     if kind.is_simulated() && subject.simulated().is_none() {
         return Err(format!(

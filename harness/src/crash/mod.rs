@@ -73,6 +73,15 @@ impl CrashKind {
         Self::Rot,
     ];
 
+    /// The kinds that need no privileges: what is done if none is named.
+    pub const UNPRIVILEGED: [Self; 5] = [
+        Self::Kill,
+        Self::Syscall,
+        Self::Power,
+        Self::Fault,
+        Self::Rot,
+    ];
+
     /// It happens on the simulated file system.
     pub(crate) fn is_simulated(self) -> bool {
         matches!(self, Self::Power | Self::Fault | Self::Rot)
