@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::child::{Launcher, end_strays};
 use crate::crash::simulated::{self, Timeline};
 use crate::crash::{CrashKind, Lane, syscall};
+use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
@@ -45,6 +46,8 @@ pub(crate) struct Plan {
     pub scratch: Option<PathBuf>,
     /// Where failures are saved.
     pub out: PathBuf,
+    /// Real file systems for `disk`; empty for all that this machine has.
+    pub file_systems: Vec<FileSystemKind>,
     /// Rules by which the simulated file system loses things; empty for all.
     pub profiles: Vec<Profile>,
     /// A child that has to end, or to answer, is given so long.
@@ -86,6 +89,9 @@ pub struct Row {
     pub subject: String,
     /// How it died.
     pub crash: CrashKind,
+    /// On which real file system, if that is part of how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fs: Option<FileSystemKind>,
     /// The seed.
     pub seed: u64,
     /// What was done and seen.
@@ -110,10 +116,19 @@ pub struct Row {
 }
 
 impl Row {
-    fn unavailable(subject: &dyn Subject, crash: CrashKind, seed: u64, why: String) -> Self {
+    /// How it died, and where: `kill`, `disk ext4`.
+    pub fn case(&self) -> String {
+        match self.fs {
+            Some(fs) => format!("{} {fs}", self.crash),
+            None => self.crash.to_string(),
+        }
+    }
+
+    fn unavailable(subject: &dyn Subject, case: Case, seed: u64, why: String) -> Self {
         Self {
             subject: subject.name().to_owned(),
-            crash,
+            crash: case.crash,
+            fs: case.fs,
             seed,
             tally: Tally::default(),
             elapsed_s: 0.0,
@@ -165,19 +180,19 @@ pub(crate) fn run(
 ) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for subject in subjects {
-        for kind in kinds {
+        for case in plan.cases(kinds) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(rows);
             }
             let index = rows.len() as u64;
-            if let Err(why) = availability(*subject, *kind, plan) {
-                let row = Row::unavailable(*subject, *kind, plan.seed, why);
+            if let Err(why) = availability(*subject, case, plan) {
+                let row = Row::unavailable(*subject, case, plan.seed, why);
                 observer.end(&row);
                 rows.push(row);
                 continue;
             }
-            let scratch = Scratch::create(&plan.scratch_of(*kind))?;
-            let row = torture_row(*subject, *kind, index, plan, scratch.path(), stop, observer);
+            let scratch = Scratch::create(&plan.scratch_of(case.crash))?;
+            let row = torture_row(*subject, case, index, plan, scratch.path(), stop, observer);
             let strays = end_strays(scratch.path())?;
             let row = Row { strays, ..row? };
             observer.end(&row);
@@ -187,12 +202,46 @@ pub(crate) fn run(
     Ok(rows)
 }
 
+/// A crash kind, and the real file system if it needs one: a row for each subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    crash: CrashKind,
+    fs: Option<FileSystemKind>,
+}
+
+impl Plan {
+    /// The rows of each subject.
+    pub(crate) fn cases(&self, kinds: &[CrashKind]) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for &crash in kinds {
+            if crash != CrashKind::Disk {
+                cases.push(Case { crash, fs: None });
+                continue;
+            }
+            let all = FileSystemKind::ALL;
+            let wanted = match self.file_systems.as_slice() {
+                [] => &all,
+                wanted => wanted,
+            };
+            let case = |fs: &FileSystemKind| Case {
+                crash,
+                fs: Some(*fs),
+            };
+            cases.extend(wanted.iter().map(case));
+        }
+        cases
+    }
+}
+
 /// Whether a subject can be tortured in a way, here; if not, why.
-pub(crate) fn availability(
-    subject: &dyn Subject,
-    kind: CrashKind,
-    plan: &Plan,
-) -> Result<(), String> {
+fn availability(subject: &dyn Subject, case: Case, plan: &Plan) -> Result<(), String> {
+    let kind = case.crash;
+    if let Some(fs) = case.fs {
+        if subject.black_box().is_some() {
+            return Err("`disk` does not take commands, only subjects".into());
+        }
+        return doctor::on_disk(fs).map_err(|why| format!("{fs}: {why}"));
+    }
     if kind.is_simulated() && subject.simulated().is_none() {
         return Err(format!(
             "{} does not run on the simulated file system; a store does if it implements \
@@ -209,9 +258,9 @@ pub(crate) fn require(
     kinds: &[CrashKind],
     plan: &Plan,
 ) -> Result<(), String> {
-    kinds.iter().try_for_each(|kind| {
-        availability(subject, *kind, plan)
-            .map_err(|why| format!("crash kind '{kind}' is unavailable: {why}"))
+    plan.cases(kinds).into_iter().try_for_each(|case| {
+        availability(subject, case, plan)
+            .map_err(|why| format!("crash kind '{}' is unavailable: {why}", case.crash))
     })
 }
 
@@ -267,6 +316,7 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
     Ok(Row {
         subject: subject.name().to_owned(),
         crash,
+        fs: None,
         seed: plan.seed,
         rounds_per_s: tally.rounds as f64 / elapsed_s,
         states_per_s: tally.crash_states as f64 / elapsed_s,
@@ -288,7 +338,7 @@ struct Shared {
 
 fn torture_row(
     subject: &dyn Subject,
-    crash: CrashKind,
+    Case { crash, fs }: Case,
     index: u64,
     plan: &Plan,
     scratch: &Path,
@@ -317,7 +367,7 @@ fn torture_row(
         goes_on.then_some(number)
     };
     let work = |lane: usize| {
-        let mut lane = Lane::new(crash, subject, plan, scratch, (index, lane as u64));
+        let mut lane = Lane::new(crash, subject, plan, scratch, fs, (index, lane as u64));
         while let Some(number) = go_on() {
             let mut tally = Tally::default();
             let saved = lane.round(number, &mut tally).and_then(|finding| {
@@ -359,6 +409,7 @@ fn torture_row(
         None => Ok(Row {
             subject: subject.name().to_owned(),
             crash,
+            fs,
             seed: plan.seed,
             rounds_per_s: tally.rounds as f64 / elapsed_s,
             states_per_s: tally.crash_states as f64 / elapsed_s,

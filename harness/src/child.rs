@@ -53,6 +53,11 @@ pub(crate) enum Role {
         history: PathBuf,
         workload: Workload,
     },
+    /// The same, and ends when its work is done.
+    WriteToTheEnd {
+        history: PathBuf,
+        workload: Workload,
+    },
     Recover {
         output: PathBuf,
         workloads: Vec<Workload>,
@@ -164,7 +169,7 @@ fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
     }
     let (dir, engine) = (order.dir.as_path(), order.engine.as_str());
     match &order.role {
-        Role::Write { history, workload } => {
+        Role::Write { history, workload } | Role::WriteToTheEnd { history, workload } => {
             let recorder = Recorder::new(History::open(history)?);
             subject.write(&WriteRun {
                 dir,
@@ -174,7 +179,7 @@ fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {
             })?;
             // All actions are carried out. Under trace that is the end; else the kill is still to
             // come.
-            if order.traced {
+            if order.traced || matches!(order.role, Role::WriteToTheEnd { .. }) {
                 return Ok(());
             }
             loop {
@@ -286,6 +291,13 @@ pub(crate) struct Ended {
     status: ExitStatus,
     /// Some of what it had started was still there. It was killed.
     left_behind: bool,
+}
+
+impl Ended {
+    /// With status 0, by itself.
+    pub(crate) fn is_success(self) -> bool {
+        self.status.success()
+    }
 }
 
 impl Running {

@@ -19,6 +19,7 @@ use crate::blackbox::{self, BlackBox};
 use crate::campaign::{self, Budget, Observer, Plan};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::{CrashKind, kill, simulated};
+use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::report::{Json, Terminal, Verdict};
@@ -35,7 +36,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 /// Kills writers of a store at random instants and checks what recovery brings back against what
 /// had been acknowledged.
 ///
-/// Without a command: 30 seconds of everything.
+/// Without a command: 30 seconds of everything that this machine can do.
 ///
 /// Exit status: 0 no promise was broken, 1 one was, 2 wrong usage, an environment that cannot do
 /// it, or a torture that showed nothing.
@@ -104,10 +105,11 @@ Examples, for a binary called `torture` that is in the PATH:
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  run                                     everything, for 30 seconds
+  run                                     everything that needs no root, for 30 seconds
   run STORE --rounds 500 --seed 1         one subject; the same seed draws the same plan again
   run --crash syscall --duration 10m      every system call's crash states, for ten minutes
   run --crash kill --dir /mnt/disk        on a file system of your choice
+  run --crash disk --fs ext4,xfs,btrfs    power cuts on the real thing: needs root, FUSE, loop devices
   run --hang-limit 5s                     for a store that recovers fast, or should
   run --json | jq -s '.[-1].summary'      for a script; the exit status says it, too
 
@@ -124,9 +126,16 @@ again, `shrink` looks for the smallest version.";
 struct RunArgs {
     /// Subjects; all if none is named. See `list`.
     subjects: Vec<String>,
-    /// Crash kinds, separated by commas; all if not given.
+    /// Crash kinds, separated by commas; all but disk if not given.
     #[arg(long, value_delimiter = ',')]
     crash: Vec<CrashKind>,
+    /// The first subject on disk, too.
+    #[arg(long, hide = true)]
+    with_disk: bool,
+    /// For disk: real file systems, separated by commas; all that there are if not given. ext4, xfs or
+    /// btrfs.
+    #[arg(long, value_delimiter = ',')]
+    fs: Vec<FileSystemKind>,
     /// For power, fault and rot: the rules by which things are lost, separated by commas; all if not
     /// given. strict, ext4-ordered, xfs, btrfs, synced-only or everything.
     #[arg(long, value_delimiter = ',')]
@@ -200,7 +209,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
     let subjects = subjects.as_slice();
     child::obey(subjects);
-    let everything = || Cli::parse_from([NAME, "run"]).command;
+    let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
     let command = Cli::parse().command.or_else(everything);
     let status = match command.expect("a command was given or put there") {
         Command::Run(args) => run(subjects, args),
@@ -249,26 +258,35 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
     let named = !args.crash.is_empty();
     let kinds = if named {
         args.crash
+    } else if args.fs.is_empty() {
+        CrashKind::UNPRIVILEGED.to_vec()
     } else {
-        CrashKind::ALL.to_vec()
+        vec![CrashKind::Disk]
     };
-    let rows = u32::try_from(chosen.len() * kinds.len()).unwrap_or(u32::MAX);
-    let budget = match args.rounds {
-        Some(rounds) => Budget::Rounds(rounds),
-        None => Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows),
-    };
+    let mut passes = vec![(chosen.as_slice(), kinds.as_slice())];
+    if args.with_disk {
+        passes.push((&chosen[..1], &[CrashKind::Disk]));
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let plan = Plan {
+    let mut plan = Plan {
         launcher: Launcher::Binary,
-        budget,
+        budget: Budget::Rounds(args.rounds.unwrap_or(0)),
         seed: args.seed.unwrap_or_else(|| u64::from(rand_seed())),
         jobs: args.jobs.unwrap_or(cores).max(1),
         engines: args.engine,
         scratch: args.dir,
         out: args.out,
+        file_systems: args.fs,
         profiles: args.profile,
         hang_limit: args.hang_limit,
     };
+    if args.rounds.is_none() {
+        let rows = passes
+            .iter()
+            .map(|(subjects, kinds)| subjects.len() * plan.cases(kinds).len());
+        let rows = u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX);
+        plan.budget = Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows);
+    }
     if named {
         for subject in &chosen {
             campaign::require(*subject, &kinds, &plan)?;
@@ -277,8 +295,12 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
     let stop = stop_on_signal()?;
     let terminal = Terminal::default();
     let observer: &dyn Observer = if args.json { &Json } else { &terminal };
-    let rows = campaign::run(&chosen, &kinds, &plan, &stop, observer)
-        .map_err(|error| format!("the torture cannot go on: {error}"))?;
+    let mut rows = Vec::new();
+    for (subjects, kinds) in passes {
+        let more = campaign::run(subjects, kinds, &plan, &stop, observer)
+            .map_err(|error| format!("the torture cannot go on: {error}"))?;
+        rows.extend(more);
+    }
     let interrupted = stop.load(Ordering::Relaxed);
     if args.json {
         Json::summary(&rows, plan.seed, interrupted);
@@ -421,6 +443,7 @@ fn shrink(
         engines: Vec::new(),
         scratch: None,
         out,
+        file_systems: Vec::new(),
         profiles: Vec::new(),
         hang_limit: HANG_LIMIT,
     };

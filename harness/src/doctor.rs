@@ -18,6 +18,7 @@ use nix::unistd::geteuid;
 
 use crate::child::{Launcher, Role, Running, Target, anonymous_file, printed, spawn};
 use crate::crash::CrashKind;
+use crate::disk::{self, FileSystem, FileSystemKind};
 use crate::history::History;
 use crate::scratch::Scratch;
 use crate::trace::{Call, Decision, End, Observer, Tracer};
@@ -36,9 +37,28 @@ pub(crate) fn availability(kind: CrashKind, launcher: &Launcher) -> Result<(), S
         CrashKind::Syscall => SYSCALL
             .get_or_init(|| Probe::new(launcher)?.syscall())
             .clone(),
+        CrashKind::Disk => on_some_disk(),
         // In memory, in this process.
         CrashKind::Power | CrashKind::Fault | CrashKind::Rot => Ok(()),
     }
+}
+
+/// Whether power cuts on this real file system can be tried here; tried in small.
+pub(crate) fn on_disk(kind: FileSystemKind) -> Result<(), String> {
+    static FOUND: [OnceLock<Result<(), String>>; 3] = [const { OnceLock::new() }; 3];
+    let index = FileSystemKind::ALL.iter().position(|known| *known == kind);
+    let found = &FOUND[index.expect("all are in the list")];
+    found
+        .get_or_init(|| disk::available(&FileSystem::new(kind), &std::env::temp_dir()))
+        .clone()
+}
+
+fn on_some_disk() -> Result<(), String> {
+    let found = FileSystemKind::ALL.map(on_disk);
+    if found.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    found.into_iter().collect()
 }
 
 /// A child that does what every writer does, in a directory of its own.
@@ -165,13 +185,16 @@ pub(crate) fn report() -> bool {
 
     line(&mut text, format_args!("Crash kinds:"));
     let mut all = true;
-    for kind in CrashKind::ALL {
+    let unprivileged = CrashKind::UNPRIVILEGED.map(|kind| {
         let found = availability(kind, &Launcher::Binary);
-        let kind = kind.to_string();
+        (kind.to_string(), found)
+    });
+    let disks = FileSystemKind::ALL.map(|kind| (format!("disk {kind}"), on_disk(kind)));
+    for (kind, found) in unprivileged.into_iter().chain(disks) {
         all &= found.is_ok();
         match found {
-            Ok(()) => line(&mut text, format_args!("  {kind:<9} works")),
-            Err(why) => line(&mut text, format_args!("  {kind:<9} UNAVAILABLE: {why}")),
+            Ok(()) => line(&mut text, format_args!("  {kind:<10} works")),
+            Err(why) => line(&mut text, format_args!("  {kind:<10} UNAVAILABLE: {why}")),
         }
     }
 

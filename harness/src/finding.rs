@@ -160,13 +160,16 @@ impl Finding {
 
     /// The story of a failure on the simulated file system.
     fn with_tale(&self, tale: &str) -> String {
+        let counted = match self.crash {
+            CrashKind::Disk => "the requests that the device has answered",
+            _ => "the operations that changed something, over all lives",
+        };
         format!(
             "# {violation}\n\n\
              - subject: `{subject}`, engine `{engine}`\n\
              - crash: `{crash}`, {point}\n\
              - seed {seed}, plugpull {version}\n\n\
-             Numbers count the operations that changed something, over all lives. `image/` is the disk as\n\
-             recovery found it.\n\n{tale}\
+             Numbers count {counted}. `image/` is what recovery found.\n\n{tale}\
              Then recovery finds: {violation}\n",
             violation = self.violation,
             subject = self.subject,

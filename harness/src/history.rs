@@ -6,8 +6,8 @@
 //! heard by anybody.
 //!
 //! ```text
-//! word   0  next free slot      1  unused .. 3
-//! slot   4 words each: kind (0 = not published) | id | value | 0
+//! word   0  next free slot      1  clock      2  unused .. 3
+//! slot   4 words each: kind (0 = not published) | id | value | what the clock said
 //! ```
 //!
 //! Slots are reserved in real-time order: an ack in a slot before an attempt's slot was returned
@@ -192,6 +192,8 @@ impl History {
     #[must_use]
     pub fn record(&self, event: Event) -> bool {
         let words = self.words();
+        // Whatever the clock counts had come so far when the event was announced, or before.
+        let clock = words[1].load(Ordering::SeqCst);
         // SeqCst: the order of slots is the order in real time, across all events of all threads.
         let slot = words[0].fetch_add(1, Ordering::SeqCst);
         let Some(slot) = usize::try_from(slot)
@@ -204,6 +206,7 @@ impl History {
         let [kind, id, value] = event.encode();
         words[at + 1].store(id, Ordering::Relaxed);
         words[at + 2].store(value, Ordering::Relaxed);
+        words[at + 3].store(clock, Ordering::Relaxed);
         words[at].store(kind, Ordering::Release);
         true
     }
@@ -237,9 +240,26 @@ impl History {
         published.filter_map(|(_, slot)| read_slot(slot)).collect()
     }
 
+    /// The events that had been published when the clock said so, or less.
+    pub(crate) fn events_at_clock(&self, clock: u64) -> Vec<Event> {
+        let reserved = usize::try_from(self.reserved()).unwrap_or(usize::MAX);
+        let slots = self.words()[HEADER_WORDS..]
+            .chunks_exact(SLOT_WORDS)
+            .take(reserved);
+        let by_then = slots.filter(|slot| slot[3].load(Ordering::Relaxed) <= clock);
+        by_then.filter_map(read_slot).collect()
+    }
+
     /// The published events, in real-time order.
     pub fn events(&self) -> Vec<Event> {
         self.events_at(&self.mark())
+    }
+}
+
+/// Whoever raises the clock does so before others can see what it counts.
+impl crate::disk::Clock for History {
+    fn counter(&self) -> &AtomicU64 {
+        &self.words()[1]
     }
 }
 

@@ -59,6 +59,7 @@ mod checker;
 mod child;
 pub mod cli;
 mod crash;
+pub mod disk;
 mod doctor;
 mod finding;
 pub mod history;

@@ -50,6 +50,11 @@ pub struct Tally {
     pub detected: u64,
     /// Damaged states in which entries were lost that nothing on the disk vouched for any more.
     pub unprovable: u64,
+    /// On a real file system: states that the kernel refused to mount.
+    pub unmountable: u64,
+    /// On a real file system: where the time went, in microseconds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent_us: BTreeMap<String, u64>,
     /// Rounds by engine.
     pub engines: BTreeMap<String, u64>,
 }
@@ -97,6 +102,10 @@ impl Tally {
         self.faults += other.faults;
         self.detected += other.detected;
         self.unprovable += other.unprovable;
+        self.unmountable += other.unmountable;
+        for (what, time) in &other.spent_us {
+            *self.spent_us.entry(what.clone()).or_default() += time;
+        }
         for (engine, rounds) in &other.engines {
             *self.engines.entry(engine.clone()).or_default() += rounds;
         }

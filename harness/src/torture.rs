@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
+use crate::disk::FileSystemKind;
 use crate::report::Verdict;
 use crate::sim::Profile;
 use crate::subject::Subject;
@@ -22,12 +23,13 @@ use crate::tally::Tally;
 #[must_use = "a torture does nothing until it is run"]
 pub struct Torture {
     subject: Box<dyn Subject>,
-    /// All, if none is named.
+    /// Those that need no privileges, if none is named.
     kinds: Option<Vec<CrashKind>>,
     budget: Budget,
     seed: u64,
     jobs: usize,
     engines: Vec<String>,
+    file_systems: Vec<FileSystemKind>,
     profiles: Vec<Profile>,
     scratch: Option<PathBuf>,
     script: Option<String>,
@@ -36,7 +38,7 @@ pub struct Torture {
 }
 
 impl Torture {
-    /// 50 rounds of every crash kind, seed 0, one directory at a time.
+    /// 50 rounds of every crash kind that needs no privileges, seed 0, one directory at a time.
     pub fn new(subject: impl Subject + 'static) -> Self {
         Self {
             subject: Box::new(subject),
@@ -45,6 +47,7 @@ impl Torture {
             seed: 0,
             jobs: 1,
             engines: Vec::new(),
+            file_systems: Vec::new(),
             profiles: Vec::new(),
             scratch: None,
             script: None,
@@ -87,6 +90,12 @@ impl Torture {
     /// Only this one of the subject's engines.
     pub fn engine(mut self, engine: impl Into<String>) -> Self {
         self.engines = vec![engine.into()];
+        self
+    }
+
+    /// For [`CrashKind::Disk`], only these file systems.
+    pub fn file_systems(mut self, kinds: impl IntoIterator<Item = FileSystemKind>) -> Self {
+        self.file_systems = kinds.into_iter().collect();
         self
     }
 
@@ -148,6 +157,7 @@ impl Torture {
             engines: self.engines,
             scratch: self.scratch,
             out: self.artifacts,
+            file_systems: self.file_systems,
             profiles: self.profiles,
             hang_limit: self.hang_limit,
         };
@@ -158,7 +168,7 @@ impl Torture {
             campaign::play(&*self.subject, script, &plan).map(|row| vec![row])
         } else {
             let stop = AtomicBool::new(false);
-            let kinds = self.kinds.as_deref().unwrap_or(&CrashKind::ALL);
+            let kinds = self.kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
             campaign::run(&[&*self.subject], kinds, &plan, &stop, &Silent)
         }
         .map_err(|error| environment(error.to_string()))?;

@@ -108,13 +108,13 @@ fn the_doctor_tells_what_works_and_how_to_get_the_rest() {
     let well = line_log(&["doctor"], &[], out.path());
     let text = String::from_utf8_lossy(&well.stdout).into_owned();
     assert_eq!(well.status.code(), Some(0), "{text}");
-    assert!(text.contains("syscall   works"), "{text}");
+    assert!(text.contains("syscall    works"), "{text}");
 
     let ill = line_log(&["doctor"], PTRACE, out.path());
     let text = String::from_utf8_lossy(&ill.stdout).into_owned();
     assert_eq!(ill.status.code(), Some(2), "{text}");
-    assert!(text.contains("kill      works"), "{text}");
-    assert!(text.contains("syscall   UNAVAILABLE"), "{text}");
+    assert!(text.contains("kill       works"), "{text}");
+    assert!(text.contains("syscall    UNAVAILABLE"), "{text}");
     assert!(text.contains("SYS_PTRACE"), "{text}");
 }
 

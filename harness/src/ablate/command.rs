@@ -86,6 +86,7 @@ pub(crate) fn run(
         engines: args.engine,
         scratch: None,
         out: PathBuf::new(),
+        file_systems: Vec::new(),
         profiles: args.profile,
         hang_limit: HANG_LIMIT,
     };

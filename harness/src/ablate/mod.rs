@@ -75,6 +75,7 @@ impl Ablation {
                 engines: Vec::new(),
                 scratch: None,
                 out: std::env::temp_dir(),
+                file_systems: Vec::new(),
                 profiles: Vec::new(),
                 hang_limit: HANG_LIMIT,
             },

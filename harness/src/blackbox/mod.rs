@@ -131,8 +131,8 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => {
                 Self::Syscall(syscall::Lane::new(store, plan, dir, evidence, rng))
             }
-            CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
-                unreachable!("a program has no simulated form")
+            CrashKind::Power | CrashKind::Fault | CrashKind::Rot | CrashKind::Disk => {
+                unreachable!("it was said to be unavailable for programs")
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How a store dies: one file a crash kind.
 
+pub(crate) mod disk;
 pub(crate) mod kill;
 mod recording;
 pub(crate) mod simulated;
@@ -16,6 +17,7 @@ pub(crate) use recording::{refuse_io_uring, written_range};
 
 use crate::blackbox;
 use crate::campaign::Plan;
+use crate::disk::{FileSystem, FileSystemKind};
 use crate::finding::Finding;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -41,6 +43,12 @@ pub enum CrashKind {
     /// Finds missing and misplaced syncs, of directories too, wrong orders, torn writes. Cannot find
     /// what needs a real kernel. Needs [`Subject::simulated`].
     Power,
+    /// A real ext4, XFS or Btrfs on a recorded block device: every prefix of its writes, and subsets of
+    /// those that were not flushed, is mounted and recovered. See [`disk`](crate::disk).
+    ///
+    /// Finds the same as `Power`, on the real thing, in any store that takes a directory. Cannot find
+    /// what a device does wrong. Needs root, FUSE and loop devices.
+    Disk,
     /// The simulated disk fails: syncs, writes, reads, creation, renames, space. Then the store goes
     /// on, is started again, loses power.
     ///
@@ -56,7 +64,17 @@ pub enum CrashKind {
 
 impl CrashKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::Kill,
+        Self::Syscall,
+        Self::Power,
+        Self::Disk,
+        Self::Fault,
+        Self::Rot,
+    ];
+
+    /// The kinds that need no privileges: what is done if none is named.
+    pub const UNPRIVILEGED: [Self; 5] = [
         Self::Kill,
         Self::Syscall,
         Self::Power,
@@ -86,6 +104,11 @@ impl CrashKind {
                  and misplaced syncs, of directories too, wrong orders, torn writes; cannot find what \
                  needs a real kernel"
             }
+            Self::Disk => {
+                "a real ext4, xfs or btrfs on a recorded block device: prefixes of its writes and subsets \
+                 of the unflushed ones, mounted and recovered; finds the same as power, in any store; \
+                 cannot find what a device does wrong"
+            }
             Self::Fault => {
                 "the simulated disk fails (syncs, writes, reads, creation, renames, space), then power \
                  is lost; finds retried syncs, acks after errors, forgotten rollbacks"
@@ -104,6 +127,7 @@ impl fmt::Display for CrashKind {
             Self::Kill => "kill",
             Self::Syscall => "syscall",
             Self::Power => "power",
+            Self::Disk => "disk",
             Self::Fault => "fault",
             Self::Rot => "rot",
         })
@@ -133,6 +157,7 @@ pub(crate) enum Lane<'a> {
     Syscall(Box<syscall::Lane<'a>>),
     BlackBox(Box<blackbox::Lane<'a>>),
     Simulated(Box<simulated::Lane<'a>>),
+    Disk(Box<disk::Lane<'a>>),
 }
 
 impl<'a> Lane<'a> {
@@ -142,7 +167,8 @@ impl<'a> Lane<'a> {
         crash: CrashKind,
         subject: &'a dyn Subject,
         plan: &'a Plan,
-        scratch: &Path,
+        scratch: &'a Path,
+        file_system: Option<FileSystemKind>,
         (row, lane): (u64, u64),
     ) -> Self {
         let name = &format!("{row}-{lane}");
@@ -158,6 +184,12 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => Self::Syscall(Box::new(syscall::Lane::new(
                 subject, plan, scratch, name, rng,
             ))),
+            CrashKind::Disk => {
+                let kind = file_system.expect("a row of this kind has a file system");
+                let file_system = FileSystem::new(kind);
+                let lane = disk::Lane::new(subject, plan, file_system, scratch, name, rng);
+                Self::Disk(Box::new(lane))
+            }
             CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
                 let lane = simulated::Lane::new(crash, subject, plan, scratch, name, row);
                 Self::Simulated(Box::new(lane))
@@ -170,6 +202,7 @@ impl<'a> Lane<'a> {
     pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
         match self {
             Self::Simulated(lane) => lane.round(number, tally),
+            Self::Disk(lane) => lane.round(tally),
             Self::Kill(lane) => lane.round(tally),
             Self::Syscall(lane) => lane.round(tally),
             Self::BlackBox(lane) => lane.round(tally),

@@ -13,7 +13,7 @@ use crate::campaign::Row;
 /// The crash kinds that this machine cannot run, and why.
 pub(crate) fn unavailable(rows: &[Row]) -> BTreeMap<String, &str> {
     rows.iter()
-        .filter_map(|row| Some((row.crash.to_string(), row.unavailable.as_deref()?)))
+        .filter_map(|row| Some((row.case(), row.unavailable.as_deref()?)))
         .collect()
 }
 

@@ -78,6 +78,12 @@ impl Terminal {
                 println!("{told}");
             }
         }
+        for row in rows
+            .iter()
+            .filter(|row| row.tally.spent_us.contains_key("mount"))
+        {
+            println!("{}", where_time_went(row));
+        }
         for row in rows.iter().filter(|row| row.strays > 0) {
             println!(
                 "{}, {}: {} processes were left running outside their process group, and killed.",
@@ -123,6 +129,29 @@ fn simulated(row: &Row) -> Option<String> {
         ),
     };
     Some(format!("{}, {}: {what}.", row.subject, row.crash))
+}
+
+/// What a crash state costs on a real file system.
+fn where_time_went(row: &Row) -> String {
+    let Tally {
+        crash_states,
+        unmountable,
+        faults,
+        spent_us,
+        ..
+    } = &row.tally;
+    let each = |time: &u64| *time as f64 / 1000.0 / (*crash_states).max(1) as f64;
+    let spent: Vec<String> = spent_us
+        .iter()
+        .map(|(what, time)| format!("{what} {:.2}", each(time)))
+        .collect();
+    format!(
+        "{}, {}: milliseconds a state: {}. {unmountable} states not mounted by the kernel, {faults} \
+         requests failed.",
+        row.subject,
+        row.case(),
+        spent.join(", "),
+    )
 }
 
 impl Observer for Terminal {
@@ -211,7 +240,7 @@ fn table(rows: &[Row]) -> Table {
         };
         table.add_row([
             row.subject.clone(),
-            row.crash.to_string(),
+            row.case(),
             tally.rounds.to_string(),
             tally.crash_states.to_string(),
             tally.killed_mid_work.to_string(),

@@ -1,0 +1,147 @@
+//! A disk that can be formatted, mounted, recorded and broken.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::core::Core;
+use super::error::doing;
+use super::faults::FaultPlan;
+use super::file_system::{FileSystem, Mounted, sync};
+use super::image::Image;
+use super::loop_device::LoopDevice;
+use super::record::{Clock, Recording};
+use super::serve::{FILE_NAME, Served};
+use super::site::Site;
+
+/// Requests that may be in progress at once when a disk is recorded: one more than a loop device
+/// ever has, so that an arrival is noticed when it is one.
+const RECORDER_THREADS: usize = 2;
+
+/// A block device on an image in memory, in a [`Site`].
+pub struct Disk {
+    // Dropped in this order: the loop device lets go of the served file.
+    device: LoopDevice,
+    _served: Served,
+    core: Arc<Core>,
+    dir: PathBuf,
+    site: Site,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("device", &self.device)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    /// Makes a disk that holds an image, and raises this clock while it is recorded.
+    ///
+    /// # Errors
+    /// If FUSE or loop devices are not to be had; the error says what to do.
+    pub fn new(site: &Site, image: Image, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        Self::served_by(site, image, clock, RECORDER_THREADS)
+    }
+
+    pub(super) fn served_by(
+        site: &Site,
+        image: Image,
+        clock: Arc<dyn Clock>,
+        threads: usize,
+    ) -> io::Result<Self> {
+        let core = Arc::new(Core::new(image, clock));
+        let served_in = site.dir("fuse")?;
+        let served = Served::start(core.clone(), site, &served_in, threads)?;
+        let device = LoopDevice::bind(&served_in.join(FILE_NAME))?;
+        Ok(Self {
+            device,
+            _served: served,
+            core,
+            dir: site.dir("disk")?,
+            site: site.clone(),
+        })
+    }
+
+    /// Makes a file system on it, and mounts it once, so that what a first mount writes is behind.
+    ///
+    /// # Errors
+    /// If `mkfs` is missing or fails, or the kernel does not mount what it made.
+    pub fn format(&self, file_system: &FileSystem) -> io::Result<()> {
+        file_system.make(self.device.path())?;
+        self.mount(file_system)?.unmount()
+    }
+
+    /// Mounts it.
+    ///
+    /// # Errors
+    /// If the kernel refuses: see [`is_mount_refused`](super::is_mount_refused).
+    pub fn mount(&self, file_system: &FileSystem) -> io::Result<Mounted> {
+        file_system.mount(&self.site, self.device.path(), &self.dir)
+    }
+
+    /// Mounts it, and records what a program does to it until the program returns. What was
+    /// written before is durable when the recording begins.
+    ///
+    /// # Errors
+    /// If it cannot be mounted, synced or unmounted. What the program says is passed on as it is.
+    pub fn record<R>(
+        &self,
+        file_system: &FileSystem,
+        program: impl FnOnce(&Path) -> R,
+    ) -> io::Result<(R, Recording)> {
+        let mounted = self.mount(file_system)?;
+        sync(mounted.path())?;
+        self.start_recording();
+        let said = program(mounted.path());
+        let recording = self.stop_recording().expect("it was begun above");
+        mounted.unmount()?;
+        Ok((said, recording))
+    }
+
+    /// Begins to record. What was recorded before is dropped.
+    pub fn start_recording(&self) {
+        self.core.start_recording();
+    }
+
+    /// Ends the recording, if there is one.
+    pub fn stop_recording(&self) -> Option<Recording> {
+        self.core.stop_recording()
+    }
+
+    /// What the disk holds.
+    pub fn image(&self) -> Image {
+        self.core.image()
+    }
+
+    /// Puts another image of the same size in place. It may not be mounted.
+    ///
+    /// # Errors
+    /// If the kernel cannot be made to forget the other.
+    pub fn load(&self, image: &Image) -> io::Result<()> {
+        if image.bytes() != self.core.bytes() {
+            let what = format!("load an image of {} bytes", image.bytes());
+            let size = io::Error::other(format!("the disk has {}", self.core.bytes()));
+            return Err(doing(what)(size));
+        }
+        self.core.load(image.clone());
+        self.device.forget_cached()
+    }
+
+    /// From now on it fails as planned.
+    pub fn plan_faults(&self, plan: FaultPlan) {
+        self.core.plan_faults(plan);
+    }
+
+    /// How many requests have failed since the plan was made.
+    pub fn faults(&self) -> u64 {
+        self.core.failed()
+    }
+
+    /// The block device.
+    pub fn path(&self) -> &Path {
+        self.device.path()
+    }
+}

@@ -1,0 +1,64 @@
+//! A block device on a file.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::error::{at_path, doing};
+use super::site::Site;
+use super::sys;
+
+/// Others take loop devices too: one that was free a moment ago may be theirs. Whoever loses this
+/// often has another problem.
+const TRIES_MAX: usize = 64;
+
+/// A loop device that goes when it is dropped and not mounted, also if the process is killed.
+#[derive(Debug)]
+pub(super) struct LoopDevice {
+    path: PathBuf,
+    /// Keeps the device bound while nothing is mounted.
+    device: File,
+}
+
+impl LoopDevice {
+    /// Binds a file to a free device.
+    pub(super) fn bind(backing: &Path) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(backing);
+        let file = file.map_err(at_path("open", backing))?;
+        let control = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/loop-control");
+        let advice = "open /dev/loop-control (`modprobe loop`; in a container: --privileged)";
+        let control = control.map_err(doing(advice))?;
+        for _ in 0..TRIES_MAX {
+            let number = sys::loop_get_free(&control).map_err(doing("find a free loop device"))?;
+            let path = PathBuf::from(format!("/dev/loop{number}"));
+            let device = File::options().read(true).write(true).open(&path);
+            let device = device.map_err(at_path("open the loop device", &path))?;
+            match sys::loop_configure(&device, &file, &Site::name()) {
+                Ok(()) => return Ok(Self { path, device }),
+                Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {}
+                Err(error) => {
+                    let what = "bind (LOOP_CONFIGURE, Linux 5.8 is needed) the loop device";
+                    return Err(at_path(what, &path)(error));
+                }
+            }
+        }
+        Err(io::Error::other(format!(
+            "others were faster at all of {TRIES_MAX} free loop devices"
+        )))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The kernel forgets what it has cached: the content is another now.
+    pub(super) fn forget_cached(&self) -> io::Result<()> {
+        sys::flush_buffers(&self.device).map_err(at_path("flush the buffers of", &self.path))
+    }
+}

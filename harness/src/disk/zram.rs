@@ -1,0 +1,297 @@
+//! A disk that the kernel keeps in memory: no other thread has to wake up for its I/O.
+//!
+//! Such a device outlives the process that asked for it, and has no name. So whoever makes one holds
+//! a lock on a file in `/run/plugpull` that is named after it, and leaves a mark on its last page,
+//! which no file system gets to see. A device whose file nobody has locked, and whose mark is the one
+//! in the file, was left behind. No other is touched.
+//!
+//! Killed between asking for a device and marking it, a run leaves a device of size 0.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::libc::O_DIRECT;
+
+use super::error::at_path;
+use super::image::{CHUNK_PAGES, Image, PAGE_BYTES};
+use super::patience::while_busy;
+use super::site::identity;
+use super::sys;
+
+const CONTROL: &str = "/sys/class/zram-control";
+const CLAIMS: &str = "/run/plugpull";
+const PREFIX: &str = "zram";
+const CHUNK_BYTES: u64 = (CHUNK_PAGES * PAGE_BYTES) as u64;
+
+/// A zram device that goes when it is dropped and not mounted; if the process is killed, with the
+/// next run's [`sweep`].
+#[derive(Debug)]
+pub(super) struct Zram {
+    number: u32,
+    path: PathBuf,
+    bytes: u64,
+    device: Option<File>,
+    /// What is stored when no image is.
+    stored_empty: (u64, u64),
+    /// Where something was ever found, in chunks.
+    touched: BTreeSet<u64>,
+    buffer: Buffer,
+    /// Locked as long as the device is ours.
+    _claim: File,
+}
+
+/// Whether the kernel can make such devices.
+pub(super) fn is_there() -> bool {
+    Path::new(CONTROL).join("hot_add").exists()
+}
+
+impl Zram {
+    /// Makes a device.
+    pub(super) fn create(bytes: u64) -> io::Result<Self> {
+        let _registry = registry()?;
+        let hot_add = Path::new(CONTROL).join("hot_add");
+        let number = fs::read_to_string(&hot_add).map_err(at_path("read", &hot_add))?;
+        let number = number.trim().parse().map_err(io::Error::other);
+        let number: u32 = number.map_err(at_path("understand", &hot_add))?;
+        let claim = claim_path(number);
+        let failed = at_path("claim a zram device with", &claim);
+        let options = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&claim);
+        let claim = options.map_err(&failed)?;
+        claim.try_lock().map_err(io::Error::from).map_err(&failed)?;
+        let mark = identity()?;
+        claim.write_all_at(mark.as_bytes(), 0).map_err(&failed)?;
+        let mut zram = Self {
+            number,
+            path: PathBuf::from(format!("/dev/zram{number}")),
+            bytes,
+            device: None,
+            stored_empty: (0, 0),
+            touched: BTreeSet::new(),
+            buffer: Buffer::new(),
+            _claim: claim,
+        };
+        zram.set_up(&mark)?;
+        Ok(zram)
+    }
+
+    fn set_up(&mut self, mark: &str) -> io::Result<()> {
+        // The fastest, where there is a choice.
+        fs::write(setting(self.number, "comp_algorithm"), "lz4").ok();
+        let size = setting(self.number, "disksize");
+        let bytes = self.bytes + PAGE_BYTES as u64;
+        fs::write(&size, bytes.to_string()).map_err(at_path("set", &size))?;
+        let device = open(&self.path)?;
+        let page = self.buffer.pages(1);
+        page.fill(0);
+        page[..mark.len()].copy_from_slice(mark.as_bytes());
+        device
+            .write_all_at(page, self.bytes)
+            .map_err(at_path("write to", &self.path))?;
+        self.device = Some(device);
+        self.stored_empty = self.stored()?;
+        Ok(())
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How large an image it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Puts an image in place.
+    pub(super) fn load(&mut self, image: &Image) -> io::Result<()> {
+        let failed = at_path("put an image on", &self.path);
+        self.clear().map_err(&failed)?;
+        let device = self.device.as_ref().expect("set up");
+        let mut pages = image.pages().peekable();
+        while let Some((first, bytes)) = pages.next() {
+            self.touched.insert(first / CHUNK_PAGES as u64);
+            let mut count = 1;
+            let buffer = self.buffer.pages(CHUNK_PAGES);
+            buffer[..PAGE_BYTES].copy_from_slice(bytes);
+            while !(first + count as u64).is_multiple_of(CHUNK_PAGES as u64)
+                && let Some((_, bytes)) = pages.next_if(|next| next.0 == first + count as u64)
+            {
+                buffer[count * PAGE_BYTES..][..PAGE_BYTES].copy_from_slice(bytes);
+                count += 1;
+            }
+            let batch = &buffer[..count * PAGE_BYTES];
+            device
+                .write_all_at(batch, first * PAGE_BYTES as u64)
+                .map_err(&failed)?;
+        }
+        sys::flush_buffers(device).map_err(&failed)
+    }
+
+    /// Throws away all but the mark.
+    ///
+    /// What a mount has written is not known, but how many pages the device stores is. So it is
+    /// enough to discard where something was found before, and to look everywhere else only if
+    /// more is stored than the mark.
+    fn clear(&mut self) -> io::Result<()> {
+        let device = self.device.as_ref().expect("set up");
+        let mut touched = self.touched.iter().copied().peekable();
+        while let Some(first) = touched.next() {
+            let mut end = first + 1;
+            while touched.next_if_eq(&end).is_some() {
+                end += 1;
+            }
+            self.discard(device, first..end)?;
+        }
+        let mut stored = self.stored()?;
+        for chunk in 0..self.bytes.div_ceil(CHUNK_BYTES) {
+            if stored == self.stored_empty {
+                break;
+            }
+            if !self.touched.contains(&chunk) {
+                self.discard(device, chunk..chunk + 1)?;
+                let left = self.stored()?;
+                if left != stored {
+                    self.touched.insert(chunk);
+                    stored = left;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self, device: &File, chunks: Range<u64>) -> io::Result<()> {
+        let (from, to) = (chunks.start * CHUNK_BYTES, chunks.end * CHUNK_BYTES);
+        sys::discard(device, from, to.min(self.bytes) - from)
+    }
+
+    /// How many bytes are stored, and how many pages of one repeated value.
+    fn stored(&self) -> io::Result<(u64, u64)> {
+        let path = setting(self.number, "mm_stat");
+        let text = fs::read_to_string(&path).map_err(at_path("read", &path))?;
+        let mut words = text.split_whitespace().map(|word| word.parse().ok());
+        let stored = words.next().flatten().zip(words.nth(4).flatten());
+        stored.ok_or_else(|| at_path("understand", &path)(io::Error::other(text)))
+    }
+}
+
+impl Drop for Zram {
+    fn drop(&mut self) {
+        self.device = None;
+        // Without the lock, the number could be somebody else's before the claim is removed.
+        let Ok(_registry) = registry() else {
+            return;
+        };
+        // If it is in use still, the next run removes it.
+        if remove(self.number).is_ok() {
+            fs::remove_file(claim_path(self.number)).ok();
+        }
+    }
+}
+
+/// Removes what dead runs left behind.
+pub(super) fn sweep() -> io::Result<()> {
+    if !Path::new(CLAIMS).exists() {
+        return Ok(());
+    }
+    let _registry = registry()?;
+    let failed = at_path("read", Path::new(CLAIMS));
+    for entry in fs::read_dir(CLAIMS).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        let name = entry.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+        let Some(number) = number else {
+            continue;
+        };
+        let claim = File::options().read(true).write(true).open(entry.path());
+        let claim = claim.map_err(at_path("open", &entry.path()))?;
+        match claim.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => {
+                return Err(at_path("lock", &entry.path())(error));
+            }
+        }
+        let mark = fs::read(entry.path()).map_err(at_path("read", &entry.path()))?;
+        // Still in use by a process that a dead run started: then it is the next sweep's.
+        if !bears(number, &mark) || remove(number).is_ok() {
+            fs::remove_file(entry.path()).map_err(at_path("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a device has this mark on its last page.
+fn bears(number: u32, mark: &[u8]) -> bool {
+    let bytes = fs::read_to_string(setting(number, "disksize")).ok();
+    let last = bytes.and_then(|bytes| bytes.trim().parse::<u64>().ok()?.checked_sub(4096));
+    let device = open(Path::new(&format!("/dev/zram{number}")));
+    let (Some(last), Ok(device), false) = (last, device, mark.is_empty()) else {
+        return false;
+    };
+    let mut buffer = Buffer::new();
+    let page = buffer.pages(1);
+    device.read_exact_at(page, last).is_ok() && page.starts_with(mark)
+}
+
+fn remove(number: u32) -> io::Result<()> {
+    while_busy(|| fs::write(setting(number, "reset"), "1"))?;
+    while_busy(|| fs::write(Path::new(CONTROL).join("hot_remove"), number.to_string()))
+}
+
+fn setting(number: u32, name: &str) -> PathBuf {
+    PathBuf::from(format!("/sys/block/zram{number}/{name}"))
+}
+
+fn claim_path(number: u32) -> PathBuf {
+    Path::new(CLAIMS).join(format!("{PREFIX}{number}"))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let options = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(O_DIRECT)
+        .open(path);
+    options.map_err(at_path("open", path))
+}
+
+/// Keeps others out while devices are claimed or swept.
+fn registry() -> io::Result<File> {
+    fs::create_dir_all(CLAIMS).map_err(at_path("make", Path::new(CLAIMS)))?;
+    let path = Path::new(CLAIMS).join("lock");
+    let failed = at_path("lock", &path);
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let file = file.map_err(&failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// Memory that `O_DIRECT` takes.
+#[derive(Debug)]
+struct Buffer(Vec<u8>);
+
+impl Buffer {
+    fn new() -> Self {
+        Self(vec![0; (CHUNK_PAGES + 1) * PAGE_BYTES])
+    }
+
+    fn pages(&mut self, count: usize) -> &mut [u8] {
+        let skip = self.0.as_ptr().align_offset(PAGE_BYTES);
+        &mut self.0[skip..][..count * PAGE_BYTES]
+    }
+}
