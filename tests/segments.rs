@@ -347,7 +347,7 @@ fn spare_files_that_were_segments_are_kept_and_used() {
     assert_eq!(kept.len(), 2);
     let mut image = storage.snapshot();
     // A segment that was being prepared: its header is there, its number is yet to come.
-    let newest = image.keys().rfind(|name| name.ends_with(".seg")).unwrap();
+    let newest = image.keys().rfind(|name| name.contains(".seg")).unwrap();
     let prepared = image[newest].clone();
     image.insert(format!("{:020}.spare", 0), prepared);
     let storage = MemStorage::from_snapshot(&image, 2);

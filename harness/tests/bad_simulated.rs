@@ -107,7 +107,9 @@ impl Simulated for Store {
     /// What the groups of whole entries say was durable before them.
     fn vouched(&self, fs: &SimFs, dir: &Path) -> Option<u64> {
         let names = fs.read_dir(dir).unwrap_or_default();
-        let names = names.iter().filter(|name| name.ends_with(".seg"));
+        let names = names
+            .iter()
+            .filter(|name| name.strip_suffix(".seg").is_some());
         let files = names.filter_map(|name| fs.read(dir.join(name)).ok());
         let durable = |file: Vec<u8>| {
             let slots = file.get(HEADER_BYTES..).unwrap_or_default();
@@ -122,7 +124,7 @@ const HEADER_BYTES: usize = 512;
 /// Room for the longest payload of a tiny workload; torn in three places.
 const SLOT_BYTES: usize = 1536;
 const SLOTS: u64 = 4;
-const SEGMENT_BYTES: usize = HEADER_BYTES + SLOTS as usize * SLOT_BYTES;
+const SEGMENT_BYTES: usize = HEADER_BYTES + 4 * SLOT_BYTES;
 /// Longer than a page, so that a full disk may stop it half-way.
 const GROUP: usize = 3;
 

@@ -187,7 +187,7 @@ impl<'a> Lane<'a> {
                 .expect("it is of this recording");
             tally.spend("build", began.elapsed());
             let known = |index| history.events_at_clock(index);
-            if let Some(broken) = self.examine(bench, state, image, &known, tally)? {
+            if let Some(broken) = self.examine(bench, state, &image, &known, tally)? {
                 return self.finding(bench, &run, broken, tally).map(Some);
             }
         }
@@ -231,12 +231,12 @@ impl<'a> Lane<'a> {
         &mut self,
         bench: &mut Bench,
         state: &CrashState,
-        image: Image,
+        image: &Image,
         known: &dyn Fn(u64) -> Vec<Event>,
         tally: &mut Tally,
     ) -> io::Result<Option<Broken>> {
         let before = bench.examiner.spent();
-        let shown = self.recover(bench, &image)?;
+        let shown = self.recover(bench, image)?;
         let after = bench.examiner.spent();
         tally.spend("load", after.load.saturating_sub(before.load));
         tally.spend("mount", after.mount.saturating_sub(before.mount));
@@ -321,7 +321,7 @@ impl<'a> Lane<'a> {
             let image = crashes
                 .image(&nested.outcome)
                 .expect("it is of this recording");
-            if let Some(broken) = self.examine(bench, nested, image, &known, tally)? {
+            if let Some(broken) = self.examine(bench, nested, &image, &known, tally)? {
                 return Ok(Some(Broken {
                     state: state.clone(),
                     ..broken
@@ -495,15 +495,12 @@ fn tell(run: &Run<'_>, broken: &Broken) -> String {
         .len();
     for (number, entry) in entries.iter().enumerate().take(done).skip(first) {
         let kept = outcome.kept.iter().find(|kept| kept.entry == number);
+        let is_lost = kept.is_none() && number >= outcome.before && entry.answered > outcome.epoch;
         let fate = match kept {
             _ if entry.request.is_flush() => "",
-            _ if number < outcome.before => "",
             Some(kept) if kept.sectors.is_some() => "   <- torn in the cut",
-            Some(_) => "",
-            None if entry.answered > outcome.epoch || number >= outcome.before => {
-                "   <- not flushed, lost in the cut"
-            }
-            None => "",
+            _ if is_lost => "   <- not flushed, lost in the cut",
+            _ => "",
         };
         let failed = if entry.failed { ", failed" } else { "" };
         let what = match entry.request.range() {

@@ -97,7 +97,7 @@ impl SimFile {
         }
     }
 
-    fn allowed(&self, what: bool) -> io::Result<()> {
+    fn allowed(what: bool) -> io::Result<()> {
         if what {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl SimFile {
     /// As pread(2), or as planned.
     pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         offset_in_range(offset)?;
-        self.allowed(self.readable)?;
+        Self::allowed(self.readable)?;
         self.fs.lock().read(self.ino, bytes, offset)
     }
 
@@ -121,7 +121,7 @@ impl SimFile {
     /// As pwrite(2), or as planned.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         offset_in_range(offset)?;
-        self.allowed(self.writable)?;
+        Self::allowed(self.writable)?;
         let mut state = self.fs.lock();
         let offset = if self.append {
             state.disk.file(self.ino)?.live.len()

@@ -110,18 +110,21 @@ impl SimFs {
 
     /// What a power cut at this moment leaves, if `chooser` decides. This file system goes on
     /// undisturbed.
+    #[must_use]
     pub fn crash_clone(&self, chooser: &mut dyn Chooser) -> Self {
         let state = self.lock();
         Self::from_disk(state.disk.crash(chooser), state.seed)
     }
 
     /// What a power cut at this moment leaves, drawn from a seed.
+    #[must_use]
     pub fn crash_sample(&self, seed: u64) -> Self {
         self.crash_clone(&mut Sampler::new(stream(seed, 0)))
     }
 
     /// What a killed process leaves: everything that was written is there, no lock is held, and what
     /// was not synced is still not durable.
+    #[must_use]
     pub fn kill_clone(&self) -> Self {
         let state = self.lock();
         Self::from_disk(state.disk.clone(), state.seed)
@@ -283,7 +286,7 @@ impl SimFs {
         }
         let ino = state.disk.lookup(path.as_ref())?;
         let names = state.disk.dir(ino)?.live.keys();
-        Ok(names.map(|name| name.to_string()).collect())
+        Ok(names.map(ToString::to_string).collect())
     }
 
     /// Gives a file a second name.

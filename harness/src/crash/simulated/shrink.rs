@@ -68,8 +68,8 @@ pub(crate) fn search(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Optio
     let world = story::after(bench, timeline, before)?;
     let mut tally = Tally::default();
     let mut explorer = Explorer::new(stream(timeline.seed, 0), &mut tally);
-    let explored = explorer.life(&world, &last.life, &last.faults, Effort::SEARCH)?;
-    Ok(explored.err().map(|failure| *failure))
+    let lived = explorer.life(&world, &last.life, &last.faults, Effort::SEARCH)?;
+    Ok(lived.err().map(|failure| *failure))
 }
 
 /// Plays a timeline as it is.
@@ -172,10 +172,7 @@ fn keep_losses(
         let mut size = answers.len();
         while size > 0 {
             let mut start = 0;
-            loop {
-                let End::PowerLoss(answers) = &failure.timeline.steps[index].end else {
-                    break;
-                };
+            while let End::PowerLoss(answers) = &failure.timeline.steps[index].end {
                 if start >= answers.len() || Instant::now() > deadline {
                     break;
                 }

@@ -1,10 +1,22 @@
 //! redb, one transaction a write, durability immediate: on real files through its own backend, on the
 //! simulated file system through ours.
 //!
-//! What redb promises (`docs/design.md` of version 4): a commit that has returned survives a crash and
-//! a power cut, if syncs make writes durable and a write changes no byte beside its own. What it does
-//! not: to notice damage when it opens (its checksums are there to roll back half a commit; they are all
-//! verified by `check_integrity` only), and to outlive an I/O error without being opened again.
+//! It promises (`docs/design.md` in its sources) that a commit that has returned survives a crash and a
+//! power cut, if syncs make writes durable and a write changes no byte beside its own. It does not
+//! promise to notice damage when it opens: its checksums are there to roll back half a commit, and only
+//! `check_integrity` verifies them all. What is found in version 4.1.0:
+//!
+//! - `power`, a broken promise: the file grows, the header that says so gets to the disk, the new length
+//!   does not; from then on every attempt to open the database panics (`raw_file_len()? >=
+//!   header.layout().len()`), though every commit is whole. Fixed in 4.2.0 ([#1276]); 4.5.0 passes.
+//! - `fault`, in 4.5.0 as well: a sync fails, the process is started again, finds the last commit whole in
+//!   memory and builds on it; its syncs succeed, but what the failed one dropped is never written. After a
+//!   power cut "all roots are corrupted", and with them everything that had been acknowledged. That a
+//!   failed sync does this is not among the assumptions that redb states; what it reads after a restart
+//!   would have to be written again.
+//! - `rot`: panics on damaged pages. No promise is broken by that.
+//!
+//! [#1276]: https://github.com/cberner/redb/pull/1276
 
 use std::fs;
 use std::io;
