@@ -744,15 +744,13 @@ fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
         Ok(Report { rows }) | Err(Failure::Vacuous(rows)) => rows,
         Err(other) => panic!("{other}"),
     };
-    for row in &rows {
-        if SIMULATED.contains(&row.crash) {
-            let why = row.unavailable.as_deref().expect("it cannot be run");
-            assert!(why.contains("Subject::simulated"), "{why}");
-            assert_eq!((row.tally.rounds, row.coverage), (0, "none"));
-        }
+    for kind in SIMULATED {
+        let row = rows.iter().find(|row| row.crash == kind);
+        let row = row.expect("it is not left out in silence");
+        let why = row.unavailable.as_deref().expect("it cannot be run");
+        assert!(why.contains("Subject::simulated"), "{why}");
+        assert_eq!((row.tally.rounds, row.coverage), (0, "none"));
     }
-    let kinds: Vec<CrashKind> = rows.iter().map(|row| row.crash).collect();
-    assert_eq!(kinds, CrashKind::ALL);
 }
 
 #[test]

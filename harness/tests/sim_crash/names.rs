@@ -261,6 +261,43 @@ fn a_removed_file_that_is_written_may_be_back() {
 }
 
 #[test]
+fn the_sync_of_an_overwrite_takes_no_name_along() {
+    assert_outcomes(
+        |fs| {
+            let file = durable(fs, "/f", b"a");
+            fs.create("/g").unwrap();
+            write(&file, b'b', 1, 0);
+            file.sync_data().unwrap();
+        },
+        &[
+            (
+                &[Strict, Ext4Ordered, Xfs, Btrfs],
+                &["/f b1", "/f b1 | /g -"],
+            ),
+            (&[SyncedOnly], &["/f b1"]),
+            (&[Everything], &["/f b1 | /g -"]),
+        ],
+    );
+}
+
+#[test]
+fn the_sync_of_an_append_takes_all_names_along() {
+    assert_outcomes(
+        |fs| {
+            let file = durable(fs, "/f", b"a");
+            fs.create("/g").unwrap();
+            write(&file, b'b', 1, 1);
+            file.sync_data().unwrap();
+        },
+        &[
+            (&[Strict, Btrfs], &["/f a1 b1", "/f a1 b1 | /g -"]),
+            (&[SyncedOnly], &["/f a1 b1"]),
+            (&[Ext4Ordered, Xfs, Everything], &["/f a1 b1 | /g -"]),
+        ],
+    );
+}
+
+#[test]
 fn names_are_lost_in_order_or_in_any() {
     assert_outcomes(
         |fs| {

@@ -344,12 +344,14 @@ impl Round<'_, '_> {
                 let faults = self.draw_faults(&well);
                 let effort = Effort::FAULTY;
                 match self.explorer.life(&self.world, &life, &faults, effort)? {
-                    Ok(lived) => last = Some((faults, lived)),
+                    Ok(lived) => {
+                        self.count(&life, &lived);
+                        last = Some((faults, lived));
+                    }
                     Err(failure) => return Ok(Err(failure)),
                 }
             }
             let (faults, lived) = last.expect("there is a plan");
-            self.count(&life, &lived);
             self.crash(life, faults, &lived);
             if let Err(failure) = self.faulty_recovery()? {
                 return Ok(Err(failure));

@@ -14,7 +14,7 @@
 //!   power cut "all roots are corrupted", and with them everything that had been acknowledged. That a
 //!   failed sync does this is not among the assumptions that redb states; what it reads after a restart
 //!   would have to be written again.
-//! - `rot`: panics on damaged pages. No promise is broken by that.
+//! - `rot`: panics on damaged pages, and damaged values that are served. No promise is broken by that.
 //!
 //! [#1276]: https://github.com/cberner/redb/pull/1276
 
