@@ -22,6 +22,7 @@ use crate::crash::{CrashKind, kill, simulated};
 use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
+use crate::litmus::{self, LitmusArgs};
 use crate::report::{Json, Terminal, Verdict};
 use crate::scratch::Scratch;
 use crate::shrink::{self, Shrunk};
@@ -75,6 +76,12 @@ enum Command {
     /// usage, or no sync was met.
     #[command(after_help = ablate::EXAMPLES)]
     Ablate(AblateArgs),
+    /// Set what real file systems keep when the power goes beside what the profiles allow.
+    ///
+    /// Exit status: 0 each profile allows all that was seen, 1 one allows less than reality, 2 wrong
+    /// usage, or no file system to look at.
+    #[command(after_help = litmus::EXAMPLES)]
+    Litmus(LitmusArgs),
     /// List subjects and crash kinds.
     List,
     /// Tell what works on this machine, what is missing, and how to get it.
@@ -220,6 +227,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
             out,
         } => shrink(subjects, &failure, duration, out),
         Command::Ablate(args) => ablate(subjects, args),
+        Command::Litmus(args) => litmus::run(&args),
         Command::List => {
             list(subjects);
             Ok(0)

@@ -64,6 +64,7 @@ mod doctor;
 mod finding;
 pub mod history;
 mod image;
+pub mod litmus;
 pub mod oracle;
 mod report;
 mod scratch;
