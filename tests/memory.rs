@@ -77,7 +77,8 @@ fn options(appends_max: usize) -> Options {
         .engine(EngineKind::Blocking)
         .group_bytes_max(GROUP_BYTES_MAX)
         .entry_bytes_max(8 << 10)
-        .segment_bytes(32 << 20)
+        // The disk is memory, too: no rotation, even if every large append is a frame of its own.
+        .segment_bytes(64 << 20)
         .appends_max(appends_max)
 }
 
