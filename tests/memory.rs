@@ -252,5 +252,7 @@ fn memory_does_not_grow_with_the_length_of_the_log() {
         }
     }
     let last = ALIVE.load(Ordering::Relaxed);
-    assert!(last <= first + (16 << 10), "{first} bytes became {last}");
+    // 16 MiB went through. The group buffers may have got their full size only now.
+    let buffers = 2 * (GROUP_BYTES_MAX + BLOCK);
+    assert!(last <= first + buffers, "{first} bytes became {last}");
 }
