@@ -23,8 +23,12 @@ impl Scratch {
         fs::create_dir_all(base)?;
         sweep(base)?;
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base)?;
-        let lock = File::create(dir.path().join(LOCK_NAME))?;
+        // It gets its name when it is locked: another run that sweeps meanwhile must not take this
+        // directory for a dead run's.
+        let unnamed = dir.path().join(".plugpull-lock-new");
+        let lock = File::create(&unnamed)?;
         lock.try_lock().map_err(io::Error::from)?;
+        fs::rename(&unnamed, dir.path().join(LOCK_NAME))?;
         Ok(Self { dir, _lock: lock })
     }
 

@@ -26,7 +26,7 @@ fn only_outcome(fs: &SimFs) -> String {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn answers_of_zero_lose_nothing(steps in program(LARGE), profile in profile()) {
@@ -131,7 +131,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(80))]
+    #![proptest_config(config(200))]
 
     #[test]
     fn the_run_goes_on_undisturbed(
@@ -208,7 +208,7 @@ fn garbage(sector: usize) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn a_sector_is_never_a_mixture(edits in edits(), profile in profile(), seeds in vec(any::<u64>(), 8)) {
