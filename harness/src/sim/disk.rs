@@ -428,7 +428,9 @@ impl Disk {
             self.make_names_durable(|change| last.is_some_and(|last| change.op <= last));
             return;
         }
-        // Of a file renamed into this directory, only its new name; but it is never lost.
+        // Of a file renamed into this directory, only its new name; but it is never lost. A directory
+        // has one name at a time, so it brings all that happened to it.
+        let mut whole = Vec::new();
         for change in std::mem::take(&mut self.names) {
             let arrives =
                 is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
@@ -443,6 +445,7 @@ impl Disk {
                     ..change
                 });
             } else {
+                whole.extend(arrives.then_some(change.node));
                 self.names.push(change);
             }
         }
@@ -450,11 +453,9 @@ impl Disk {
         let left = |change: &&NameChange| is_in(&change.removed) && change.added.is_some();
         let left = self.names.iter().filter(left);
         let left = left.filter(|_| self.profile.sync_keeps_names());
-        let left: Vec<Ino> = left
-            .flat_map(|change| self.with_ancestors(change.node))
-            .collect();
+        whole.extend(left.flat_map(|change| self.with_ancestors(change.node)));
         self.make_names_durable(|change| {
-            is_in(&change.added) || is_in(&change.removed) || left.contains(&change.node)
+            is_in(&change.added) || is_in(&change.removed) || whole.contains(&change.node)
         });
     }
 

@@ -1,10 +1,10 @@
 //! What may survive of names where several directories have a part in it.
 
 use plugpull::sim::Profile::{Btrfs, Everything, Ext4Ordered, Strict, SyncedOnly, Xfs};
-use plugpull::sim::SimFs;
+use plugpull::sim::{Profile, SimFs};
 
 use crate::bytes::durable;
-use crate::outcomes::assert_outcomes;
+use crate::outcomes::{assert_outcomes, outcomes};
 
 pub(crate) fn durable_dir(fs: &SimFs, path: &str) {
     fs.create_dir(path).unwrap();
@@ -58,6 +58,21 @@ fn a_directory_never_has_two_names() {
             &["/d/e/"],
         )],
     );
+}
+
+#[test]
+fn a_directory_that_was_moved_leaves_the_name_free() {
+    for profile in Profile::ALL {
+        let fs = SimFs::new(profile, 1);
+        durable_dir(&fs, "/d");
+        durable_dir(&fs, "/e");
+        fs.remove_dir("/e").unwrap();
+        fs.create_dir("/e").unwrap();
+        fs.rename("/e", "/d/e").unwrap();
+        fs.sync_dir("/d").unwrap();
+        fs.sync_dir("/").unwrap();
+        assert_eq!(outcomes(&fs), ["/d/e/".to_owned()].into(), "{profile}");
+    }
 }
 
 #[test]
