@@ -1,5 +1,6 @@
 //! Rounds of crash and check over subjects and crash kinds, on several threads.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -15,6 +16,7 @@ use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
+use crate::shard::Shard;
 use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -52,6 +54,8 @@ pub(crate) struct Plan {
     pub profiles: Vec<Profile>,
     /// A child that has to end, or to answer, is given so long.
     pub hang_limit: Duration,
+    /// Which rounds are ours.
+    pub shard: Shard,
 }
 
 impl Plan {
@@ -83,14 +87,14 @@ impl Plan {
 }
 
 /// One line of the verdict table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Subject under test.
     pub subject: String,
     /// How it died.
     pub crash: CrashKind,
     /// On which real file system, if that is part of how.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs: Option<FileSystemKind>,
     /// The seed.
     pub seed: u64,
@@ -103,13 +107,13 @@ pub struct Row {
     pub rounds_per_s: f64,
     /// Crash states a second, all jobs together.
     pub states_per_s: f64,
-    /// How many rounds a kill row exhausts: never all, instants are drawn.
-    pub coverage: &'static str,
+    /// How much of what there is was looked at.
+    pub coverage: Coverage,
     /// Processes that the subject had started outside its process group and left running. They were
     /// killed when the row was over.
     pub strays: u64,
     /// Why this machine cannot run it: then nothing was done.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
     /// The folders of saved failures, with the first broken promise.
     pub failures: Vec<SavedFailure>,
@@ -134,7 +138,7 @@ impl Row {
             elapsed_s: 0.0,
             rounds_per_s: 0.0,
             states_per_s: 0.0,
-            coverage: "none",
+            coverage: Coverage::None,
             strays: 0,
             unavailable: Some(why),
             failures: Vec::new(),
@@ -142,8 +146,30 @@ impl Row {
     }
 }
 
+/// How much of what there is a row has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coverage {
+    /// Nothing: this machine cannot do it.
+    None,
+    /// Some, drawn from the seed.
+    Sampled,
+    /// Everything.
+    Exhaustive,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Sampled => "sampled",
+            Self::Exhaustive => "exhaustive",
+        })
+    }
+}
+
 /// A failure on disk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedFailure {
     /// Its folder.
     pub folder: PathBuf,
@@ -286,8 +312,8 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
     let mut findings = Vec::new();
     // All crash states of the script's last life; or all moments of it, and some outcomes of each.
     let coverage = match &script {
-        Script::Generations(_) => "exhaustive",
-        Script::Timeline(_) => "sampled",
+        Script::Generations(_) => Coverage::Exhaustive,
+        Script::Timeline(_) => Coverage::Sampled,
     };
     let crash = match &script {
         Script::Timeline(timeline) => {
@@ -355,7 +381,7 @@ fn torture_row(
     });
     let lock = || shared.lock().expect("no thread panics with the lock");
     let go_on = || {
-        let number = tickets.fetch_add(1, Ordering::Relaxed);
+        let number = plan.shard.number(tickets.fetch_add(1, Ordering::Relaxed));
         let in_budget = match plan.budget {
             Budget::Rounds(rounds) => number < rounds,
             Budget::Duration(duration) => started.elapsed() < duration,
@@ -367,7 +393,8 @@ fn torture_row(
         goes_on.then_some(number)
     };
     let work = |lane: usize| {
-        let mut lane = Lane::new(crash, subject, plan, scratch, fs, (index, lane as u64));
+        let lane = plan.shard.number(lane as u64);
+        let mut lane = Lane::new(crash, subject, plan, scratch, fs, (index, lane));
         while let Some(number) = go_on() {
             let mut tally = Tally::default();
             let saved = lane.round(number, &mut tally).and_then(|finding| {
@@ -415,7 +442,7 @@ fn torture_row(
             states_per_s: tally.crash_states as f64 / elapsed_s,
             elapsed_s,
             tally,
-            coverage: "sampled",
+            coverage: Coverage::Sampled,
             strays: 0,
             unavailable: None,
             failures,

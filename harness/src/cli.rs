@@ -16,15 +16,16 @@ use rand_chacha::rand_core::Rng;
 
 use crate::ablate::{self, AblateArgs};
 use crate::blackbox::{self, BlackBox};
-use crate::campaign::{self, Budget, Observer, Plan};
+use crate::campaign::{self, Budget, Observer, Plan, Row};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::{CrashKind, kill, simulated};
 use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::litmus::{self, LitmusArgs};
-use crate::report::{Json, Terminal, Verdict};
+use crate::report::{Closing, Json, Merged, Terminal, Verdict};
 use crate::scratch::Scratch;
+use crate::shard::Shard;
 use crate::shrink::{self, Shrunk};
 use crate::sim::Profile;
 use crate::subject::Subject;
@@ -82,6 +83,19 @@ enum Command {
     /// usage, or no file system to look at.
     #[command(after_help = litmus::EXAMPLES)]
     Litmus(LitmusArgs),
+    /// Make one report of those of all shards of a torture.
+    ///
+    /// Exit status: as if one process had done all of it; 2 also if a shard is missing, was
+    /// interrupted, or lacks a crash kind that another one had.
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge {
+        /// What `run --shard I/N --json` printed: a file for each shard.
+        #[arg(required = true)]
+        reports: Vec<PathBuf>,
+        /// Print one JSON object a line: a row each, then the summary.
+        #[arg(long)]
+        json: bool,
+    },
     /// List subjects and crash kinds.
     List,
     /// Tell what works on this machine, what is missing, and how to get it.
@@ -109,6 +123,13 @@ Examples, for a binary called `torture` that is in the PATH:
   bash:  torture completions bash > ~/.local/share/bash-completion/completions/torture
   zsh:   torture completions zsh > ~/.zfunc/_torture     (with ~/.zfunc in fpath)
   fish:  torture completions fish > ~/.config/fish/completions/torture.fish";
+
+const MERGE_EXAMPLES: &str = "\
+Example, three processes on one machine or on three:
+  run --crash power,fault --rounds 3000 --seed 1 --shard 1/3 --json > 1.jsonl
+  run --crash power,fault --rounds 3000 --seed 1 --shard 2/3 --json > 2.jsonl
+  run --crash power,fault --rounds 3000 --seed 1 --shard 3/3 --json > 3.jsonl
+  merge 1.jsonl 2.jsonl 3.jsonl";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -180,6 +201,10 @@ struct RunArgs {
     /// violation.
     #[arg(long, value_parser = parse_limit, default_value = "30s")]
     hang_limit: Duration,
+    /// Do the rounds of one shard of several, as 2/4: for the same seed, all of them together do what
+    /// one torture would. `merge` makes one report of theirs.
+    #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]
+    shard: Shard,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     json: bool,
@@ -228,6 +253,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
         } => shrink(subjects, &failure, duration, out),
         Command::Ablate(args) => ablate(subjects, args),
         Command::Litmus(args) => litmus::run(&args),
+        Command::Merge { reports, json } => merge(&reports, json),
         Command::List => {
             list(subjects);
             Ok(0)
@@ -287,6 +313,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         file_systems: args.fs,
         profiles: args.profile,
         hang_limit: args.hang_limit,
+        shard: args.shard,
     };
     if args.rounds.is_none() {
         let rows = passes
@@ -309,13 +336,37 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
             .map_err(|error| format!("the torture cannot go on: {error}"))?;
         rows.extend(more);
     }
-    let interrupted = stop.load(Ordering::Relaxed);
-    if args.json {
-        Json::summary(&rows, plan.seed, interrupted);
+    let closing = Closing {
+        seed: plan.seed,
+        shard: plan.shard,
+        interrupted: stop.load(Ordering::Relaxed),
+    };
+    Ok(report(&rows, &closing, args.json))
+}
+
+/// Tells the result in the way that was asked for, and returns the exit status.
+fn report(rows: &[Row], closing: &Closing, json: bool) -> u8 {
+    if json {
+        Json::summary(rows, closing);
     } else {
-        Terminal::summary(&rows, plan.seed, interrupted);
+        Terminal::summary(rows, closing);
     }
-    Ok(Verdict::of(&rows).exit_status())
+    Verdict::of(rows).exit_status()
+}
+
+fn merge(reports: &[PathBuf], json: bool) -> Result<u8, String> {
+    let Merged { rows, seed } = Merged::of(reports)?;
+    if json {
+        for row in &rows {
+            Json.end(row);
+        }
+    }
+    let closing = Closing {
+        seed,
+        shard: Shard::WHOLE,
+        interrupted: false,
+    };
+    Ok(report(&rows, &closing, json))
 }
 
 /// Is set by Ctrl-C.
@@ -454,6 +505,7 @@ fn shrink(
         file_systems: Vec::new(),
         profiles: Vec::new(),
         hang_limit: HANG_LIMIT,
+        shard: Shard::WHOLE,
     };
     let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;
     let shrunk = shrink::shrink(subject, &finding, &plan, scratch.path(), duration).map_err(at)?;

@@ -68,6 +68,7 @@ pub mod litmus;
 pub mod oracle;
 mod report;
 mod scratch;
+mod shard;
 mod shrink;
 pub mod sim;
 mod subject;
@@ -80,7 +81,7 @@ pub use ablate::{
     AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, SyncKind, SyncOutcome, SyncSite,
 };
 pub use blackbox::{BlackBox, BlackBoxOracle};
-pub use campaign::{Budget, Row, SavedFailure};
+pub use campaign::{Budget, Coverage, Row, SavedFailure};
 pub use crash::CrashKind;
 pub use finding::{Finding, Generation, KillPoint};
 pub use history::Recorder;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
 
 /// Counters of a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Generations written and killed.
     pub rounds: u64,
@@ -53,7 +53,7 @@ pub struct Tally {
     /// On a real file system: states that the kernel refused to mount.
     pub unmountable: u64,
     /// On a real file system: where the time went, in microseconds.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub spent_us: BTreeMap<String, u64>,
     /// Rounds by engine.
     pub engines: BTreeMap<String, u64>,

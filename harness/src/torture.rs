@@ -10,6 +10,7 @@ use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::report::Verdict;
+use crate::shard::Shard;
 use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -160,6 +161,7 @@ impl Torture {
             file_systems: self.file_systems,
             profiles: self.profiles,
             hang_limit: self.hang_limit,
+            shard: Shard::WHOLE,
         };
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)

@@ -17,8 +17,9 @@ use kv_store::KvStore;
 use plugpull::oracle::Violation;
 use plugpull::sim::{FileHandle, FileSystem, OpenOptions, Profile, SimFs};
 use plugpull::{
-    Action, CrashKind, Failure, Finding, Recorder, RecoverRun, Report, Row, SimRecoverRun,
-    SimWriteRun, Simulated, Subject, SubjectError, Survivors, Torture, Workload, WriteRun,
+    Action, Coverage, CrashKind, Failure, Finding, Recorder, RecoverRun, Report, Row,
+    SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivors, Torture, Workload,
+    WriteRun,
 };
 use twox_hash::XxHash3_64;
 
@@ -749,7 +750,7 @@ fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
         let row = row.expect("it is not left out in silence");
         let why = row.unavailable.as_deref().expect("it cannot be run");
         assert!(why.contains("Subject::simulated"), "{why}");
-        assert_eq!((row.tally.rounds, row.coverage), (0, "none"));
+        assert_eq!((row.tally.rounds, row.coverage), (0, Coverage::None));
     }
 }
 

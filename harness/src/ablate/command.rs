@@ -11,6 +11,7 @@ use super::study;
 use crate::campaign::{Budget, Plan};
 use crate::child::{HANG_LIMIT, Launcher};
 use crate::cli::parse_duration;
+use crate::shard::Shard;
 use crate::sim::Profile;
 use crate::subject::Subject;
 
@@ -89,6 +90,7 @@ pub(crate) fn run(
         file_systems: Vec::new(),
         profiles: args.profile,
         hang_limit: HANG_LIMIT,
+        shard: Shard::WHOLE,
     };
     let progress = if args.json {
         Progress::silent()

@@ -24,6 +24,7 @@ pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 use self::report::Progress;
 use crate::campaign::{Budget, Plan};
 use crate::child::{HANG_LIMIT, Launcher};
+use crate::shard::Shard;
 use crate::sim::Profile;
 use crate::subject::Subject;
 
@@ -78,6 +79,7 @@ impl Ablation {
                 file_systems: Vec::new(),
                 profiles: Vec::new(),
                 hang_limit: HANG_LIMIT,
+                shard: Shard::WHOLE,
             },
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Verdict, unavailable};
+use super::{Closing, Verdict, unavailable};
 use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
@@ -35,7 +35,7 @@ impl Observer for Json {
 
 impl Json {
     /// The last line.
-    pub(crate) fn summary(rows: &[Row], seed: u64, interrupted: bool) {
+    pub(crate) fn summary(rows: &[Row], closing: &Closing) {
         let mut total = Tally::default();
         for row in rows {
             total.add(&row.tally);
@@ -48,7 +48,8 @@ impl Json {
         };
         let summary = json!({ "summary": {
             "rows": rows.len(),
-            "seed": seed,
+            "seed": closing.seed,
+            "shard": closing.shard,
             "rounds": total.rounds,
             "crash_states": total.crash_states,
             "attempts": total.attempts,
@@ -58,7 +59,7 @@ impl Json {
             "elapsed_s": elapsed_s,
             "rounds_per_s": if elapsed_s > 0.0 { total.rounds as f64 / elapsed_s } else { 0.0 },
             "states_per_s": if elapsed_s > 0.0 { total.crash_states as f64 / elapsed_s } else { 0.0 },
-            "interrupted": interrupted,
+            "interrupted": closing.interrupted,
             "unavailable": unavailable(rows),
             "verdict": verdict,
         }});

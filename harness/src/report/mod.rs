@@ -1,14 +1,26 @@
 //! How a torture tells what it does and finds: for people, and for programs.
 
 mod json;
+mod merge;
 mod terminal;
 
 pub(crate) use json::Json;
+pub(crate) use merge::Merged;
 pub(crate) use terminal::Terminal;
 
 use std::collections::BTreeMap;
 
 use crate::campaign::Row;
+use crate::shard::Shard;
+
+/// What a report says of the torture as a whole, beside its rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closing {
+    pub(crate) seed: u64,
+    pub(crate) shard: Shard,
+    /// Stopped by the user: this is what was done by then.
+    pub(crate) interrupted: bool,
+}
 
 /// The crash kinds that this machine cannot run, and why.
 pub(crate) fn unavailable(rows: &[Row]) -> BTreeMap<String, &str> {

@@ -8,7 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Verdict, unavailable};
+use super::{Closing, Verdict, unavailable};
 use crate::campaign::{Budget, Observer, Row, SavedFailure};
 use crate::crash::CrashKind;
 use crate::tally::Tally;
@@ -52,7 +52,7 @@ impl Terminal {
     }
 
     /// The verdict table and the last word.
-    pub(crate) fn summary(rows: &[Row], seed: u64, interrupted: bool) {
+    pub(crate) fn summary(rows: &[Row], closing: &Closing) {
         println!("{}", table(rows));
         for failure in rows.iter().flat_map(|row| &row.failures) {
             println!("\n{}\n  {}", failure.violation, replay_command(failure));
@@ -90,18 +90,23 @@ impl Terminal {
                 row.subject, row.crash, row.strays
             );
         }
-        if interrupted {
+        if closing.interrupted {
             println!("Interrupted: this is what had been found so far.");
         }
         println!(
-            "{} (seed {seed})",
+            "{} (seed {}{})",
             match Verdict::of(rows) {
                 Verdict::Pass => "No promise was broken.",
                 Verdict::Violation => "PROMISES WERE BROKEN.",
                 Verdict::Vacuous =>
                     "Nothing was shown: no acknowledgement, no crash in the middle of work, or copies \
                      that are not what a kill leaves.",
-            }
+            },
+            closing.seed,
+            match closing.shard {
+                shard if shard.is_whole() => String::new(),
+                shard => format!(", shard {shard}"),
+            },
         );
     }
 }
@@ -248,7 +253,7 @@ fn table(rows: &[Row]) -> Table {
             tally.acked.to_string(),
             tally.recovered.to_string(),
             format!("{:.0}", row.states_per_s),
-            row.coverage.to_owned(),
+            row.coverage.to_string(),
             verdict,
         ]);
     }
