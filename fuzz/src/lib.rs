@@ -4,6 +4,19 @@
 #[path = "../../tests/support/mod.rs"]
 pub mod support;
 
+pub mod differential;
 pub mod entry;
 pub mod frame;
+pub mod naive;
 pub mod recover;
+
+/// A target's name and what it does with its input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 4] = [
+    ("differential", differential::run),
+    ("entry", entry::run),
+    ("frame", frame::run),
+    ("recover", recover::run),
+];

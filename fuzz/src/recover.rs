@@ -87,7 +87,12 @@ pub mod script {
 const STEPS_MAX: usize = 64;
 
 pub fn run(data: &[u8]) {
-    let mut u = Unstructured::new(data);
+    check(&image_of(data));
+}
+
+/// The directory that a script leaves.
+pub fn image_of(script: &[u8]) -> Image {
+    let mut u = Unstructured::new(script);
     let mut image = Image::new();
     let mut live = None;
     for _ in 0..STEPS_MAX {
@@ -96,7 +101,7 @@ pub fn run(data: &[u8]) {
         }
     }
     settle(&mut image, &mut live);
-    check(&image);
+    image
 }
 
 /// A log in use and its directory.
@@ -110,7 +115,8 @@ fn settle(image: &mut Image, live: &mut Live) {
     }
 }
 
-fn open(storage: &MemStorage) -> groupwal::Result<Wal> {
+/// Opens a log that keeps one spare segment.
+pub fn open(storage: &MemStorage) -> groupwal::Result<Wal> {
     open_with(Arc::new(storage.clone()), options().spare_segments_max(1))
 }
 

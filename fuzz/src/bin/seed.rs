@@ -7,10 +7,15 @@ use std::path::Path;
 use groupwal_fuzz::recover::script::{
     append, batch, close, copy, crash, cut, flip, frame, header, raw, remove, trim, zero,
 };
-use groupwal_fuzz::{entry, frame as frames, recover};
+use groupwal_fuzz::{differential, entry, frame as frames, recover};
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    write(
+        &corpus.join("differential"),
+        differential_seeds(),
+        differential::run,
+    )?;
     write(&corpus.join("entry"), entry_seeds(), entry::run)?;
     write(&corpus.join("frame"), frame_seeds(), frames::run)?;
     write(&corpus.join("recover"), recover_seeds(), recover::run)
@@ -40,7 +45,48 @@ fn documents(docs: u64, users: u64, floats: u64, op: u8) -> Vec<u8> {
     with_len(1, &body)
 }
 
+/// Seeds behind the byte that tells how they are read.
+fn as_mode(mode: u8, seeds: Vec<Vec<u8>>) -> impl Iterator<Item = Vec<u8>> {
+    seeds
+        .into_iter()
+        .map(move |seed| [&[mode][..], &seed].concat())
+}
+
+/// The other targets' seeds, behind the byte that tells which way they are read.
+fn differential_seeds() -> Vec<Vec<u8>> {
+    let raw = as_mode(0, plain_entries());
+    raw.chain(as_mode(1, entry_scripts()))
+        .chain(as_mode(2, recover_seeds()))
+        .collect()
+}
+
+/// A byte that tells which way they are read, then entries or a script that builds some.
 fn entry_seeds() -> Vec<Vec<u8>> {
+    as_mode(1, plain_entries())
+        .chain(as_mode(0, entry_scripts()))
+        .collect()
+}
+
+/// As [`entry::script_of`] reads them: shape, parts, lies, damage.
+fn entry_scripts() -> Vec<Vec<u8>> {
+    vec![
+        [&[0, 3][..], b"abc"].concat(),
+        [&[1, 2, 1, 3, 0][..], &[0, 4], b"more"].concat(),
+        vec![1, 1, 1, 0, 1],
+        [&[3, 1, 1, 1, 0][..], &[255; 16]].concat(),
+        [
+            &[3, 1, 1, 1, 0][..],
+            &2_u64.to_le_bytes(),
+            &0_u64.to_le_bytes(),
+        ]
+        .concat(),
+        [&[4, 1][..], b"x", &[200, 0, 0, 0]].concat(),
+        vec![9, 1, 1, 1, 0, 7],
+        vec![17, 1, 1, 1, 0, 21, 0, 1],
+    ]
+}
+
+fn plain_entries() -> Vec<Vec<u8>> {
     let mut seeds = vec![
         with_len(2, b""),
         with_len(2, b"some bytes"),
@@ -71,7 +117,7 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         bytes.extend(payload);
         bytes
     };
-    let payload = entry_seeds().pop().unwrap();
+    let payload = plain_entries().pop().unwrap();
     vec![
         seed(6, [3, 10, 10, 2], &[], &payload),
         seed(6, [3, 10, 10, 2], &[(9, 1)], &payload),
