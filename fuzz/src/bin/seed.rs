@@ -62,8 +62,17 @@ fn differential_seeds() -> Vec<Vec<u8>> {
 
 /// A byte that tells which way they are read, then entries or a script that builds some.
 fn entry_seeds() -> Vec<Vec<u8>> {
-    as_mode(1, plain_entries())
+    let parts = [
+        [0, 2, 1, 4],
+        [0, 2, 1, 3],
+        [0, 0, 1, 1],
+        [1, 1, 2, 0],
+        [2, 0, 0, 0],
+    ];
+    let parts = parts.map(|parts| [&parts[..], &[9; 80]].concat());
+    as_mode(2, plain_entries())
         .chain(as_mode(0, entry_scripts()))
+        .chain(as_mode(1, parts.to_vec()))
         .collect()
 }
 
