@@ -1,0 +1,24 @@
+//! The tests that are over in a moment, as one binary: what `cargo mutants` builds and runs for each change
+//! that it makes to the source. `cargo test` runs the same files one by one, so it leaves this out.
+
+// Each of them has the support module for itself, as in a binary of its own.
+#[path = "../cancel.rs"]
+mod cancel;
+#[path = "../damage.rs"]
+mod damage;
+#[path = "../faults.rs"]
+mod faults;
+#[path = "../interrupted.rs"]
+mod interrupted;
+#[path = "../model.rs"]
+mod model;
+#[path = "../options.rs"]
+mod options;
+#[path = "../properties.rs"]
+mod properties;
+#[path = "../recovery.rs"]
+mod recovery;
+#[path = "../replay.rs"]
+mod replay;
+#[path = "../segments.rs"]
+mod segments;
