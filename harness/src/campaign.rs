@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::child::{Launcher, end_strays};
+use crate::child::{HANG_LIMIT, Launcher, end_strays};
 use crate::crash::simulated::{self, Timeline};
 use crate::crash::{CrashKind, Lane, syscall};
-use crate::disk::FileSystemKind;
+use crate::disk::{FileSystem, FileSystemKind};
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::scratch::Scratch;
@@ -29,6 +29,17 @@ pub enum Budget {
     Rounds(u64),
     /// So long a row.
     Duration(Duration),
+}
+
+/// How a real file system is made and mounted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskOptions {
+    /// Size of the disk in bytes, if not the smallest that makes sense.
+    pub bytes: Option<u64>,
+    /// What `mkfs` is told beside the usual.
+    pub mkfs: Vec<String>,
+    /// What `mount` is told beside the usual, as behind `-o`.
+    pub mount: Option<String>,
 }
 
 /// What to do.
@@ -50,6 +61,8 @@ pub(crate) struct Plan {
     pub out: PathBuf,
     /// Real file systems for `disk`; empty for all that this machine has.
     pub file_systems: Vec<FileSystemKind>,
+    /// How they are made and mounted, apart from what their kind says.
+    pub disk: DiskOptions,
     /// Rules by which the simulated file system loses things; empty for all.
     pub profiles: Vec<Profile>,
     /// A child that has to end, or to answer, is given so long.
@@ -59,6 +72,24 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// What it takes to look at a saved failure again.
+    pub(crate) fn of_finding(finding: &Finding) -> Self {
+        Self {
+            launcher: Launcher::Binary,
+            budget: Budget::Rounds(1),
+            seed: finding.seed,
+            jobs: 1,
+            engines: Vec::new(),
+            scratch: None,
+            out: PathBuf::new(),
+            file_systems: Vec::new(),
+            disk: DiskOptions::default(),
+            profiles: Vec::new(),
+            hang_limit: HANG_LIMIT,
+            shard: Shard::WHOLE,
+        }
+    }
+
     /// Where stores live while they are tortured: what is copied at every step lives in memory.
     pub(crate) fn scratch_of(&self, crash: CrashKind) -> PathBuf {
         let memory = Path::new("/dev/shm");
@@ -66,6 +97,17 @@ impl Plan {
             Some(dir) => dir.clone(),
             None if crash == CrashKind::Syscall && memory.is_dir() => memory.to_owned(),
             None => std::env::temp_dir(),
+        }
+    }
+
+    /// A real file system, as it is to be made and mounted.
+    pub(crate) fn file_system(&self, kind: FileSystemKind) -> FileSystem {
+        let mut file_system = FileSystem::new(kind);
+        file_system.bytes = self.disk.bytes.unwrap_or(file_system.bytes);
+        file_system.mkfs_args.extend_from_slice(&self.disk.mkfs);
+        match &self.disk.mount {
+            Some(options) => file_system.mounted_with(options),
+            None => file_system,
         }
     }
 
@@ -263,9 +305,6 @@ impl Plan {
 fn availability(subject: &dyn Subject, case: Case, plan: &Plan) -> Result<(), String> {
     let kind = case.crash;
     if let Some(fs) = case.fs {
-        if subject.black_box().is_some() {
-            return Err("`disk` does not take commands, only subjects".into());
-        }
         return doctor::on_disk(fs).map_err(|why| format!("{fs}: {why}"));
     }
     if kind.is_simulated() && subject.simulated().is_none() {
@@ -394,7 +433,7 @@ fn torture_row(
     };
     let work = |lane: usize| {
         let lane = plan.shard.number(lane as u64);
-        let mut lane = Lane::new(crash, subject, plan, scratch, fs, (index, lane));
+        let mut lane = Lane::new(crash, subject, plan, scratch, fs, stop, (index, lane));
         while let Some(number) = go_on() {
             let mut tally = Tally::default();
             let saved = lane.round(number, &mut tally).and_then(|finding| {

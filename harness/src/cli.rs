@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -15,14 +15,15 @@ use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
 use crate::ablate::{self, AblateArgs};
-use crate::blackbox::{self, BlackBox};
-use crate::campaign::{self, Budget, Observer, Plan, Row};
-use crate::child::{self, HANG_LIMIT, Launcher};
-use crate::crash::{CrashKind, kill, simulated};
+use crate::blackbox::{self, BlackBox, DiskStore};
+use crate::campaign::{self, Budget, DiskOptions, Observer, Plan, Row};
+use crate::child::{self, Launcher};
+use crate::crash::{CrashKind, disk, kill, simulated};
 use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::litmus::{self, LitmusArgs};
+use crate::oracle::Violation;
 use crate::report::{Closing, Json, Merged, Terminal, Verdict};
 use crate::scratch::Scratch;
 use crate::shard::Shard;
@@ -53,14 +54,14 @@ struct Cli {
 enum Command {
     /// Torture subjects: let them write, crash them, recover, and compare.
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check a saved failure again: recovers a copy of its crash image and asks the oracle.
     Replay {
         /// The failure's folder.
         failure: PathBuf,
     },
-    /// Find the smallest version of a saved failure of `syscall`, `power`, `fault` or `rot`, and print
-    /// it as a test.
+    /// Find the smallest version of a saved failure, and print it as a test; of one of `disk`, the
+    /// fewest lost writes that do it. A failure of `kill` cannot be shrunk.
     Shrink {
         /// The failure's folder.
         failure: PathBuf,
@@ -164,6 +165,16 @@ struct RunArgs {
     /// btrfs.
     #[arg(long, value_delimiter = ',')]
     fs: Vec<FileSystemKind>,
+    /// For disk: the disk's size, as 64M or 1G, instead of the smallest that makes sense.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    disk_size: Option<u64>,
+    /// For disk: what `mkfs` is told beside the usual, as `-O ^has_journal`. Goes to every --fs.
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    mkfs_options: Option<String>,
+    /// For disk: what `mount -o` is told beside the usual, as data=journal or nobarrier. Goes to every
+    /// --fs.
+    #[arg(long, value_name = "OPTIONS")]
+    mount_options: Option<String>,
     /// For power, fault and rot: the rules by which things are lost, separated by commas; all if not
     /// given. strict, ext4-ordered, xfs, btrfs, synced-only or everything.
     #[arg(long, value_delimiter = ',')]
@@ -226,6 +237,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(bad)
 }
 
+fn parse_size(text: &str) -> Result<u64, String> {
+    let bad = || format!("'{text}' is no size: write 64M or 1G");
+    let (number, unit) = text.split_at(text.len().checked_sub(1).ok_or_else(bad)?);
+    let shift = match unit {
+        "M" => 20,
+        "G" => 30,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(bad)
+}
+
 fn parse_limit(text: &str) -> Result<Duration, String> {
     let limit = parse_duration(text)?;
     (!limit.is_zero())
@@ -244,7 +268,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
     let command = Cli::parse().command.or_else(everything);
     let status = match command.expect("a command was given or put there") {
-        Command::Run(args) => run(subjects, args),
+        Command::Run(args) => run(subjects, *args),
         Command::Replay { failure } => replay(subjects, &failure),
         Command::Shrink {
             failure,
@@ -311,6 +335,15 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         scratch: args.dir,
         out: args.out,
         file_systems: args.fs,
+        disk: DiskOptions {
+            bytes: args.disk_size,
+            mkfs: args
+                .mkfs_options
+                .iter()
+                .flat_map(|options| options.split_whitespace().map(str::to_owned))
+                .collect(),
+            mount: args.mount_options,
+        },
         profiles: args.profile,
         hang_limit: args.hang_limit,
         shard: args.shard,
@@ -448,7 +481,10 @@ fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, Str
         "{} ({}), when it was found:\n  {}",
         finding.subject, finding.engine, finding.violation
     );
-    let checked = if let Some(record) = &finding.black_box {
+    let on_disk = replay_on_disk(subjects, &finding, scratch.path())?;
+    let checked = if let Some(checked) = on_disk {
+        Ok(checked)
+    } else if let Some(record) = &finding.black_box {
         blackbox::replay(record, &finding, scratch.path())
     } else {
         let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
@@ -469,6 +505,87 @@ fn replay(subjects: &[&dyn Subject], folder: &std::path::Path) -> Result<u8, Str
     }
 }
 
+/// What is under test in a failure on a real disk.
+fn store_of<'a>(
+    subjects: &[&'a dyn Subject],
+    finding: &'a Finding,
+    plan: &Plan,
+    scratch: &Path,
+) -> Result<Box<dyn disk::Store + 'a>, String> {
+    let at = |error| format!("the failure cannot be read: {error}");
+    if let Some(record) = &finding.black_box {
+        let (launcher, limit) = (plan.launcher.clone(), plan.hang_limit);
+        let store = DiskStore::new(&record.store, launcher, limit, finding.seed);
+        return Ok(Box::new(store.of(record, finding).map_err(at)?));
+    }
+    let subject = choose(subjects, std::slice::from_ref(&finding.subject))?[0];
+    let store = disk::SubjectStore::new(subject, plan, scratch);
+    Ok(Box::new(store.of(finding).map_err(at)?))
+}
+
+/// Mounts the image of a failure on a real disk again. `None` if it is none, or cannot be mounted here:
+/// then its saved directory is checked.
+fn replay_on_disk(
+    subjects: &[&dyn Subject],
+    finding: &Finding,
+    scratch: &Path,
+) -> Result<Option<Result<(), Violation>>, String> {
+    let Some(crash) = &finding.disk else {
+        return Ok(None);
+    };
+    let plan = Plan::of_finding(finding);
+    let mut store = store_of(subjects, finding, &plan, scratch)?;
+    let replayed = disk::replay(&mut *store, crash, scratch)
+        .map_err(|error| format!("cannot mount the crash image again: {error}"))?;
+    match replayed {
+        Ok(checked) => {
+            println!(
+                "The crash image was mounted again, as {}.",
+                crash.file_system.kind
+            );
+            Ok(Some(checked))
+        }
+        Err(why) => {
+            println!(
+                "The crash image cannot be mounted here ({why}): its saved directory is checked."
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn shrink_on_disk(
+    subjects: &[&dyn Subject],
+    finding: &Finding,
+    duration: Duration,
+    out: &Path,
+) -> Result<u8, String> {
+    let crash = finding.disk.as_ref().expect("the caller has looked");
+    let at = |error| format!("cannot shrink it: {error}");
+    let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
+    let plan = Plan::of_finding(finding);
+    let mut store = store_of(subjects, finding, &plan, scratch.path())?;
+    let deadline = Instant::now() + duration;
+    let shrunk = disk::shrink(&mut *store, crash, scratch.path(), deadline).map_err(at)?;
+    let Some(disk::Shrunk {
+        finding,
+        candidates,
+        lost,
+    }) = shrunk
+    else {
+        println!("The failure does not show any more: its crash image breaks no promise.");
+        return Ok(Verdict::Pass.exit_status());
+    };
+    let saved = finding.save(out).map_err(at)?;
+    println!("{}\n  {}", finding.violation, finding.crash_point);
+    println!(
+        "{lost} lost writes do it, after {candidates} images; saved in {}",
+        saved.display()
+    );
+    println!("\n{}", finding.tale.as_deref().unwrap_or_default());
+    Ok(Verdict::Violation.exit_status())
+}
+
 fn shrink(
     subjects: &[&dyn Subject],
     folder: &std::path::Path,
@@ -477,6 +594,9 @@ fn shrink(
 ) -> Result<u8, String> {
     let at = |error| format!("cannot shrink {}: {error}", folder.display());
     let finding = Finding::load(folder).map_err(at)?;
+    if finding.disk.is_some() {
+        return shrink_on_disk(subjects, &finding, duration, &out);
+    }
     if finding.black_box.is_some() {
         return Err(format!(
             "cannot shrink {}: only the program itself knows what it was doing; `replay` checks \
@@ -495,17 +615,9 @@ fn shrink(
         ));
     }
     let plan = Plan {
-        launcher: Launcher::Binary,
         budget: Budget::Duration(duration),
-        seed: finding.seed,
-        jobs: 1,
-        engines: Vec::new(),
-        scratch: None,
         out,
-        file_systems: Vec::new(),
-        profiles: Vec::new(),
-        hang_limit: HANG_LIMIT,
-        shard: Shard::WHOLE,
+        ..Plan::of_finding(&finding)
     };
     let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;
     let shrunk = shrink::shrink(subject, &finding, &plan, scratch.path(), duration).map_err(at)?;

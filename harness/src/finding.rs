@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::blackbox::Record;
 use crate::crash::CrashKind;
+use crate::crash::disk::DiskCrash;
 use crate::crash::simulated::Timeline;
 use crate::history::Event;
 use crate::oracle::Violation;
@@ -48,6 +49,9 @@ pub struct Finding {
     /// On the simulated file system: everything that happened, so that it can happen again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeline: Option<Timeline>,
+    /// On a real file system: the recorded device, and what became of its writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<DiskCrash>,
     /// The same, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tale: Option<String>,
@@ -78,6 +82,7 @@ pub struct KillPoint {
 
 const FILE_NAME: &str = "failure.json";
 const IMAGE_NAME: &str = "image";
+const RECORDING_NAME: &str = "recording";
 const README_NAME: &str = "README.md";
 
 impl Finding {
@@ -97,10 +102,14 @@ impl Finding {
             .tempdir_in(out)?;
         let folder = folder.path();
         copy_dir(&self.image, &folder.join(IMAGE_NAME))?;
-        let saved = Self {
+        let mut saved = Self {
             image: IMAGE_NAME.into(),
             ..self.clone()
         };
+        if let Some(crash) = &mut saved.disk {
+            copy_dir(&crash.recording, &folder.join(RECORDING_NAME))?;
+            crash.recording = RECORDING_NAME.into();
+        }
         fs::write(folder.join(FILE_NAME), serde_json::to_vec(&saved)?)?;
         fs::write(folder.join(README_NAME), self.story())?;
         Ok(folder.to_owned())
@@ -112,7 +121,10 @@ impl Finding {
     /// If there is none, or it cannot be read.
     pub fn load(folder: &Path) -> io::Result<Self> {
         let bytes = fs::read(folder.join(FILE_NAME))?;
-        let finding: Self = serde_json::from_slice(&bytes)?;
+        let mut finding: Self = serde_json::from_slice(&bytes)?;
+        if let Some(crash) = &mut finding.disk {
+            crash.recording = folder.join(&crash.recording);
+        }
         Ok(Self {
             image: folder.join(&finding.image),
             ..finding
@@ -122,7 +134,11 @@ impl Finding {
     /// What happened, in words.
     pub fn story(&self) -> String {
         if let Some(record) = &self.black_box {
-            return record.story(self);
+            let tale = self.tale.as_deref().unwrap_or_default();
+            return format!("{}\n{tale}", record.story(self))
+                .trim_end()
+                .to_owned()
+                + "\n";
         }
         if let Some(tale) = &self.tale {
             return self.with_tale(tale);

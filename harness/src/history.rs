@@ -240,14 +240,17 @@ impl History {
         published.filter_map(|(_, slot)| read_slot(slot)).collect()
     }
 
-    /// The events that had been published when the clock said so, or less.
-    pub(crate) fn events_at_clock(&self, clock: u64) -> Vec<Event> {
+    /// The published events, in real-time order, each with what the clock said when it was announced.
+    pub(crate) fn events_with_clock(&self) -> Vec<(u64, Event)> {
         let reserved = usize::try_from(self.reserved()).unwrap_or(usize::MAX);
         let slots = self.words()[HEADER_WORDS..]
             .chunks_exact(SLOT_WORDS)
             .take(reserved);
-        let by_then = slots.filter(|slot| slot[3].load(Ordering::Relaxed) <= clock);
-        by_then.filter_map(read_slot).collect()
+        let read = |slot: &[AtomicU64]| {
+            let event = read_slot(slot)?;
+            Some((slot[3].load(Ordering::Relaxed), event))
+        };
+        slots.filter_map(read).collect()
     }
 
     /// The published events, in real-time order.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::campaign::{self, Budget, Observer, Plan, Row, SavedFailure};
+use crate::campaign::{self, Budget, DiskOptions, Observer, Plan, Row, SavedFailure};
 use crate::child::{self, HANG_LIMIT, Launcher};
 use crate::crash::CrashKind;
 use crate::disk::FileSystemKind;
@@ -162,6 +162,7 @@ impl Torture {
             profiles: self.profiles,
             hang_limit: self.hang_limit,
             shard: Shard::WHOLE,
+            disk: DiskOptions::default(),
         };
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)

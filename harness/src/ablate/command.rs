@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::report::Progress;
 use super::study;
-use crate::campaign::{Budget, Plan};
+use crate::campaign::{Budget, DiskOptions, Plan};
 use crate::child::{HANG_LIMIT, Launcher};
 use crate::cli::parse_duration;
 use crate::shard::Shard;
@@ -91,6 +91,7 @@ pub(crate) fn run(
         profiles: args.profile,
         hang_limit: HANG_LIMIT,
         shard: Shard::WHOLE,
+        disk: DiskOptions::default(),
     };
     let progress = if args.json {
         Progress::silent()

@@ -22,7 +22,7 @@ pub use self::site::{CodePlace, SyncKind, SyncSite};
 pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 
 use self::report::Progress;
-use crate::campaign::{Budget, Plan};
+use crate::campaign::{Budget, DiskOptions, Plan};
 use crate::child::{HANG_LIMIT, Launcher};
 use crate::shard::Shard;
 use crate::sim::Profile;
@@ -80,6 +80,7 @@ impl Ablation {
                 profiles: Vec::new(),
                 hang_limit: HANG_LIMIT,
                 shard: Shard::WHOLE,
+                disk: DiskOptions::default(),
             },
         }
     }

@@ -28,7 +28,7 @@ struct Pipe {
 }
 
 /// How much had been said at one moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     output: usize,
     descriptor: usize,

@@ -33,7 +33,7 @@ const LINES_SHOWN: usize = 12;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     #[serde(flatten)]
-    pub(super) store: BlackBox,
+    pub(crate) store: BlackBox,
     /// `PLUGPULL_GENERATION` and `PLUGPULL_SEED` of the failed generation.
     pub(super) generation: u32,
     pub(super) writer_seed: u64,

@@ -134,6 +134,7 @@ impl<'a> Lane<'a> {
             events: written.events,
             image: self.evidence.clone(),
             timeline: None,
+            disk: None,
             tale: None,
             black_box: Some(record),
         }

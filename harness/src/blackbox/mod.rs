@@ -15,6 +15,7 @@
 
 mod channel;
 mod checker;
+mod disk;
 mod failure;
 mod keeper;
 mod kill;
@@ -36,6 +37,7 @@ use crate::oracle::Oracle;
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
 use crate::tally::Tally;
 
+pub(crate) use disk::DiskStore;
 pub(crate) use failure::{Record, replay};
 pub(crate) use keeper::obey;
 pub use oracle::BlackBoxOracle;
@@ -131,7 +133,8 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => {
                 Self::Syscall(syscall::Lane::new(store, plan, dir, evidence, rng))
             }
-            CrashKind::Power | CrashKind::Fault | CrashKind::Rot | CrashKind::Disk => {
+            CrashKind::Disk => unreachable!("any store has the same lane on a disk"),
+            CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
                 unreachable!("it was said to be unavailable for programs")
             }
         }

@@ -115,6 +115,7 @@ impl<'a> Lane<'a> {
                     events,
                     image: self.evidence.clone(),
                     timeline: None,
+                    disk: None,
                     tale: None,
                     black_box: None,
                 }))

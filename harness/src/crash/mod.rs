@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub(crate) use recording::{refuse_io_uring, written_range};
 
 use crate::blackbox;
 use crate::campaign::Plan;
-use crate::disk::{FileSystem, FileSystemKind};
+use crate::disk::FileSystemKind;
 use crate::finding::Finding;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -169,10 +170,23 @@ impl<'a> Lane<'a> {
         plan: &'a Plan,
         scratch: &'a Path,
         file_system: Option<FileSystemKind>,
+        stop: &'a AtomicBool,
         (row, lane): (u64, u64),
     ) -> Self {
         let name = &format!("{row}-{lane}");
         let rng = stream(plan.seed, row << 32 | lane);
+        if let Some(kind) = file_system {
+            let store: Box<dyn disk::Store> = match subject.black_box() {
+                Some(store) => {
+                    let (launcher, limit) = (plan.launcher.clone(), plan.hang_limit);
+                    Box::new(blackbox::DiskStore::new(store, launcher, limit, plan.seed))
+                }
+                None => Box::new(disk::SubjectStore::new(subject, plan, scratch)),
+            };
+            let file_system = plan.file_system(kind);
+            let lane = disk::Lane::new(store, file_system, scratch, name, stop, rng);
+            return Self::Disk(Box::new(lane));
+        }
         if let Some(store) = subject.black_box() {
             let lane = blackbox::Lane::new(crash, store, plan, scratch, name, rng);
             return Self::BlackBox(Box::new(lane));
@@ -184,12 +198,7 @@ impl<'a> Lane<'a> {
             CrashKind::Syscall => Self::Syscall(Box::new(syscall::Lane::new(
                 subject, plan, scratch, name, rng,
             ))),
-            CrashKind::Disk => {
-                let kind = file_system.expect("a row of this kind has a file system");
-                let file_system = FileSystem::new(kind);
-                let lane = disk::Lane::new(subject, plan, file_system, scratch, name, rng);
-                Self::Disk(Box::new(lane))
-            }
+            CrashKind::Disk => unreachable!("a row of this kind has a file system"),
             CrashKind::Power | CrashKind::Fault | CrashKind::Rot => {
                 let lane = simulated::Lane::new(crash, subject, plan, scratch, name, row);
                 Self::Simulated(Box::new(lane))

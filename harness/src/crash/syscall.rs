@@ -373,6 +373,7 @@ impl<'a> Lane<'a> {
             events,
             image: self.state_dir.clone(),
             timeline: None,
+            disk: None,
             tale: None,
             black_box: None,
         }))

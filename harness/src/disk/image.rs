@@ -48,6 +48,10 @@ impl Page {
         })
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..]
+    }
+
     fn hash(&self) -> u64 {
         *self.hash.get_or_init(|| {
             // The same in every process: the hasher has fixed keys.

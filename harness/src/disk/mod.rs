@@ -41,6 +41,7 @@
 //! Root, `/dev/fuse`, loop devices, Linux 5.9, and the programs that make the file systems: see
 //! [`available`].
 
+mod archive;
 mod choice;
 mod core;
 mod device;

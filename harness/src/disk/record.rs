@@ -135,6 +135,22 @@ impl Request {
         }
     }
 
+    /// The bytes that it writes; none for a flush, or if they are zeros by what it is.
+    pub(super) fn content(&self) -> Option<Vec<u8>> {
+        let Asked::Write { pieces, .. } = &self.0 else {
+            return None;
+        };
+        let mut content = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Whole(_, Some(page)) => content.extend_from_slice(page.bytes()),
+                Piece::Whole(_, None) => content.extend_from_slice(&[0; PAGE_BYTES]),
+                Piece::Part(_, _, bytes) => content.extend_from_slice(bytes),
+            }
+        }
+        Some(content)
+    }
+
     /// How many sectors it writes.
     pub fn sectors(&self) -> u64 {
         let (offset, bytes) = self.range().unwrap_or((0, 0));

@@ -22,6 +22,8 @@ pub struct CrashState {
     pub fingerprint: u64,
     /// When: a crash at any of these indices can leave this image.
     pub indices: Vec<RangeInclusive<u64>>,
+    /// How it comes about at each of those ranges.
+    outcomes: Vec<Outcome>,
 }
 
 impl CrashState {
@@ -29,6 +31,12 @@ impl CrashState {
     pub fn index(&self) -> u64 {
         let last = self.indices.iter().map(|range| *range.end()).max();
         last.expect("a state comes about at some index")
+    }
+
+    /// How it comes about in a crash at this index, as far as was looked.
+    pub fn outcome_at(&self, index: u64) -> Option<&Outcome> {
+        let at = self.indices.iter().position(|range| range.contains(&index));
+        at.map(|at| &self.outcomes[at])
     }
 
     /// Whether a crash at this index can leave this image, as far as was looked.
@@ -120,6 +128,19 @@ impl<'a> Crashes<'a> {
         self.enumerated
     }
 
+    /// The indices at which an outcome's epoch begins and ends, and the writes that are pending in
+    /// it, by their places in [`Recording::entries`]; nothing if there is no such epoch.
+    pub(crate) fn epoch_of(&self, outcome: &Outcome) -> Option<(&RangeInclusive<u64>, &[usize])> {
+        let mut epochs = self.epochs.iter();
+        let epoch = epochs.find(|epoch| epoch.indices.contains(&outcome.epoch))?;
+        Some((&epoch.indices, &epoch.pending))
+    }
+
+    /// The indices at which epochs begin.
+    pub(crate) fn epochs(&self) -> impl Iterator<Item = u64> {
+        self.epochs.iter().map(|epoch| *epoch.indices.start())
+    }
+
     /// The disk that an outcome leaves; nothing if the outcome belongs to another recording.
     pub fn image(&self, outcome: &Outcome) -> Option<Image> {
         let mut epochs = self.epochs.iter();
@@ -140,14 +161,16 @@ fn prefixes(recording: &Recording, epoch: &Epoch) -> Vec<CrashState> {
     let mut first = *epoch.indices.start();
     let mut states = Vec::new();
     let mut add = |image: &Image, first, before| {
+        let outcome = Outcome {
+            epoch: *epoch.indices.start(),
+            before,
+            kept: Vec::new(),
+        };
         states.push(CrashState {
             fingerprint: image.fingerprint(),
             indices: vec![first..=*epoch.indices.end()],
-            outcome: Outcome {
-                epoch: *epoch.indices.start(),
-                before,
-                kept: Vec::new(),
-            },
+            outcomes: vec![outcome.clone()],
+            outcome,
         });
     };
     add(&image, first, 0);
@@ -185,14 +208,16 @@ fn state(recording: &Recording, epoch: &Epoch, choice: Choice) -> CrashState {
     CrashState {
         fingerprint: epoch.image(recording, &outcome).fingerprint(),
         indices: vec![first.unwrap_or(0).max(*epoch.indices.start())..=*epoch.indices.end()],
+        outcomes: vec![outcome.clone()],
         outcome,
     }
 }
 
 fn add_ranges(state: &mut CrashState, other: CrashState) {
-    for range in other.indices {
+    for (range, outcome) in other.indices.into_iter().zip(other.outcomes) {
         if !state.indices.contains(&range) {
             state.indices.push(range);
+            state.outcomes.push(outcome);
         }
     }
 }

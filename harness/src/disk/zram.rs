@@ -5,7 +5,9 @@
 //! which no file system gets to see. A device whose file nobody has locked, and whose mark is the one
 //! in the file, was left behind. No other is touched.
 //!
-//! Killed between asking for a device and marking it, a run leaves a device of size 0.
+//! Killed between asking for a device and marking it, a run would leave a device of size 0 that nobody
+//! knows of. So before it asks, it writes down, under the registry's lock, which devices there are; what
+//! has no size and is not among them when the next run finds that note was made in between, by us.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -53,6 +55,7 @@ impl Zram {
     /// Makes a device.
     pub(super) fn create(bytes: u64) -> io::Result<Self> {
         let _registry = registry()?;
+        let intent = Intent::declare()?;
         let hot_add = Path::new(CONTROL).join("hot_add");
         let number = fs::read_to_string(&hot_add).map_err(at_path("read", &hot_add))?;
         let number = number.trim().parse().map_err(io::Error::other);
@@ -80,6 +83,7 @@ impl Zram {
             _claim: claim,
         };
         zram.set_up(&mark)?;
+        intent.fulfilled()?;
         Ok(zram)
     }
 
@@ -197,12 +201,63 @@ impl Drop for Zram {
     }
 }
 
+/// A note that a device is about to be made. While it is there, the registry is locked, or its owner is
+/// dead.
+struct Intent(());
+
+const INTENT: &str = "/run/plugpull/making";
+
+impl Intent {
+    fn declare() -> io::Result<Self> {
+        let there = serde_json::to_vec(&devices()?)?;
+        fs::write(INTENT, there).map_err(at_path("write", Path::new(INTENT)))?;
+        Ok(Self(()))
+    }
+
+    fn fulfilled(self) -> io::Result<()> {
+        let Self(()) = self;
+        fs::remove_file(INTENT).map_err(at_path("remove", Path::new(INTENT)))
+    }
+
+    /// Removes what a dead run made and did not come to mark. Call it with the registry locked.
+    fn sweep() -> io::Result<()> {
+        let Ok(there) = fs::read(INTENT) else {
+            return Ok(());
+        };
+        // A note that was cut short was written before anything was made.
+        let there: BTreeSet<u32> = match serde_json::from_slice(&there) {
+            Ok(there) => there,
+            Err(_) => devices()?,
+        };
+        for number in devices()?.difference(&there) {
+            let size = fs::read_to_string(setting(*number, "disksize"));
+            if size.is_ok_and(|size| size.trim() == "0") && !claim_path(*number).exists() {
+                remove(*number)?;
+            }
+        }
+        Self(()).fulfilled()
+    }
+}
+
+/// The numbers of all zram devices, whoever made them.
+fn devices() -> io::Result<BTreeSet<u32>> {
+    let failed = at_path("read", Path::new("/sys/block"));
+    let mut devices = BTreeSet::new();
+    for entry in fs::read_dir("/sys/block").map_err(&failed)? {
+        let name = entry.map_err(&failed)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        devices.extend(number.and_then(|number| number.parse::<u32>().ok()));
+    }
+    Ok(devices)
+}
+
 /// Removes what dead runs left behind.
 pub(super) fn sweep() -> io::Result<()> {
     if !Path::new(CLAIMS).exists() {
         return Ok(());
     }
     let _registry = registry()?;
+    Intent::sweep()?;
     let failed = at_path("read", Path::new(CLAIMS));
     for entry in fs::read_dir(CLAIMS).map_err(&failed)? {
         let entry = entry.map_err(&failed)?;

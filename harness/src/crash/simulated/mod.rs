@@ -170,6 +170,7 @@ fn keep(
         image: image.to_owned(),
         tale: Some(story::tell(bench, &timeline)?),
         timeline: Some(timeline),
+        disk: None,
         black_box: None,
     })
 }

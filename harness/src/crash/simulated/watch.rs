@@ -108,6 +108,7 @@ impl Watch {
                 events: Vec::new(),
                 image: image.path().to_owned(),
                 timeline,
+                disk: None,
                 tale: Some(String::new()),
                 black_box: None,
             };

@@ -1,0 +1,92 @@
+//! A crash on a real disk, in words.
+
+use std::fmt::Write as _;
+
+use super::{DiskCrash, Run};
+use crate::disk::Recording;
+use crate::history::Event;
+
+/// Requests told, the last ones.
+const REQUESTS_TOLD: usize = 40;
+
+impl DiskCrash {
+    /// Where it happened, in a line.
+    pub(super) fn point(&self) -> String {
+        let options = &self.file_system.mount_options;
+        let mounted = match options.as_str() {
+            "" => String::new(),
+            options => format!(" (mounted with {options})"),
+        };
+        format!(
+            "power loss on {}{mounted}, after request {} of the device",
+            self.file_system.kind, self.index
+        )
+    }
+
+    /// The requests before the cut, what was announced between them, and which of them did not reach
+    /// the medium.
+    pub(super) fn tell(&self, run: Run<'_>) -> String {
+        let mut tale = String::new();
+        let Recording { entries, .. } = run.recording;
+        let outcome = &self.outcome;
+        let done = entries
+            .iter()
+            .take_while(|entry| entry.answered <= self.index)
+            .count();
+        let first = done.saturating_sub(REQUESTS_TOLD);
+        let mut line = |text: String| writeln!(tale, "{text}").expect("a string takes everything");
+        if !entries.iter().any(|entry| entry.request.is_flush()) {
+            line(format!(
+                "The device was never asked to flush{}.\n",
+                match self.file_system.mount_options.as_str() {
+                    "" => String::new(),
+                    options => format!(": look at the mount options, {options}"),
+                }
+            ));
+        }
+        line("What the device was asked, and what was announced meanwhile:\n".into());
+        let from = entries.get(first).map_or(0, |entry| entry.answered);
+        let mut known = run.announced.at(from).len();
+        let mut all_there = true;
+        for (number, entry) in entries.iter().enumerate().take(done).skip(first) {
+            let kept = outcome.kept.iter().find(|kept| kept.entry == number);
+            let is_lost =
+                kept.is_none() && number >= outcome.before && entry.answered > outcome.epoch;
+            all_there &= !is_lost && kept.is_none_or(|kept| kept.sectors.is_none());
+            let fate = match kept {
+                _ if entry.request.is_flush() => "",
+                Some(kept) if kept.sectors.is_some() => "   <- torn in the cut",
+                _ if is_lost => "   <- not flushed, lost in the cut",
+                _ => "",
+            };
+            let failed = if entry.failed { ", failed" } else { "" };
+            let what = match entry.request.range() {
+                None => "flush".to_owned(),
+                Some((offset, bytes)) => format!("write {bytes} bytes at {offset}"),
+            };
+            line(format!("    {:>5}  {what}{failed}{fate}", entry.answered));
+            let events = run.announced.at(entry.answered);
+            for event in events.get(known..).unwrap_or_default() {
+                if let Event::Ack { id, position } = event {
+                    let position = match *position {
+                        u64::MAX => String::new(),
+                        position => format!(" at position {position}"),
+                    };
+                    line(format!("           acknowledged: entry {id:#x}{position}"));
+                }
+            }
+            known = events.len();
+        }
+        line(format!(
+            "\nThe power is lost after request {}.\n",
+            self.index
+        ));
+        if all_there {
+            line(
+                "Of these requests nothing is lost: what is missing had not reached the device at all.\n"
+                    .into(),
+            );
+        }
+        tale
+    }
+}
