@@ -126,6 +126,13 @@ impl Plan {
             |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
         subject.engines().iter().copied().filter(wanted).collect()
     }
+
+    /// Those of them that run on the simulated file system.
+    pub(crate) fn simulated_engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
+        let mut engines = self.engines_of(subject);
+        engines.retain(|engine| subject.simulated().is_some_and(|store| store.runs(engine)));
+        engines
+    }
 }
 
 /// One line of the verdict table.
@@ -311,6 +318,12 @@ fn availability(subject: &dyn Subject, case: Case, plan: &Plan) -> Result<(), St
         return Err(format!(
             "{} does not run on the simulated file system; a store does if it implements \
              Subject::simulated",
+            subject.name()
+        ));
+    }
+    if kind.is_simulated() && plan.simulated_engines_of(subject).is_empty() {
+        return Err(format!(
+            "{} does not run with these engines on the simulated file system",
             subject.name()
         ));
     }

@@ -33,6 +33,16 @@ pub trait Subject: Send + Sync {
         &["default"]
     }
 
+    /// Whether, run in this way, its process has one `io_uring` request in flight at most, one that
+    /// ends by itself, and takes note of each before the next. Then [`CrashKind::Syscall`] can wait
+    /// for it and copy what it leaves; a store that hands over several at once is refused there,
+    /// since a copy would show states that no crash leaves.
+    ///
+    /// [`CrashKind::Syscall`]: crate::CrashKind::Syscall
+    fn has_one_request_in_flight(&self, _engine: &str) -> bool {
+        false
+    }
+
     /// Opens the store and carries out the workload's actions, telling the [`Recorder`] what
     /// happens. Most of the time the process is killed before they come to their end.
     ///
@@ -71,6 +81,11 @@ pub trait Subject: Send + Sync {
 /// [`SimFs::fill_random`], no thread of their own, no order of a `HashMap`. They must come to an end: nobody
 /// kills them.
 pub trait Simulated: Send + Sync {
+    /// Whether one of [`Subject::engines`] does its I/O through the seam. One that does not is left out.
+    fn runs(&self, _engine: &str) -> bool {
+        true
+    }
+
     /// Opens the store and carries out the workload's actions, all of them, telling the
     /// [`Recorder`] what happens. Crash states are taken from what it did.
     ///

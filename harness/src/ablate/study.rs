@@ -87,7 +87,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> io::Result<AblationReport> {
     campaign::require(subject, &KINDS, plan).map_err(io::Error::other)?;
-    if plan.engines_of(subject).is_empty() {
+    if plan.simulated_engines_of(subject).is_empty() {
         let name = subject.name();
         return Err(io::Error::other(format!("{name} has no such engine")));
     }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::recording::{Recording, State};
+use super::recording::{Recording, State, Traced};
 use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Target};
@@ -239,8 +239,12 @@ impl<'a> Lane<'a> {
         kill: KillPoint,
         tally: &mut Tally,
     ) -> io::Result<Recording> {
+        let ring_waits = self.subject.has_one_request_in_flight(&self.target.engine);
         Recording::make(
-            &self.target,
+            Traced {
+                target: &self.target,
+                ring_waits,
+            },
             role,
             base,
             history,

@@ -105,7 +105,7 @@ impl<'a> Lane<'a> {
     /// One round, on a disk of its own.
     pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
         let mut rng = stream(self.plan.seed, self.row << 32 | number);
-        let engines = self.plan.engines_of(self.bench.subject);
+        let engines = self.plan.simulated_engines_of(self.bench.subject);
         let profiles = self.plan.profiles();
         let timeline = Timeline {
             engine: engines[rng.random_range(0..engines.len())].to_owned(),
