@@ -26,8 +26,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::{HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
-use crate::storage::{StorageFile, read_exact_at};
+use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
+use crate::storage::{RawFile, StorageFile, read_exact_at};
 use crate::sync::Arc;
 
 /// Bytes of a segment header. Frozen.
@@ -176,6 +176,18 @@ impl Segment {
     /// Offset behind the last block.
     pub(crate) fn end_offset(&self) -> u64 {
         self.header.segment_bytes
+    }
+
+    /// How much of the segment the buffer's frame takes.
+    pub(crate) fn padded_len(&self, buffer: &FrameBuffer) -> u64 {
+        buffer.padded_len(self.header.block_bytes as usize) as u64
+    }
+
+    /// The file as it can be handed to the kernel, if it can: it takes this segment's blocks.
+    pub(crate) fn raw(&self) -> Option<RawFile<'_>> {
+        self.file
+            .raw()
+            .filter(|raw| raw.takes_blocks(self.header.block_bytes))
     }
 
     /// Seed of the frame at `offset`.

@@ -56,6 +56,11 @@ impl GroupWal {
 }
 
 impl Simulated for GroupWal {
+    /// There is no ring under a simulated disk.
+    fn runs(&self, engine: &str) -> bool {
+        engine != "uring"
+    }
+
     fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError> {
         drive(async {
             // One log in four has blocks of a page.
