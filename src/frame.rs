@@ -139,6 +139,13 @@ impl Header {
         bytes
     }
 
+    /// Whether a valid frame with this header goes on with a log whose next entry is `next_seq`, in
+    /// group `next_group` if that is known. One that does not is none of the log's, whatever it
+    /// says: recovery and replay see the same log.
+    pub(crate) fn continues(&self, next_seq: u64, next_group: Option<u64>) -> bool {
+        self.first_seq == next_seq && next_group.is_none_or(|group| self.group == group)
+    }
+
     /// Header and payload, padding not counted.
     pub fn frame_bytes(&self) -> u64 {
         HEADER_BYTES as u64 + u64::from(self.payload_len)

@@ -85,7 +85,7 @@ pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
 pub use options::{EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};
-pub use replay::{Record, Replay};
+pub use replay::{Record, Records, Replay};
 pub use storage::{OsStorage, RawFile, Storage, StorageFile};
 pub use wal::Wal;
 

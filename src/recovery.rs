@@ -246,7 +246,7 @@ impl Scan {
                         .iter_mut()
                         .for_each(|l| l.first_seq = header.first_seq);
                 }
-                if header.group != self.next_group || header.first_seq != self.next_seq {
+                if !header.continues(self.next_seq, Some(self.next_group)) {
                     break;
                 }
                 if !followed {
