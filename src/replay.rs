@@ -218,7 +218,9 @@ impl Replay {
             Box::pin(async move { engine.run(move || search.run()).await });
         if is_ahead {
             // The first poll hands the work over. Nobody is to be woken when it is done.
-            let begun = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let begun = future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
             if let Poll::Ready(done) = begun {
                 future = Box::pin(std::future::ready(done));
             }
