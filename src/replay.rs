@@ -1,8 +1,12 @@
 //! Reading a log in order, while writers go on.
 //!
-//! A replay reads a chunk at a time on the engine's blocking threads: there its frames are checked,
-//! once. While the entries of one chunk are shown, the next is read ahead. Entries are borrowed from
-//! the chunk, nothing is copied.
+//! A replay takes a chunk at a time: some frames of a segment, read at once and checked once. Entries
+//! are borrowed from the chunk.
+//!
+//! What is in the page cache is read and checked on the spot, a quarter of a megabyte at a time: it
+//! is still in the processor's cache when it is shown, and waking another thread would take longer. What is on the
+//! disk is read where the engine has its blocking work done, in larger chunks; while one is shown the next is
+//! read ahead.
 
 mod chunk;
 
@@ -18,16 +22,25 @@ use crate::error::{Error, Kind, Result};
 use crate::group::Group;
 use crate::sync::{Arc, Mutex};
 
-/// The first read of a replay that has just begun or had caught up, and the largest: each one is
-/// twice as long as the one before.
-const READ_BYTES: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 20;
+/// The first read of a replay that has just begun or had caught up. Each one is twice as long as the
+/// one before.
+const FIRST_READ_BYTES: usize = 16 << 10;
+/// The longest read from the page cache: it stays in the processor's own cache.
+const CACHED_READ_BYTES: usize = 256 << 10;
+/// The longest read from the disk.
+const DISK_READ_BYTES: usize = 1 << 20;
+/// How much is read and checked on the spot before other tasks get their turn. A longer frame is read
+/// elsewhere.
+const SPOT_BYTES: usize = 1 << 20;
+/// So many chunks in a row are read from the disk, then the page cache is asked again.
+const DISK_READS: u32 = 16;
 
 /// A reader of a log, made by [`Wal::replay`](crate::Wal::replay). It shows only what is durable.
 ///
 /// It keeps its place: when it has caught up, [`next`](Self::next) returns `None`, and goes on from
 /// there when it is called after more entries have become durable.
 ///
-/// It takes two megabytes of memory, or twice the longest frame if that is more.
+/// It takes two megabytes of memory at most, or twice the longest frame if that is more.
 pub struct Replay {
     group: Arc<Group<Writer>>,
     catalog: Arc<Catalog>,
@@ -43,6 +56,10 @@ pub struct Replay {
     /// Memory of the chunk before.
     spare: Chunk,
     read_bytes: usize,
+    /// How many more chunks are read ahead from the disk.
+    disk_reads: u32,
+    /// What has been read on the spot since other tasks had their turn.
+    spot_bytes: usize,
 }
 
 type ReadFuture = Pin<Box<dyn Future<Output = Result<Result<(Chunk, Position)>>> + Send>>;
@@ -104,7 +121,9 @@ impl Replay {
             position: None,
             reading: None,
             spare: Chunk::default(),
-            read_bytes: *READ_BYTES.start(),
+            read_bytes: FIRST_READ_BYTES,
+            disk_reads: 0,
+            spot_bytes: 0,
         }
     }
 
@@ -172,16 +191,57 @@ impl Replay {
                 }
                 return Ok(true);
             }
-            if self.reading.is_none() && !self.begin_read(false) {
-                self.read_bytes = *READ_BYTES.start();
+            // A trim while we read may take the segment away under us.
+            let read = self.next_chunk().await;
+            if !read.map_err(|error| self.trimmed().unwrap_or(error))? {
                 return Ok(false);
             }
-            match self.finish_read().await {
-                Ok(()) => {}
-                // A trim while we read took the segment away under us.
-                Err(error) => return Err(self.trimmed().unwrap_or(error)),
-            }
         }
+    }
+
+    /// Reads the next chunk, or finds out what has become of it; `false` if none is durable yet.
+    async fn next_chunk(&mut self) -> Result<bool> {
+        if self.reading.is_none() {
+            let Some(search) = self.search() else {
+                self.read_bytes = FIRST_READ_BYTES;
+                return Ok(false);
+            };
+            let search = match self.engine() {
+                // The worker itself waits for the disk.
+                Engine::Inline => {
+                    let (chunk, position) = search.run()?;
+                    self.show(chunk, position);
+                    return Ok(true);
+                }
+                _ => match search.run_cached(SPOT_BYTES as u64)? {
+                    Ok((chunk, position)) => {
+                        self.show(chunk, position);
+                        self.let_others_go_on().await;
+                        return Ok(true);
+                    }
+                    Err(search) => search,
+                },
+            };
+            self.disk_reads = DISK_READS;
+            self.begin_read(search, false);
+        }
+        self.finish_read().await?;
+        Ok(true)
+    }
+
+    /// A task whose reads never wait yields now and then.
+    async fn let_others_go_on(&mut self) {
+        self.spot_bytes += self.read_bytes;
+        if self.spot_bytes >= SPOT_BYTES {
+            self.spot_bytes = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Goes to the beginning of a chunk.
+    fn show(&mut self, chunk: Chunk, position: Position) {
+        self.position = Some(position);
+        self.spare = std::mem::replace(&mut self.chunk, chunk);
     }
 
     fn trimmed(&self) -> Option<Error> {
@@ -193,26 +253,32 @@ impl Replay {
         self.group.host().engine()
     }
 
-    /// Begins to read the next chunk; `false` if no entry of it is durable yet.
-    fn begin_read(&mut self, is_ahead: bool) -> bool {
-        let position = self.position.take();
-        let from = position.as_ref().map_or(self.next_seq, |position| {
-            position.next_seq.max(self.next_seq)
-        });
+    /// The search for the next chunk, unless no entry of it is durable yet.
+    fn search(&mut self) -> Option<Search> {
+        let from = self.position.as_ref().map_or(self.next_seq, |p| p.next_seq);
+        let from = from.max(self.next_seq);
         let durable_seq = self.group.durable_seq();
         if from >= durable_seq {
-            self.position = position;
-            return false;
+            return None;
         }
-        let search = Search {
+        let longest = match self.disk_reads {
+            0 => CACHED_READ_BYTES,
+            _ => DISK_READ_BYTES,
+        };
+        let read_bytes = self.read_bytes.min(longest);
+        self.read_bytes = (2 * read_bytes).min(longest);
+        Some(Search {
             catalog: self.catalog.clone(),
-            position,
+            position: self.position.take(),
             from,
             durable_seq,
             memory: std::mem::take(&mut self.spare),
-            read_bytes: self.read_bytes,
-        };
-        self.read_bytes = (2 * self.read_bytes).min(*READ_BYTES.end());
+            read_bytes,
+        })
+    }
+
+    /// Begins to read from the disk.
+    fn begin_read(&mut self, search: Search, is_ahead: bool) {
         let engine = self.engine().clone();
         let mut future: ReadFuture =
             Box::pin(async move { engine.run(move || search.run()).await });
@@ -229,10 +295,9 @@ impl Replay {
             future: Mutex::new(future),
             is_ahead,
         });
-        true
     }
 
-    /// Waits for the chunk that is being read, and begins to read ahead.
+    /// Waits for the chunk that is being read from the disk, and begins to read ahead.
     async fn finish_read(&mut self) -> Result<()> {
         let reading = self.reading.as_mut().expect("a read was begun");
         let is_ahead = reading.is_ahead;
@@ -244,10 +309,12 @@ impl Replay {
             Err(_) if is_ahead => return Ok(()),
             done => done??,
         };
-        self.position = Some(position);
-        self.spare = std::mem::replace(&mut self.chunk, chunk);
-        if !matches!(self.engine(), Engine::Inline) {
-            self.begin_read(true);
+        self.show(chunk, position);
+        self.disk_reads = self.disk_reads.saturating_sub(1);
+        if self.disk_reads > 0
+            && let Some(search) = self.search()
+        {
+            self.begin_read(search, true);
         }
         Ok(())
     }

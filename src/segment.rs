@@ -29,7 +29,7 @@ use aligned_vec::{AVec, ConstAlign};
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
-use crate::storage::{RawFile, StorageFile, read_exact_at};
+use crate::storage::{RawFile, StorageFile, read_cached_exact_at, read_exact_at};
 use crate::sync::Arc;
 
 /// Bytes of a segment header. Frozen.
@@ -295,6 +295,22 @@ impl Cursor {
         (self.segment, self.offset, self.window)
     }
 
+    /// How much a read takes at once, at most.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes as u64
+    }
+
+    /// Brings into memory what [`peek_in_window`](Self::peek_in_window) misses, `len` bytes at least, if that
+    /// takes no wait for the disk; says whether it did. What cannot be read is left to
+    /// [`peek`](Self::peek), which tells errors.
+    pub(crate) fn read_cached(&mut self, len: u64) -> bool {
+        let read = |file: &dyn StorageFile, bytes: &mut [u8], offset| {
+            let is_cached = read_cached_exact_at(file, bytes, offset);
+            is_cached.then_some(()).ok_or(())
+        };
+        self.read_with(self.offset, len, read).is_ok()
+    }
+
     /// Examines what stands at the current position, without moving on.
     ///
     /// # Errors
@@ -385,6 +401,17 @@ impl Cursor {
     /// Moves the window so that it begins at `offset`, and reads at least `len` bytes, which lie in
     /// the segment. What is allocated is bounded by the length of the file.
     fn read(&mut self, offset: u64, len: u64) -> Result<()> {
+        self.read_with(offset, len, read_exact_at)
+            .map_err(|error| Error::io("read", &self.segment.path, error))
+    }
+
+    /// [`read`](Self::read) with a way to fill memory from an offset of the file.
+    fn read_with<E>(
+        &mut self,
+        offset: u64,
+        len: u64,
+        read: impl FnOnce(&dyn StorageFile, &mut [u8], u64) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let window = &mut self.window;
         // Keep what is there already: a frame that straddles the window's end.
         let kept = if window.contains(offset, 0) {
@@ -403,8 +430,7 @@ impl Cursor {
         }
         (window.offset, window.len) = (offset, kept);
         let missing = &mut window.bytes[kept..wanted];
-        read_exact_at(&*self.segment.file, missing, offset + kept as u64)
-            .map_err(|error| Error::io("read", &self.segment.path, error))?;
+        read(&*self.segment.file, missing, offset + kept as u64)?;
         window.len = wanted;
         Ok(())
     }

@@ -85,6 +85,14 @@ pub trait StorageFile: Send + Sync + 'static {
     /// As the operating system reports them. Bytes that cannot be read are an error, never zeros.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Reads at `offset` what is in memory already: returns without waiting for a disk, so that it may be
+    /// called where nothing may block. `None` if nothing can be read like that, for whatever reason;
+    /// the caller then reads with [`read_at`](Self::read_at), where waiting is allowed.
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> Option<usize> {
+        let _ = (bytes, offset);
+        None
+    }
+
     /// Writes at `offset`; may write less than asked for.
     ///
     /// Until a sync has returned, a crash may leave any mixture of old and new 512-byte sectors in
@@ -285,6 +293,18 @@ pub(crate) fn read_exact_at(
         }
     }
     Ok(())
+}
+
+/// Fills `bytes` from `offset` if all of it is in memory already, and says whether it did.
+pub(crate) fn read_cached_exact_at(file: &dyn StorageFile, bytes: &mut [u8], offset: u64) -> bool {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_cached_at(&mut bytes[done..], offset + done as u64) {
+            None | Some(0) => return false,
+            Some(read) => done += read,
+        }
+    }
+    true
 }
 
 #[cfg(test)]

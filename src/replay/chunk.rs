@@ -69,12 +69,38 @@ pub(super) struct Search {
     pub(super) read_bytes: usize,
 }
 
+/// How a search may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// It waits for the disk.
+    Blocking,
+    /// So many bytes more, and only what is in the page cache.
+    Cached(u64),
+}
+
 impl Search {
     /// Returns at least one frame, and where they end.
     ///
     /// # Errors
     /// As [`Replay::next`](super::Replay::next).
     pub(super) fn run(self) -> Result<(Chunk, Position)> {
+        let found = self.run_with(Patience::Blocking)?;
+        Ok(found.unwrap_or_else(|_| unreachable!("it waited for the disk")))
+    }
+
+    /// The same without waiting for the disk, and without looking at more than `bytes_max`. Gives the
+    /// search back if that does not do; it goes on from where it got to.
+    pub(super) fn run_cached(
+        self,
+        bytes_max: u64,
+    ) -> Result<std::result::Result<(Chunk, Position), Self>> {
+        self.run_with(Patience::Cached(bytes_max))
+    }
+
+    fn run_with(
+        self,
+        mut patience: Patience,
+    ) -> Result<std::result::Result<(Chunk, Position), Self>> {
         debug_assert!(self.from < self.durable_seq);
         let mut frames = self.memory.frames;
         frames.clear();
@@ -86,12 +112,18 @@ impl Search {
         loop {
             let mut cursor =
                 Cursor::with_window(next.segment, next.offset, window, self.read_bytes);
+            let mut must_wait = false;
             while next.next_seq < self.durable_seq {
                 // What is in memory is looked at first, and handed on before more is read.
                 let found = match cursor.peek_in_window() {
                     Ok(found) => found,
-                    Err(_) if frames.is_empty() => cursor.peek()?,
-                    Err(_) => break,
+                    Err(_) if !frames.is_empty() => break,
+                    Err(missing) if patience.allows(&mut cursor, missing) => continue,
+                    Err(_) if patience != Patience::Blocking => {
+                        must_wait = true;
+                        break;
+                    }
+                    Err(_) => cursor.peek()?,
                 };
                 match found {
                     Found::Frame(header, payload)
@@ -113,10 +145,19 @@ impl Search {
             }
             let (segment, offset);
             (segment, offset, window) = cursor.into_parts();
-            if !frames.is_empty() {
+            if must_wait || !frames.is_empty() {
                 next.segment = segment;
                 next.offset = offset;
-                return Ok((Chunk { window, frames }, next));
+                let memory = Chunk { window, frames };
+                if must_wait {
+                    let position = Some(next);
+                    return Ok(Err(Self {
+                        position,
+                        memory,
+                        ..self
+                    }));
+                }
+                return Ok(Ok((memory, next)));
             }
             // The rest of the segment is unused if the next one goes on with the entry we look for.
             match self.catalog.after(segment.id()) {
@@ -128,6 +169,21 @@ impl Search {
                     let detail = format!("entry {} is durable but cannot be read", next.next_seq);
                     return Err(Error::corrupt(&segment.path, offset, detail));
                 }
+            }
+        }
+    }
+}
+
+impl Patience {
+    /// Reads what the cursor misses, if that takes no wait and is not too much; says whether it did.
+    fn allows(&mut self, cursor: &mut Cursor, missing: u64) -> bool {
+        match self {
+            Self::Blocking => false,
+            Self::Cached(left) => {
+                let costs = missing.max(cursor.read_bytes());
+                let allowed = costs <= *left && cursor.read_cached(missing);
+                *left = left.saturating_sub(costs);
+                allowed
             }
         }
     }

@@ -133,6 +133,13 @@ impl StorageFile for OsFile {
         self.file.read_at(bytes, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> Option<usize> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let mut bytes = [io::IoSliceMut::new(bytes)];
+        preadv2(&self.file, &mut bytes, offset, ReadWriteFlags::NOWAIT).ok()
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.file.write_at(bytes, offset)
     }
