@@ -91,7 +91,7 @@ impl Turns {
         let nanos = |latency: &Duration| u64::try_from(latency.as_nanos()).expect("short");
         self.latencies.extend(latencies.iter().map(nanos));
         self.rates.push(appends as f64 / time.as_secs_f64());
-        let spent = processor_time() - before;
+        let spent = processor_time().saturating_sub(before);
         self.processor
             .push(1e6 * spent.as_secs_f64() / appends as f64);
     }

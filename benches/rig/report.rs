@@ -60,7 +60,9 @@ impl Report {
             let names: Vec<_> = row.figures.iter().map(|(name, _)| *name).collect();
             if names != head {
                 print!("{:<name_len$}", "");
-                names.iter().for_each(|name| print!("  {name:>11}"));
+                for name in &names {
+                    print!("  {name:>11}");
+                }
                 println!();
                 head = names;
             }

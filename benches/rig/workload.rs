@@ -181,12 +181,12 @@ pub(crate) struct Rotating {
 impl Rotating {
     /// Trims in the background as soon as there are four segments.
     pub(crate) fn new(wal: Wal, runtime: &Runtime) -> Self {
-        let trimmed = wal.clone();
+        let log = wal.clone();
         let trimmer = runtime.spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(2)).await;
-                if trimmed.segment_count() >= 4 {
-                    let trim = trimmed.trim(trimmed.durable_seq()).await;
+                if log.segment_count() >= 4 {
+                    let trim = log.trim(log.durable_seq()).await;
                     trim.expect("the trim succeeds");
                 }
             }
