@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub hang_limit: Duration,
     /// Which rounds are ours.
     pub shard: Shard,
+    /// A row goes on after failures, to its end, and keeps one of each class.
+    pub keep_going: bool,
 }
 
 impl Plan {
@@ -87,7 +89,13 @@ impl Plan {
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
             shard: Shard::WHOLE,
+            keep_going: false,
         }
+    }
+
+    /// Whether a row of this subject goes on after failures.
+    pub(crate) fn goes_on(&self, subject: &dyn Subject) -> bool {
+        self.keep_going || subject.exhibit().is_some()
     }
 
     /// Where stores live while they are tortured: what is copied at every step lives in memory.
@@ -218,12 +226,21 @@ impl fmt::Display for Coverage {
 }
 
 /// A failure on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedFailure {
     /// Its folder.
     pub folder: PathBuf,
     /// What was broken, in words.
     pub violation: String,
+    /// What sort of failure it is; see [`Violation::class`](crate::oracle::Violation::class).
+    #[serde(default)]
+    pub class: String,
+    /// Crash states that its row had looked at by then.
+    #[serde(default)]
+    pub after_states: u64,
+    /// Seconds that its row had taken by then.
+    #[serde(default)]
+    pub after_s: f64,
 }
 
 /// Is told how a torture goes. Called from many threads.
@@ -238,7 +255,7 @@ pub(crate) trait Observer: Sync {
     fn end(&self, row: &Row);
 }
 
-/// A row stops after so many failures: more of them say nothing new.
+/// A row that does not go on after failures stops after so many: more of them say nothing new.
 const FAILURES_MAX: usize = 3;
 
 /// Tortures each subject with each crash kind, one after the other. `stop` ends it early, with what
@@ -372,7 +389,9 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
             tally.rounds = 1;
             let image = scratch.path().join("image");
             findings.extend(simulated::play(subject, timeline, plan, &image)?);
-            tally.violations = findings.len() as u64;
+            for finding in &findings {
+                tally.violated(&finding.violation);
+            }
             timeline.kind()
         }
         Script::Generations(script) => {
@@ -385,9 +404,13 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
         }
     };
     let save = |finding: Finding| {
-        let violation = finding.violation.to_string();
-        let folder = finding.save(&plan.out)?;
-        Ok(SavedFailure { folder, violation })
+        Ok(SavedFailure {
+            folder: finding.save(&plan.out)?,
+            violation: finding.violation.to_string(),
+            class: finding.violation.class(),
+            after_states: tally.crash_states,
+            after_s: started.elapsed().as_secs_f64(),
+        })
     };
     let failures = findings.into_iter().map(save).collect::<io::Result<_>>()?;
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -424,6 +447,7 @@ fn torture_row(
     observer: &dyn Observer,
 ) -> io::Result<Row> {
     observer.begin(subject.name(), crash, plan.budget);
+    let goes_on = plan.goes_on(subject);
     let started = Instant::now();
     let tickets = AtomicU64::new(0);
     let shared = Mutex::new(Shared {
@@ -438,36 +462,42 @@ fn torture_row(
             Budget::Rounds(rounds) => number < rounds,
             Budget::Duration(duration) => started.elapsed() < duration,
         };
-        let goes_on = in_budget && !stop.load(Ordering::Relaxed) && {
+        let more = in_budget && !stop.load(Ordering::Relaxed) && {
             let shared = lock();
-            shared.error.is_none() && shared.failures.len() < FAILURES_MAX
+            shared.error.is_none() && (goes_on || shared.failures.len() < FAILURES_MAX)
         };
-        goes_on.then_some(number)
+        more.then_some(number)
     };
     let work = |lane: usize| {
         let lane = plan.shard.number(lane as u64);
         let mut lane = Lane::new(crash, subject, plan, scratch, fs, stop, (index, lane));
         while let Some(number) = go_on() {
             let mut tally = Tally::default();
-            let saved = lane.round(number, &mut tally).and_then(|finding| {
-                let save = |finding: Finding| {
-                    let violation = finding.violation.to_string();
-                    finding
-                        .save(&plan.out)
-                        .map(|folder| SavedFailure { folder, violation })
-                };
-                finding.map(save).transpose()
-            });
+            let found = lane.round(number, &mut tally);
             let mut shared = lock();
             shared.tally.add(&tally);
             observer.round(&shared.tally, started.elapsed());
-            match saved {
-                Ok(None) => {}
-                Ok(Some(failure)) => {
+            let kept = found.and_then(|findings| {
+                for finding in findings {
+                    let class = finding.violation.class();
+                    let is_known = shared.failures.iter().any(|known| known.class == class);
+                    if goes_on && is_known {
+                        continue;
+                    }
+                    let failure = SavedFailure {
+                        folder: finding.save(&plan.out)?,
+                        violation: finding.violation.to_string(),
+                        class,
+                        after_states: shared.tally.crash_states,
+                        after_s: started.elapsed().as_secs_f64(),
+                    };
                     observer.failure(&failure);
                     shared.failures.push(failure);
                 }
-                Err(error) => shared.error = Some(error),
+                Ok(())
+            });
+            if let Err(error) = kept {
+                shared.error = Some(error);
             }
         }
     };

@@ -139,6 +139,7 @@ Examples:
   run --crash syscall --duration 10m      every system call's crash states, for ten minutes
   run --crash kill --dir /mnt/disk        on a file system of your choice
   run --crash disk --fs ext4,xfs,btrfs    power cuts on the real thing: needs root, FUSE, loop devices
+  run STORE --keep-going                  what else is broken: one failure of each class
   run --hang-limit 5s                     for a store that recovers fast, or should
   run --json | jq -s '.[-1].summary'      for a script; the exit status says it, too
 
@@ -153,7 +154,7 @@ again, `shrink` looks for the smallest version.";
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Subjects; all if none is named. See `list`.
+    /// Subjects; all but exhibits if none is named. See `list`.
     subjects: Vec<String>,
     /// Crash kinds, separated by commas; all but disk if not given.
     #[arg(long, value_delimiter = ',')]
@@ -216,6 +217,10 @@ struct RunArgs {
     /// one torture would. `merge` makes one report of theirs.
     #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]
     shard: Shard,
+    /// Go on after failures, to the end, and keep one of each class; if not given, a row stops after
+    /// three.
+    #[arg(long)]
+    keep_going: bool,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     json: bool,
@@ -265,6 +270,7 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
     let subjects = subjects.as_slice();
     child::obey(subjects);
+    simulated::keep_panics_quiet();
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
     let command = Cli::parse().command.or_else(everything);
     let status = match command.expect("a command was given or put there") {
@@ -347,6 +353,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         profiles: args.profile,
         hang_limit: args.hang_limit,
         shard: args.shard,
+        keep_going: args.keep_going,
     };
     if args.rounds.is_none() {
         let rows = passes
@@ -461,7 +468,10 @@ fn choose<'a>(
     names: &[String],
 ) -> Result<Vec<&'a dyn Subject>, String> {
     if names.is_empty() {
-        return Ok(subjects.to_vec());
+        let on_trial = subjects
+            .iter()
+            .filter(|subject| subject.exhibit().is_none());
+        return Ok(on_trial.copied().collect());
     }
     let find = |name: &String| {
         let found = subjects.iter().find(|subject| subject.name() == name);
@@ -650,6 +660,9 @@ fn list(subjects: &[&dyn Subject]) {
             subject.name(),
             subject.engines().join(", ")
         );
+        if let Some(why) = subject.exhibit() {
+            println!("    an exhibit, run by name and expected to fail: {why}");
+        }
     }
     println!("Crash kinds:");
     for kind in CrashKind::ALL {

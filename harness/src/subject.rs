@@ -23,6 +23,14 @@ pub trait Subject: Send + Sync {
         std::any::type_name::<Self>().to_owned()
     }
 
+    /// Why it is known to break promises, if it is: a bad example that is kept to be looked at.
+    ///
+    /// Such a subject is tortured only when it is named, and to the end: a row keeps one failure of
+    /// each [class](crate::oracle::Violation::class) and does not stop after a few.
+    fn exhibit(&self) -> Option<&str> {
+        None
+    }
+
     /// What its recovery must show. The rules for a log, if you do not say otherwise.
     fn oracle(&self) -> Box<dyn Oracle> {
         Box::new(LogOracle::default())

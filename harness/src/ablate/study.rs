@@ -142,7 +142,8 @@ impl Study<'_> {
     ) -> io::Result<Option<Finding>> {
         let name = worker.to_string();
         let lane = Lane::new(kind, self.subject, self.plan, self.scratch, &name, 0);
-        lane.filter_syncs(filter).round(number, tally)
+        let found = lane.filter_syncs(filter).round(number, tally)?;
+        Ok(found.into_iter().next())
     }
 
     fn is_over(&self, share: u32) -> bool {

@@ -150,7 +150,7 @@ pub(crate) async fn show_all(wal: &Wal, survivors: &mut Survivors<'_>) -> Result
     Ok(())
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -212,7 +212,7 @@ pub(crate) async fn act(
 }
 
 /// Polls a future so many times, then drops it. `None` if it was not ready by then.
-async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+pub(crate) async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -1,5 +1,7 @@
-//! This repository's own subjects: groupwal under each policy, and other people's stores.
+//! This repository's own subjects: groupwal under each policy, the design that it began with, and other
+//! people's stores.
 
+mod article;
 mod groupwal;
 #[cfg(feature = "neighbours")]
 mod neighbours;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use ::groupwal::SyncPolicy;
 use plugpull::Subject;
 
+pub use crate::article::Article;
 pub use crate::groupwal::GroupWal;
 
 /// All of them.
@@ -30,6 +33,7 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         )),
         Box::new(GroupWal::new("groupwal/background", background)),
         Box::new(GroupWal::new("groupwal/batch", batch)),
+        Box::new(Article),
         #[cfg(feature = "neighbours")]
         Box::new(neighbours::Redb),
         #[cfg(feature = "neighbours")]

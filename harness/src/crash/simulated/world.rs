@@ -1,5 +1,6 @@
 //! A store between two lives, and everything that is known of it.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -267,9 +268,28 @@ impl LastWords {
     }
 }
 
+thread_local! {
+    /// This thread runs a subject's code: what it has to say is caught and told.
+    static IN_STORE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, a panic of a store on the simulated file system is not printed where it happens. A
+/// store that panics in one crash state does so in thousands.
+pub(crate) fn keep_panics_quiet() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !IN_STORE.get() {
+            print(info);
+        }
+    }));
+}
+
 /// Runs a subject's code.
 fn guarded<T>(work: impl FnOnce() -> Result<T, SubjectError>) -> Result<T, LastWords> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    IN_STORE.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    IN_STORE.set(false);
+    match result {
         Ok(result) => result.map_err(|error| LastWords::Error(error.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
