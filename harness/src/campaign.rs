@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::{HANG_LIMIT, Launcher, end_strays};
 use crate::crash::simulated::{self, Timeline};
-use crate::crash::{CrashKind, Lane, syscall};
+use crate::crash::{CrashKind, Found, Lane, syscall};
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::doctor;
 use crate::finding::{Finding, Generation};
@@ -475,10 +475,16 @@ fn torture_row(
             let mut tally = Tally::default();
             let found = lane.round(number, &mut tally);
             let mut shared = lock();
+            let states_before = shared.tally.crash_states;
             shared.tally.add(&tally);
             observer.round(&shared.tally, started.elapsed());
-            let kept = found.and_then(|findings| {
-                for finding in findings {
+            let kept = found.and_then(|found| {
+                for Found {
+                    finding,
+                    states,
+                    at,
+                } in found
+                {
                     let class = finding.violation.class();
                     let is_known = shared.failures.iter().any(|known| known.class == class);
                     if goes_on && is_known {
@@ -488,8 +494,8 @@ fn torture_row(
                         folder: finding.save(&plan.out)?,
                         violation: finding.violation.to_string(),
                         class,
-                        after_states: shared.tally.crash_states,
-                        after_s: started.elapsed().as_secs_f64(),
+                        after_states: states_before + states,
+                        after_s: at.duration_since(started).as_secs_f64(),
                     };
                     observer.failure(&failure);
                     shared.failures.push(failure);

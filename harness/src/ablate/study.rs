@@ -143,7 +143,7 @@ impl Study<'_> {
         let name = worker.to_string();
         let lane = Lane::new(kind, self.subject, self.plan, self.scratch, &name, 0);
         let found = lane.filter_syncs(filter).round(number, tally)?;
-        Ok(found.into_iter().next())
+        Ok(found.into_iter().next().map(|found| found.finding))
     }
 
     fn is_over(&self, share: u32) -> bool {

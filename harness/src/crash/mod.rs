@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,14 @@ impl FromStr for CrashKind {
     }
 }
 
+/// A failure, and when it was found.
+pub(crate) struct Found {
+    pub(crate) finding: Finding,
+    /// Crash states that its round had looked at by then.
+    pub(crate) states: u64,
+    pub(crate) at: Instant,
+}
+
 /// Which failures end a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sought {
@@ -240,14 +249,19 @@ impl<'a> Lane<'a> {
     /// One round: write, crash, recover, check. Counts what it did in `tally`. `number` is the round's
     /// in its row: what is deterministic depends on it and the seed alone. Of a subject whose row goes
     /// on after failures there may be several, one of each class.
-    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Finding>> {
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
         let found = match self {
             Self::Simulated(lane) => return lane.round(number, tally),
             Self::Syscall(lane) => return lane.round(tally),
-            Self::Disk(lane) => lane.round(tally),
-            Self::Kill(lane) => lane.round(tally),
-            Self::BlackBox(lane) => lane.round(tally),
+            Self::Disk(lane) => lane.round(tally)?,
+            Self::Kill(lane) => lane.round(tally)?,
+            Self::BlackBox(lane) => lane.round(tally)?,
         };
-        Ok(found?.into_iter().collect())
+        let now = |finding| Found {
+            finding,
+            states: tally.crash_states,
+            at: Instant::now(),
+        };
+        Ok(found.into_iter().map(now).collect())
     }
 }

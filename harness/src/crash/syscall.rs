@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -21,7 +22,7 @@ use super::recording::{Recording, State, Traced};
 use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Target};
-use crate::crash::{CrashKind, Sought};
+use crate::crash::{CrashKind, Found, Sought};
 use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::{Event, History};
 use crate::image::Image;
@@ -53,7 +54,7 @@ pub(crate) struct Lane<'a> {
     base: Image,
     sought: Sought,
     /// What was found beside the failure that ends it: of each class the first.
-    found: Vec<Finding>,
+    found: Vec<Found>,
     /// Leave nothing to chance: every state is recovered twice, and under trace.
     thorough: bool,
 }
@@ -102,7 +103,7 @@ impl<'a> Lane<'a> {
     }
 
     /// One generation, drawn from the seed: a traced run and all its states.
-    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Vec<Finding>> {
+    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Vec<Found>> {
         if self.script.is_empty() || self.script.len() >= GENERATIONS {
             let engines = self.plan.engines_of(self.subject);
             let engine = engines[self.rng.random_range(0..engines.len())];
@@ -118,7 +119,13 @@ impl<'a> Lane<'a> {
             Ok(examined) => examined,
             Err(finding) => {
                 self.script.clear();
-                return Ok(vec![*finding]);
+                let (states, at) = (tally.crash_states, Instant::now());
+                let finding = *finding;
+                return Ok(vec![Found {
+                    finding,
+                    states,
+                    at,
+                }]);
             }
         };
         // The next generation goes on from one of the states that a kill there leaves again.
@@ -385,7 +392,11 @@ impl<'a> Lane<'a> {
         tally.violated(&violation);
         let class = violation.class();
         let ends = self.sought.ends_with(&violation);
-        let is_known = || self.found.iter().any(|f| f.violation.class() == class);
+        let is_known = || {
+            self.found
+                .iter()
+                .any(|f| f.finding.violation.class() == class)
+        };
         if !ends && (self.sought != Sought::Each || is_known()) {
             return Ok(None);
         }
@@ -394,7 +405,11 @@ impl<'a> Lane<'a> {
         if ends {
             return Ok(Some(Box::new(finding)));
         }
-        self.found.push(finding);
+        self.found.push(Found {
+            finding,
+            states: tally.crash_states,
+            at: Instant::now(),
+        });
         Ok(None)
     }
 

@@ -167,7 +167,8 @@ impl Violation {
 /// The message in what a store said, without what differs from run to run: of several panics the
 /// first, without its place in the source.
 fn gist(detail: &str) -> String {
-    const CHARS_MAX: usize = 72;
+    const CHARS_MAX: usize = 64;
+    const ASSERTION: &str = "assertion `left == right` failed: ";
     // In this process, `panicked: message`; in another one, what the panic hook printed.
     let (is_panic, message) = match detail.split_once("panicked at ") {
         Some((_, place)) => (true, place.split_once('\n').map_or(place, |(_, rest)| rest)),
@@ -184,15 +185,23 @@ fn gist(detail: &str) -> String {
         },
     };
     let line = message.trim().lines().next().unwrap_or("").trim();
+    let line = line.strip_prefix(ASSERTION).unwrap_or(line);
     let mut gist = String::from(if is_panic { "panic: " } else { "" });
     let mut in_number = false;
-    for c in line.chars().take(CHARS_MAX) {
+    let mut chars = 0;
+    for c in line.chars() {
         if !c.is_ascii_digit() {
             gist.push(c);
+            chars += 1;
         } else if !in_number {
             gist.push('N');
+            chars += 1;
         }
         in_number = c.is_ascii_digit();
+        // Counted in what is kept: a longer number must not make another class.
+        if chars == CHARS_MAX {
+            break;
+        }
     }
     gist
 }
@@ -324,6 +333,10 @@ mod tests {
             "recovery failed: panic: index N out of range for N bytes"
         );
         assert_ne!(here, class("the writer failed", there));
+
+        // However long the numbers are, it is cut at the same place.
+        let long = |number: &str| class("s", &format!("panicked: {number} {}", "x".repeat(100)));
+        assert_eq!(long("1"), long("18446744073709551615"));
 
         // The same error, returned here and printed there.
         let error = class("recovery failed", "failed to fill whole buffer");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::time::Instant;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -93,13 +94,21 @@ pub(crate) struct Failure {
     pub(crate) disk: Disk,
 }
 
+/// A failure, and when it was found.
+pub(crate) struct Kept {
+    pub(crate) failure: Box<Failure>,
+    /// States that had been looked at by then.
+    pub(crate) states: u64,
+    pub(crate) at: Instant,
+}
+
 /// Goes through crash states and remembers which it has seen.
 pub(crate) struct Explorer<'t> {
     pub(crate) rng: ChaCha8Rng,
     pub(crate) tally: &'t mut Tally,
     sought: Sought,
     /// What was found beside the failure that ends it: of each class the first.
-    pub(crate) failures: BTreeMap<String, Box<Failure>>,
+    pub(crate) failures: BTreeMap<String, Kept>,
     /// Bytes on disk and what was known then.
     seen: HashSet<u64>,
     /// Counts recoveries that have come to their end: after each, the same bytes mean something else.
@@ -158,7 +167,12 @@ impl<'t> Explorer<'t> {
     pub(crate) fn keep(&mut self, failure: Box<Failure>) {
         self.tally.violated(&failure.violation);
         let class = failure.violation.class();
-        self.failures.entry(class).or_insert(failure);
+        let states = self.tally.crash_states;
+        self.failures.entry(class).or_insert_with(|| Kept {
+            failure,
+            states,
+            at: Instant::now(),
+        });
     }
 
     /// Lives a life and looks at its crash states; if the disk fails, those from the first error on.

@@ -27,7 +27,7 @@ use self::watch::{About, Watch};
 use self::world::{Bench, LastWords, Lived, World};
 use crate::campaign::Plan;
 use crate::child::HANG_LIMIT;
-use crate::crash::{CrashKind, Sought};
+use crate::crash::{CrashKind, Found, Sought};
 use crate::finding::Finding;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
@@ -117,7 +117,7 @@ impl<'a> Lane<'a> {
     }
 
     /// One round, on a disk of its own.
-    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Finding>> {
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
         let mut rng = stream(self.plan.seed, self.row << 32 | number);
         let engines = self.plan.simulated_engines_of(self.bench.subject);
         let profiles = self.plan.profiles();
@@ -147,10 +147,14 @@ impl<'a> Lane<'a> {
         let about = (self.crash, self.plan.seed);
         let mut findings = Vec::new();
         // Each has a disk to be laid out. Those that the lane has told of before are counted by now.
-        for (class, failure) in failures {
+        for (class, kept) in failures {
             if self.told.insert(class) || sought == Sought::First {
                 let image = self.image.join(findings.len().to_string());
-                findings.push(keep(&self.bench, *failure, about, &image)?);
+                findings.push(Found {
+                    finding: keep(&self.bench, *kept.failure, about, &image)?,
+                    states: kept.states,
+                    at: kept.at,
+                });
             }
         }
         Ok(findings)
@@ -551,7 +555,7 @@ fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation>
     let survivors = match world.show(disk.clone(), &world.workloads) {
         Ok(survivors) => survivors,
         Err(LastWords::Error(_)) => return Ok(Decayed::Refused),
-        Err(words @ LastWords::Panic(_)) => return Err(words.of("recovery of damaged bytes")),
+        Err(words) => return Err(words.of("recovery of damaged bytes")),
     };
     let Err(violation) = world.oracle.check(&world.events, &survivors) else {
         return Ok(Decayed::Served(survivors.len()));

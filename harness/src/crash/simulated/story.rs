@@ -98,6 +98,7 @@ fn tell_step(
     match (&lived.result, gap == last) {
         (Err(LastWords::Error(words)), true) => writeln!(story, "          it stops: {words}")?,
         (Err(LastWords::Panic(words)), true) => writeln!(story, "          it panics: {words}")?,
+        (Err(LastWords::Endless(_)), true) => writeln!(story, "          it does not stop")?,
         (Ok(survivors), true) if matches!(step.life, Life::Recover { .. }) => {
             let positions = survivors.iter().map(|survivor| survivor.position);
             match (positions.clone().min(), positions.max()) {

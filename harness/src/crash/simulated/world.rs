@@ -67,6 +67,8 @@ pub(crate) enum LastWords {
     Error(String),
     /// It panicked, which nothing on a disk may bring it to.
     Panic(String),
+    /// It did not come to an end, after so many operations; nor may anything bring it to that.
+    Endless(u64),
 }
 
 impl<'a> World<'a> {
@@ -124,10 +126,8 @@ impl<'a> World<'a> {
                     recorder: &recorder,
                 };
                 let write = || self.bench.store.write(&run);
-                self.bench
-                    .watch
-                    .call(|| guarded(write))
-                    .map(|()| Vec::new())
+                let result = self.bench.watch.call(|| guarded(write));
+                ended(&fs, result).map(|()| Vec::new())
             }
             Life::Recover { close } => {
                 fs.record(None);
@@ -155,7 +155,8 @@ impl<'a> World<'a> {
             close,
         };
         let recover = || self.bench.store.recover(&run, &mut survivors);
-        self.bench.watch.call(|| guarded(recover))?;
+        let result = self.bench.watch.call(|| guarded(recover));
+        ended(fs, result)?;
         Ok(survivors.entries)
     }
 
@@ -211,7 +212,7 @@ impl<'a> World<'a> {
     /// What a life did that it must not do, whenever it is ended.
     pub(crate) fn judge(&self, life: &Life, lived: &Lived) -> Result<(), Violation> {
         match (&lived.result, life) {
-            // A store may stop working when its disk does.
+            // A store may stop working when its disk does, if it stops.
             (Err(LastWords::Error(_)), _) if lived.faults > 0 => Ok(()),
             (Err(words), Life::Write(_)) => Err(words.of("the writer failed")),
             (Err(words), Life::Recover { .. }) => Err(words.of("recovery failed")),
@@ -260,11 +261,22 @@ impl LastWords {
         let detail = match self {
             Self::Error(detail) => detail.clone(),
             Self::Panic(message) => format!("panicked: {message}"),
+            Self::Endless(operations) => {
+                format!("it has not come to an end after {operations} operations")
+            }
         };
         Violation::Broken {
             stage: stage.into(),
             detail,
         }
+    }
+}
+
+/// A store that the file system had to stop has not ended, whatever it says of that.
+fn ended<T>(fs: &SimFs, result: Result<T, LastWords>) -> Result<T, LastWords> {
+    match (fs.gave_up_after(), result) {
+        (Some(operations), Ok(_) | Err(LastWords::Error(_))) => Err(LastWords::Endless(operations)),
+        (_, result) => result,
     }
 }
 

@@ -53,6 +53,10 @@ struct Scale {
     file_bytes_max: u64,
 }
 
+/// An append that has not come to its end after so long never will: it is as if the request hung. A
+/// thousand timeouts, and on the simulated disk nobody waits for it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 impl Scale {
     fn of(workload: &Workload) -> Self {
         Self {
@@ -199,7 +203,10 @@ impl Client {
             let client = self.clone();
             let id = action.id;
             self.recorder.attempt(id);
-            let acked = match tokio::spawn(async move { client.request(&action).await }).await {
+            let request = tokio::spawn(async move { client.request(&action).await });
+            let ended = tokio::time::timeout(PATIENCE, request).await;
+            let ended = ended.unwrap_or_else(|_| panic!("an append hangs: nobody leads its group"));
+            let acked = match ended {
                 Ok(acked) => acked,
                 Err(error) => {
                     self.recorder.failed(id);
