@@ -276,11 +276,13 @@ pub(crate) fn written_range(
     if same == new.len() {
         return None;
     }
+    let len = usize::try_from(call.length()?).ok()?;
+    // A file that is open to be appended to is written at its end, whatever pwrite is told.
     let start = call
         .offset()
         .and_then(|at| usize::try_from(at).ok())
+        .filter(|at| *at <= same && same - at < len)
         .unwrap_or(same);
-    let len = usize::try_from(call.length()?).ok()?;
     let end = start.checked_add(len)?.min(new.len());
     (start < end).then_some((name, start..end))
 }

@@ -24,8 +24,9 @@ pub(crate) struct Smallest {
     pub(crate) candidates: u64,
 }
 
-/// Shrinks a timeline that comes to a failure of this class, and keeps to the class: the smallest
-/// version of another failure would say nothing of this one. `None` if it does not fail so any more.
+/// Shrinks a timeline that comes to a failure of this class, and keeps to the class, and to the kind of
+/// crash: the smallest version of another failure would say nothing of this one. `None` if it does not
+/// fail so any more.
 pub(crate) fn shrink(
     bench: &Bench<'_>,
     timeline: &Timeline,
@@ -38,7 +39,11 @@ pub(crate) fn shrink(
     };
     let mut tried = 1;
     'again: loop {
-        for candidate in candidates(&failure.timeline) {
+        let candidates = candidates(&failure.timeline);
+        for candidate in candidates
+            .into_iter()
+            .filter(|c| c.kind() == timeline.kind())
+        {
             if Instant::now() > deadline {
                 break 'again;
             }
