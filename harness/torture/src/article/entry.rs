@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use plugpull::workload::id_of;
 
-/// Numbers in a vector. MuopDB's benchmark has 128; fewer keep the files small.
+/// Numbers in a vector. `MuopDB`'s benchmark has 128; fewer keep the files small.
 const FEATURES: usize = 32;
 const VECTOR_BYTES: usize = 4 * FEATURES;
 
@@ -120,7 +120,8 @@ impl Entry {
     /// # Panics
     /// If the counts are not those of an entry.
     pub(super) fn decode(bytes: &[u8]) -> Self {
-        let end = bytes.len() - 1;
+        // As a release build counts.
+        let end = bytes.len().wrapping_sub(1);
         let count = |at: usize| {
             let count = bytes[at..at + 8].first_chunk().expect("eight bytes");
             usize::try_from(u64::from_le_bytes(*count)).expect("64 bits")
@@ -131,8 +132,9 @@ impl Entry {
             ids.iter().map(|id| u128::from_le_bytes(*id)).collect()
         };
         let doc_ids = ids(16, documents);
-        let user_ids = ids(16 + 16 * documents, users);
-        let data = &bytes[16 + 16 * (documents + users)..end];
+        let users_at = 16_usize.wrapping_add(documents.wrapping_mul(16));
+        let user_ids = ids(users_at, users);
+        let data = &bytes[users_at.wrapping_add(users.wrapping_mul(16))..end];
         let vectors = (bytes[end] == INSERT).then(|| -> Arc<[f32]> {
             let (floats, _) = data.as_chunks();
             floats
@@ -143,7 +145,7 @@ impl Entry {
         if let Some(vectors) = &vectors {
             assert_eq!(
                 vectors.len(),
-                FEATURES * documents,
+                documents.wrapping_mul(FEATURES),
                 "the vectors are not those of so many documents"
             );
         }
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn a_payload_comes_back_and_a_changed_bit_anywhere_is_noticed() {
         for len in [8, 16, 127, 128, 129, 400] {
-            let payload: Vec<u8> = (0..len).map(|byte| byte as u8).collect();
+            let payload: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
             let mut bytes = Entry::of_payload(&payload).fields()[1..].concat();
             assert_eq!(Entry::decode(&bytes).payload(), payload);
             // Not in the counts, which panic, nor in the op, which makes it another entry.

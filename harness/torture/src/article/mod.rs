@@ -1,6 +1,6 @@
 //! The article's own design as a subject: an exhibit.
 //!
-//! It is the write group that MuopDB's authors published in September 2025, with the log under it, in
+//! It is the write group that `MuopDB`'s authors published in September 2025, with the log under it, in
 //! code of our own: nothing is improved and nothing is made worse. What it does wrong follows from the
 //! design, and `docs/article.md` tells it hazard by hazard, beside what it does right.
 //!
@@ -11,7 +11,7 @@
 //!   are dropped half-way. An error ends the request it belongs to, and so does a panic, as Tokio has
 //!   it; every other process is built to abort on a panic instead. Either way the panic is reported
 //!   when the process ends.
-//! - The channel by which MuopDB passes appended operations on to its index belongs to the database and
+//! - The channel by which `MuopDB` passes appended operations on to its index belongs to the database and
 //!   is left out, and the log starts from nothing flushed.
 //!
 //! `benches/insertion/article.rs` has the same group for speed. They are two pieces on purpose: that one
@@ -238,15 +238,12 @@ impl Client {
             ActionKind::Append | ActionKind::Refused => append.await,
             ActionKind::Cancel { polls } => poll_at_most(polls, append).await?,
         };
-        match outcome {
-            Ok(number) => {
-                self.recorder.ack(action.id, number.cast_unsigned());
-                Some(number)
-            }
-            Err(_) => {
-                self.recorder.failed(action.id);
-                None
-            }
+        if let Ok(number) = outcome {
+            self.recorder.ack(action.id, number.cast_unsigned());
+            Some(number)
+        } else {
+            self.recorder.failed(action.id);
+            None
         }
     }
 
