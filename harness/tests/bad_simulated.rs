@@ -237,8 +237,10 @@ impl<'a> Log<'a> {
             if mistake == Mistake::PanicsOnDamage {
                 assert!(is_whole, "this cannot be");
             }
-            while !is_whole && mistake == Mistake::NeverEndsOnDamage {
-                fs.read_dir(dir)?;
+            if !is_whole && mistake == Mistake::NeverEndsOnDamage {
+                loop {
+                    fs.read_dir(dir)?;
+                }
             }
             if !is_whole {
                 return Err(format!("segment {segment} is damaged").into());
@@ -425,8 +427,10 @@ impl<'a> Log<'a> {
             self.sync(touched.clone())?;
         }
         let written = self.write_group(&writes);
-        while written.is_err() && self.mistake == Mistake::NeverEndsAfterAnError {
-            self.fs.read_dir(&self.dir)?;
+        if written.is_err() && self.mistake == Mistake::NeverEndsAfterAnError {
+            loop {
+                self.fs.read_dir(&self.dir)?;
+            }
         }
         if let Err(error) = written {
             if self.mistake != Mistake::ForgetsRollback {
