@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     pub shard: Shard,
     /// A row goes on after failures, to its end, and keeps one of each class.
     pub keep_going: bool,
+    /// The first failure ends everything.
+    pub fail_fast: bool,
 }
 
 impl Plan {
@@ -90,6 +92,7 @@ impl Plan {
             hang_limit: HANG_LIMIT,
             shard: Shard::WHOLE,
             keep_going: false,
+            fail_fast: false,
         }
     }
 
@@ -288,7 +291,11 @@ pub(crate) fn run(
             let strays = end_strays(scratch.path())?;
             let row = Row { strays, ..row? };
             observer.end(&row);
+            let ends_it = plan.fail_fast && row.tally.violations > 0;
             rows.push(row);
+            if ends_it {
+                return Ok(rows);
+            }
         }
     }
     Ok(rows)
@@ -464,7 +471,12 @@ fn torture_row(
         };
         let more = in_budget && !stop.load(Ordering::Relaxed) && {
             let shared = lock();
-            shared.error.is_none() && (goes_on || shared.failures.len() < FAILURES_MAX)
+            let failures_max = match plan.fail_fast {
+                true => 1,
+                false if goes_on => usize::MAX,
+                false => FAILURES_MAX,
+            };
+            shared.error.is_none() && shared.failures.len() < failures_max
         };
         more.then_some(number)
     };

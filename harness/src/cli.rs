@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
@@ -23,6 +23,7 @@ use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::litmus::{self, LitmusArgs};
+use crate::mutants::{self, Mutants, MutantsArgs};
 use crate::oracle::Violation;
 use crate::report::{Closing, Json, Merged, Terminal, Verdict};
 use crate::scratch::Scratch;
@@ -221,6 +222,9 @@ struct RunArgs {
     /// three.
     #[arg(long)]
     keep_going: bool,
+    /// End all of it at the first failure, instead of a row at its third.
+    #[arg(long, conflicts_with = "keep_going")]
+    fail_fast: bool,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     json: bool,
@@ -267,13 +271,41 @@ fn parse_limit(text: &str) -> Result<Duration, String> {
 /// It is also what the binary's own children run: the harness starts the binary again for every
 /// process that is to be killed. Do nothing before you call it.
 pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
+    main_of(subjects, None)
+}
+
+/// [`main`] with the command `mutants`: these known bugs, put back.
+pub fn main_with(subjects: &[Box<dyn Subject>], mutants: &Mutants) -> ExitCode {
+    main_of(subjects, Some(mutants))
+}
+
+fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
-    let subjects = subjects.as_slice();
-    child::obey(subjects);
+    child::obey(&subjects);
     simulated::keep_panics_quiet();
+    let mut line = Cli::command();
+    line = line.subcommands(mutants.map(|_| mutants::command()));
+    let matches = line.clone().get_matches();
+    let status = match (mutants, matches.subcommand()) {
+        (Some(suite), Some((mutants::NAME, matches))) => mutate(suite, matches),
+        _ => Cli::from_arg_matches(&matches)
+            .map_err(|error| error.to_string())
+            .and_then(|cli| carry_out(&subjects, cli, line)),
+    };
+    ExitCode::from(status.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        EXIT_USAGE
+    }))
+}
+
+fn mutate(suite: &Mutants, matches: &ArgMatches) -> Result<u8, String> {
+    let args = MutantsArgs::from_arg_matches(matches).map_err(|error| error.to_string())?;
+    mutants::run(suite, args, &*stop_on_signal()?)
+}
+
+fn carry_out(subjects: &[&dyn Subject], cli: Cli, line: clap::Command) -> Result<u8, String> {
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
-    let command = Cli::parse().command.or_else(everything);
-    let status = match command.expect("a command was given or put there") {
+    match cli.command.or_else(everything).expect("given or put there") {
         Command::Run(args) => run(subjects, *args),
         Command::Replay { failure } => replay(subjects, &failure),
         Command::Shrink {
@@ -290,14 +322,10 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
         }
         Command::Doctor => Ok(if doctor::report() { 0 } else { EXIT_USAGE }),
         Command::Completions { shell } => {
-            completions(subjects, shell);
+            completions(subjects, line, shell);
             Ok(0)
         }
-    };
-    ExitCode::from(status.unwrap_or_else(|message| {
-        eprintln!("error: {message}");
-        EXIT_USAGE
-    }))
+    }
 }
 
 fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
@@ -354,6 +382,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         hang_limit: args.hang_limit,
         shard: args.shard,
         keep_going: args.keep_going,
+        fail_fast: args.fail_fast,
     };
     if args.rounds.is_none() {
         let rows = passes
@@ -424,11 +453,11 @@ fn ablate(subjects: &[&dyn Subject], args: AblateArgs) -> Result<u8, String> {
 }
 
 /// Prints the script. It knows this binary's subjects, engines and crash kinds.
-fn completions(subjects: &[&dyn Subject], shell: CompletionShell) {
+fn completions(subjects: &[&dyn Subject], line: clap::Command, shell: CompletionShell) {
     let names: Vec<String> = subjects.iter().map(|s| s.name().to_owned()).collect();
     let engines: BTreeSet<&str> = subjects.iter().flat_map(|s| s.engines()).copied().collect();
     let kinds = CrashKind::ALL.map(|kind| kind.to_string());
-    let mut command = Cli::command().mut_subcommand("run", |run| {
+    let mut command = line.mut_subcommand("run", |run| {
         run.mut_arg("subjects", |arg| {
             arg.value_parser(PossibleValuesParser::new(names))
         })

@@ -173,6 +173,7 @@ impl Torture {
             shard: Shard::WHOLE,
             disk: DiskOptions::default(),
             keep_going: self.keep_going,
+            fail_fast: false,
         };
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)

@@ -93,6 +93,7 @@ pub(crate) fn run(
         shard: Shard::WHOLE,
         disk: DiskOptions::default(),
         keep_going: false,
+        fail_fast: false,
     };
     let progress = if args.json {
         Progress::silent()

@@ -82,6 +82,7 @@ impl Ablation {
                 shard: Shard::WHOLE,
                 disk: DiskOptions::default(),
                 keep_going: false,
+                fail_fast: false,
             },
         }
     }

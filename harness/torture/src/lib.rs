@@ -3,6 +3,7 @@
 
 mod article;
 mod groupwal;
+mod mutants;
 #[cfg(feature = "neighbours")]
 mod neighbours;
 mod simulated;
@@ -14,6 +15,7 @@ use plugpull::Subject;
 
 pub use crate::article::Article;
 pub use crate::groupwal::GroupWal;
+pub use crate::mutants::mutants;
 
 /// All of them.
 pub fn subjects() -> Vec<Box<dyn Subject>> {

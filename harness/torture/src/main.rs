@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    plugpull::cli::main(&torture::subjects())
+    plugpull::cli::main_with(&torture::subjects(), &torture::mutants())
 }
