@@ -121,8 +121,8 @@ impl Catcher {
     /// Test binaries of `package`, each named as by `cargo test --test`. They know by themselves when
     /// they are through, so there is no budget but a limit of three minutes each.
     ///
-    /// A mutant may name as the argument one target, or a target and a filter for its tests:
-    /// `tests(faults::rolled_back)`.
+    /// A mutant may name as the argument one of several targets, or one and a filter for its tests:
+    /// `tests(faults::rolled_back)`. Of a single target it names the filter: `races(closing)`.
     pub fn tests(name: &str, package: &str, targets: &[&str]) -> Self {
         let kind = Kind::Tests {
             package: package.to_owned(),
@@ -179,6 +179,19 @@ impl Catcher {
         }
     }
 
+    /// Why it cannot be asked about this, if it cannot.
+    pub(super) fn misfit(&self, argument: Option<&str>) -> Option<String> {
+        let Kind::Tests { targets, .. } = &self.kind else {
+            return None;
+        };
+        let (wanted, _) = chosen(targets, argument);
+        let unknown = wanted.iter().find(|target| !targets.contains(target))?;
+        let (name, known) = (&self.name, targets.join(", "));
+        Some(format!(
+            "'{unknown}' is no test binary of '{name}'; known are: {known}"
+        ))
+    }
+
     pub(super) fn budget_of(&self, bench: &Bench<'_>) -> Duration {
         match self.kind {
             Kind::Tests { .. } => TESTS_LIMIT,
@@ -208,10 +221,8 @@ impl Catcher {
                 let subject = argument.unwrap_or(subject);
                 self.torture_once(&executables[0], subject, budget, slot, bench.stop)?
             }
-            Kind::Tests { .. } => {
-                let filter = argument
-                    .and_then(|it| it.split_once("::"))
-                    .map(|(_, it)| it);
+            Kind::Tests { targets, .. } => {
+                let (_, filter) = chosen(targets, argument);
                 run_tests(&executables, filter, slot, bench.stop)?
             }
             Kind::Command {
@@ -249,8 +260,7 @@ impl Catcher {
                 (cargo(&words, bench), vec![package.clone()], false)
             }
             Kind::Tests { package, targets } => {
-                let named = argument.map(|it| it.split_once("::").map_or(it, |(target, _)| target));
-                let wanted = named.map_or_else(|| targets.clone(), |it| vec![it.to_owned()]);
+                let (wanted, _) = chosen(targets, argument);
                 let mut words = format!("cargo test --no-run --package {package}");
                 for target in &wanted {
                     words.push_str(" --test ");
@@ -319,6 +329,18 @@ impl Catcher {
         *out = slot.out.join("failures").to_string_lossy().into_owned();
         let ended = program.run(&slot.path, budget + GRACE, stop, |_| false)?;
         Ok(understand(&ended))
+    }
+}
+
+/// The targets that an argument asks for, and the filter for their tests.
+fn chosen<'a>(targets: &[String], argument: Option<&'a str>) -> (Vec<String>, Option<&'a str>) {
+    match (argument, targets) {
+        (None, _) | (_, [_]) => (targets.to_vec(), argument),
+        (Some(argument), _) => {
+            let split = argument.split_once("::");
+            let (target, filter) = split.map_or((argument, None), |(it, rest)| (it, Some(rest)));
+            (vec![target.to_owned()], filter)
+        }
     }
 }
 

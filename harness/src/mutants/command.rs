@@ -99,10 +99,9 @@ pub(crate) fn run(suite: &Mutants, args: MutantsArgs, stop: &AtomicBool) -> Resu
         .iter()
         .find(|name| suite.catcher_named(name).is_none())
     {
-        let known: Vec<&str> = suite.catchers.iter().map(|it| it.name.as_str()).collect();
         return Err(format!(
             "unknown catcher '{name}'; known are: {}",
-            known.join(", ")
+            suite.names()
         ));
     }
     if args.list {

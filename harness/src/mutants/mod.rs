@@ -99,6 +99,12 @@ impl Mutants {
         self.catchers.iter().find(|catcher| catcher.name == name)
     }
 
+    /// The catchers' names, for a message.
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.catchers.iter().map(|it| it.name.as_str()).collect();
+        names.join(", ")
+    }
+
     /// Copies and builds live below the tree, where `cargo clean` finds them.
     fn work_dir(&self) -> PathBuf {
         self.tree.join(Path::new("target/mutants"))

@@ -304,20 +304,21 @@ pub(super) fn check(suite: &Mutants, mutants: &[Mutant]) -> Result<(), String> {
     let tree = Tree::new(Path::new(&suite.tree), &suite.touching)?;
     let mut wrong = Vec::new();
     for mutant in mutants {
-        let named = mutant.caught_by.iter().map(|claim| &claim.catcher);
+        let mut tell = |why: String| wrong.push(format!("{}: {why}", mutant.name));
         let missed = mutant.missed_by.iter().flat_map(|miss| &miss.catchers);
-        for name in named.chain(missed) {
-            if suite.catcher_named(name).is_none() {
-                let known: Vec<&str> = suite.catchers.iter().map(|it| it.name.as_str()).collect();
-                let known = known.join(", ");
-                wrong.push(format!(
-                    "{}: unknown catcher '{name}'; known are: {known}",
-                    mutant.name
-                ));
+        let claims = mutant.caught_by.iter();
+        let claims = claims.map(|claim| (&claim.catcher, claim.argument.as_deref()));
+        for (name, argument) in claims.chain(missed.map(|name| (name, None))) {
+            match suite.catcher_named(name) {
+                Some(catcher) => catcher.misfit(argument).into_iter().for_each(&mut tell),
+                None => tell(format!(
+                    "unknown catcher '{name}'; known are: {}",
+                    suite.names()
+                )),
             }
         }
         if let Err(why) = tree.misfit(mutant) {
-            wrong.push(format!("{}: {why}", mutant.name));
+            tell(why);
         }
     }
     if wrong.is_empty() {

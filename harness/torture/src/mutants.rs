@@ -30,6 +30,8 @@ pub fn mutants() -> Mutants {
         "damage",
         "faults",
         "interrupted",
+        "memory",
+        "model",
         "recovery",
         "replay",
         "runtimes",
