@@ -471,10 +471,12 @@ fn torture_row(
         };
         let more = in_budget && !stop.load(Ordering::Relaxed) && {
             let shared = lock();
-            let failures_max = match plan.fail_fast {
-                true => 1,
-                false if goes_on => usize::MAX,
-                false => FAILURES_MAX,
+            let failures_max = if plan.fail_fast {
+                1
+            } else if goes_on {
+                usize::MAX
+            } else {
+                FAILURES_MAX
             };
             shared.error.is_none() && shared.failures.len() < failures_max
         };
