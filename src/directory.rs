@@ -18,7 +18,7 @@ use crate::segment::{Segment, SegmentHeader};
 use crate::storage::{Storage, StorageFile, write_all_at};
 use crate::sync::{Arc, Mutex, lock};
 
-const LOCK_NAME: &str = "LOCK";
+pub(crate) const LOCK_NAME: &str = "LOCK";
 const FILL_CHUNK_BYTES: usize = 1 << 20;
 /// How long to wait for the I/O of a process that died: `io_uring` requests outlive it and keep its
 /// files open (35-115 ms were measured).
@@ -60,6 +60,35 @@ pub(crate) struct Listing {
     spares: Vec<PathBuf>,
 }
 
+impl Listing {
+    /// Reads the names in a log's directory.
+    pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Self> {
+        let names = storage
+            .list(dir)
+            .map_err(|error| Error::io("list", dir, error))?;
+        let number = |name: &str, suffix: &str| {
+            let digits = name.strip_suffix(suffix)?;
+            let ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            ours.then(|| digits.parse::<u64>().ok()).flatten()
+        };
+        let mut segment_ids: Vec<u64> = names
+            .iter()
+            .filter_map(|name| number(name, ".seg"))
+            .collect();
+        segment_ids.sort_unstable();
+        let mut spares: Vec<PathBuf> = names
+            .iter()
+            .filter(|name| number(name, ".spare").is_some())
+            .map(|name| dir.join(name))
+            .collect();
+        spares.sort_unstable();
+        Ok(Self {
+            segment_ids,
+            spares,
+        })
+    }
+}
+
 impl Directory {
     /// Creates the directory if it is missing, and locks it.
     pub(crate) fn open(storage: Arc<dyn Storage>, path: &Path, spares_max: usize) -> Result<Self> {
@@ -95,30 +124,7 @@ impl Directory {
     }
 
     pub(crate) fn list(&self) -> Result<Listing> {
-        let names = self
-            .storage
-            .list(&self.path)
-            .map_err(|error| Error::io("list", &self.path, error))?;
-        let number = |name: &str, suffix: &str| {
-            let digits = name.strip_suffix(suffix)?;
-            let ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-            ours.then(|| digits.parse::<u64>().ok()).flatten()
-        };
-        let mut segment_ids: Vec<u64> = names
-            .iter()
-            .filter_map(|name| number(name, ".seg"))
-            .collect();
-        segment_ids.sort_unstable();
-        let mut spares: Vec<PathBuf> = names
-            .iter()
-            .filter(|name| number(name, ".spare").is_some())
-            .map(|name| self.path.join(name))
-            .collect();
-        spares.sort_unstable();
-        Ok(Listing {
-            segment_ids,
-            spares,
-        })
+        Listing::read(&*self.storage, &self.path)
     }
 
     /// Opens, locks and checks a segment.
@@ -327,6 +333,11 @@ impl Directory {
     }
 
     fn segment_path(&self, segment_id: u64) -> PathBuf {
-        self.path.join(format!("{segment_id:020}.seg"))
+        segment_path(&self.path, segment_id)
     }
+}
+
+/// The final name of a segment in the log's directory.
+pub(crate) fn segment_path(dir: &Path, segment_id: u64) -> PathBuf {
+    dir.join(format!("{segment_id:020}.seg"))
 }

@@ -135,7 +135,7 @@ impl<'a> Documents<'a> {
     }
 
     /// Decodes the bytes after the length field.
-    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let (n_docs, rest) = take_u64(body)?;
         let (n_users, rest) = take_u64(rest)?;
         let (&op, rest) = rest.split_last().ok_or(DecodeError::Truncated)?;

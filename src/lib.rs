@@ -53,6 +53,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod catalog;
 mod directory;
 mod engine;
@@ -61,11 +62,15 @@ mod error;
 mod executor;
 mod frame;
 mod group;
+pub mod inspect;
 mod log;
 mod metrics;
+pub mod muopdb;
 mod options;
 mod recovery;
 mod replay;
+pub mod salvage;
+mod scan;
 mod segment;
 mod storage;
 mod sync;
@@ -78,6 +83,7 @@ pub mod format {
     pub use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
 }
 
+pub use builder::Builder;
 pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
 pub use error::{Error, Result};
 pub use executor::Executor;

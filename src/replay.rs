@@ -61,6 +61,8 @@ impl Replay {
     /// # Errors
     /// - [`Error::is_trimmed`] if the entry has been trimmed; start again from
     ///   [`Wal::trim_seq`](crate::Wal::trim_seq).
+    /// - [`Error::lost_entries`] if the log was salvaged and the entry is among those that were lost;
+    ///   whoever accepts that starts again behind them.
     /// - [`Error::is_corruption`] if the entry cannot be read although it is durable.
     /// - An I/O error. Calling again repeats the read.
     ///
@@ -178,6 +180,10 @@ impl Search {
                 Found::Frame(header, payload) if header.first_seq <= self.seq => {
                     cursor.advance(&header);
                     if header.end_seq() > self.seq {
+                        if header.lost {
+                            let (first, end) = (self.seq, header.end_seq());
+                            return Err(Error::new(Kind::Lost { first, end }));
+                        }
                         let (seq, end_seq) = (header.first_seq, header.end_seq());
                         return Ok(Frame {
                             payload,

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::sync::Arc;
 
+#[cfg(target_os = "linux")]
+mod locks;
+
 /// A directory tree on some disk.
 pub trait Storage: Send + Sync + 'static {
     /// Creates a directory and its missing ancestors, or finds them.
@@ -45,7 +48,16 @@ pub trait Storage: Send + Sync + 'static {
     /// As the operating system reports them.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames a file, replacing `to` if it exists. Atomic: after a crash there is the old state or
+    /// Opens an existing file for reading only, as whoever merely looks at a log does. Provided:
+    /// [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.open(path)
+    }
+
+    /// Renames a file or a directory, replacing `to` if it exists. Atomic: after a crash there is the old state or
     /// the new one, and which of them is open until [`Storage::sync_dir`] has returned.
     ///
     /// # Errors
@@ -57,6 +69,16 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// As the operating system reports them.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory. Only a [`Builder`](crate::Builder) asks for it, when it gives up.
+    /// Provided: an error.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Makes the names in `dir` durable.
     ///
@@ -122,6 +144,12 @@ pub trait StorageFile: Send + Sync + 'static {
     /// # Errors
     /// As the operating system reports them; a lock held by somebody else is `Ok(false)`.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Whether somebody holds the file's exclusive lock, found out without asking for it; `None` if
+    /// that cannot be known here, as the provided method says.
+    fn is_locked(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// Writes all of `bytes` at `offset`, however many calls it takes.
@@ -215,12 +243,20 @@ impl Storage for OsStorage {
         Ok(Arc::new(OsFile(file)))
     }
 
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(OsFile(fs::File::open(path)?)))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -262,5 +298,10 @@ impl StorageFile for OsFile {
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_locked(&self) -> Option<bool> {
+        locks::is_locked(&self.0)
     }
 }

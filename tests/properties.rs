@@ -225,6 +225,7 @@ fn a_header_near_the_end_of_all_numbers_is_none() {
         durable_seq: 1,
         trim_seq: 1,
         seal: false,
+        lost: false,
     };
     let valid = |header| {
         let mut segment = segment_with([1; 16], 2);

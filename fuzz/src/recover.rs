@@ -224,6 +224,7 @@ fn forge(u: &mut Unstructured<'_>, image: &mut Image) -> Result<()> {
         durable_seq: u.arbitrary()?,
         trim_seq: u.arbitrary()?,
         seal: u.arbitrary()?,
+        lost: false,
     };
     let len = usize::from(u.arbitrary::<u8>()?);
     let payload = u.bytes(len)?;

@@ -91,6 +91,7 @@ impl Writer {
             durable_seq: flush.first_seq,
             trim_seq: flush.trim_seq,
             seal: flush.seal,
+            lost: false,
         };
         let written = lock(&self.log).append(&mut flush.buffer, header);
         flush.buffer.clear();
