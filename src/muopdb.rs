@@ -319,8 +319,6 @@ impl Decoder {
                     }
                     Some(_) => {}
                 }
-            } else if left > 4 && bytes.len() < 8 {
-                return Step::NeedMore(to_usize(left.min(8)));
             }
         }
         step
