@@ -54,6 +54,8 @@ pub struct Builder {
     /// Held for its lock; `None` once the log has its name.
     lock: Option<Arc<dyn StorageFile>>,
     entry_bytes_max: usize,
+    /// What a group may grow to before it is written.
+    group_bytes: usize,
     segment_bytes: u64,
     block_bytes: u32,
     log_id: [u8; 16],
@@ -117,6 +119,7 @@ impl Builder {
         let partial = parent.join(format!("{name}{PARTIAL_SUFFIX}"));
         refuse_existing(&*storage, &parent, &path)?;
         let lock = occupy(&*storage, &partial)?;
+        let room = options.segment_bytes - u64::from(options.block_bytes) - HEADER_BYTES as u64;
         // From here on, dropping it cleans up.
         let mut builder = Self {
             path,
@@ -124,6 +127,7 @@ impl Builder {
             partial,
             lock: Some(lock),
             entry_bytes_max: options.entry_bytes_max,
+            group_bytes: usize::try_from(room).map_or(GROUP_BYTES, |room| room.min(GROUP_BYTES)),
             segment_bytes: options.segment_bytes,
             block_bytes: options.block_bytes,
             log_id: [0; 16],
@@ -158,11 +162,11 @@ impl Builder {
     pub fn push<E: Encode + ?Sized>(&mut self, entry: &E) -> Result<SeqNo> {
         let len = checked_len(entry, self.entry_bytes_max)?;
         let together = self.buffer.payload_len() + len;
-        if self.buffer.entry_count() > 0 && together > GROUP_BYTES {
+        if self.buffer.entry_count() > 0 && together > self.group_bytes {
             self.end_group()?;
         }
         let seq = self.next_seq + u64::from(self.buffer.entry_count());
-        let frame_bytes_max = HEADER_BYTES + GROUP_BYTES.max(len);
+        let frame_bytes_max = HEADER_BYTES + self.group_bytes.max(len);
         self.buffer.push(entry, len, frame_bytes_max);
         Ok(seq)
     }
@@ -369,6 +373,7 @@ fn occupy(storage: &dyn Storage, partial: &Path) -> Result<Arc<dyn StorageFile>>
     storage
         .create_dir_all(partial)
         .map_err(|error| Error::io("create", partial, error))?;
+    segments_in(storage, partial)?;
     let path = partial.join(LOCK_NAME);
     let lock = match storage.create(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => storage.open(&path),
@@ -385,27 +390,33 @@ fn occupy(storage: &dyn Storage, partial: &Path) -> Result<Arc<dyn StorageFile>>
     Ok(lock)
 }
 
-/// Removes the segments of an unfinished log.
+/// The segments of an unfinished log.
 ///
 /// # Errors
-/// If one cannot be removed, or if there is anything else: then it is no unfinished log.
-fn remove_segments(storage: &dyn Storage, partial: &Path) -> Result<()> {
+/// If there is anything else in its directory: then it is no unfinished log.
+fn segments_in(storage: &dyn Storage, partial: &Path) -> Result<Vec<PathBuf>> {
     let names = storage
         .list(partial)
         .map_err(|error| Error::io("list", partial, error))?;
-    let is_segment = |name: &String| {
+    let is_segment = |name: &str| {
         let digits = name.strip_suffix(".seg");
         digits.is_some_and(|digits| {
             digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())
         })
     };
-    let foreign = |name: &&String| name.as_str() != LOCK_NAME && !is_segment(name);
-    if let Some(name) = names.iter().find(foreign) {
+    let mut segments = Vec::new();
+    for name in names.iter().filter(|name| *name != LOCK_NAME) {
         let path = partial.join(name);
-        return Err(Error::new(Kind::Exists { path }));
+        if !is_segment(name) {
+            return Err(Error::new(Kind::Exists { path }));
+        }
+        segments.push(path);
     }
-    for name in names.iter().filter(|name| is_segment(name)) {
-        let path = partial.join(name);
+    Ok(segments)
+}
+
+fn remove_segments(storage: &dyn Storage, partial: &Path) -> Result<()> {
+    for path in segments_in(storage, partial)? {
         storage
             .remove(&path)
             .map_err(|error| Error::io("remove", &path, error))?;

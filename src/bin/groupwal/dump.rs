@@ -21,13 +21,14 @@ const CHUNK_BYTES: usize = 1 << 18;
 ///   14 bytes HEX
 ///   15 lost entries=3
 ///
-/// ID is an id's 32 hexadecimal digits, FLOAT the 8 digits of a float's bit pattern, so that nothing
-/// is rounded. The vectors of several documents follow one another. "lost" stands in a log that was
-/// salvaged: these entries are missing.
+/// ID is an id's 32 hexadecimal digits, FLOAT the 8 digits of a float's bit
+/// pattern, so that nothing is rounded. The vectors of several documents follow
+/// one another. "lost" stands in a log that was salvaged: these entries are
+/// missing.
 ///
-/// The log may be in use; then what is still being written is left out. Entries below the trim position
-/// are shown as long as their files are there. A damaged log is shown up to the damage, which is
-/// reported on standard error.
+/// The log may be in use; what is still being written is left out then. Entries
+/// below the trim position are shown as long as their files are there. A damaged
+/// log is shown up to the damage, which is reported on standard error.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -36,7 +37,10 @@ Examples:
   groupwal dump data/log | head
   groupwal dump data/log --from 1000 --json | jq .doc_ids
 
-Exit status: 0, or 1 if the log is damaged, or 2 if it cannot be read."
+Exit status:
+  0  all is well
+  1  the log is damaged
+  2  it cannot be read"
 )]
 pub(crate) struct Arguments {
     /// The log's directory
@@ -56,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // The lines themselves show how far it is.
     let mut progress = (!stdout.is_terminal()).then(|| Progress::new("dump", reader.bytes()));
     let mut out = Vec::with_capacity(2 * CHUNK_BYTES);
+    let mut lines = text::Lines::default();
     let mut done = 0;
     let ended = loop {
         let group = match reader.next_group() {
@@ -77,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 if arguments.json {
                     json::push_entry(&mut out, record.seq, &record.entry)?;
                 } else {
-                    text::push_entry(&mut out, record.seq, &record.entry);
+                    lines.push_entry(&mut out, record.seq, &record.entry);
                 }
                 if out.len() >= CHUNK_BYTES {
                     stdout.write_all(&out)?;

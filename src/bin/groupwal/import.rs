@@ -38,16 +38,16 @@ const SEGMENT_BYTES_MIN: u64 = 1 << 16;
 /// DST must not exist; it appears when all of it is durable. Until then it is made in DST.partial, which a
 /// crash may leave and the next attempt removes.
 #[derive(clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   groupwal import-muopdb collection/wal data/log
   groupwal dump data/log --json | head
 
-Exit status: 0 if every entry was imported; 3 if it stopped at damage; 2 if the files were refused or
-the log cannot be made, and then nothing is; 130 if it was interrupted."
-)]
+Exit status:
+  0    every entry was imported
+  2    the files were refused, or the new log cannot be made; nothing was
+  3    it stopped at damage; what came before is in the new log
+  130  interrupted; nothing was made")]
 pub(crate) struct Arguments {
     /// The folder with MuopDB's files
     src: PathBuf,

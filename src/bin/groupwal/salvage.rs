@@ -24,16 +24,16 @@ use crate::progress::{Progress, catch_interrupts};
 /// The log must not be in use. DST must not exist; it appears when all of it is durable. Until then
 /// it is made in DST.partial, which a crash may leave and the next attempt removes.
 #[derive(clap::Args)]
-#[command(
-    verbatim_doc_comment,
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   groupwal salvage data/log data/log.salvaged
   groupwal verify data/log.salvaged
 
-Exit status: 0 if there is a new log, whatever was lost; 1 if there was nothing to bring back; 2 if it
-cannot be made; 130 if it was interrupted."
-)]
+Exit status:
+  0    there is a new log, whatever was lost
+  1    there was nothing to bring back
+  2    the new log cannot be made
+  130  interrupted; nothing was made")]
 pub(crate) struct Arguments {
     /// The damaged log's directory
     src: PathBuf,

@@ -1,57 +1,77 @@
 //! Entries as lines of text.
 
+use std::io::Write;
+
 use groupwal::{Documents, Entry, Op};
 
-/// A number's hexadecimal digits, all eight of them: each nibble is spread into a byte of its own,
-/// and all bytes become digits at once.
-fn hex(number: u32) -> [u8; 8] {
-    let spread = u64::from(number);
-    let spread = (spread & 0xffff_0000) << 16 | spread & 0xffff;
-    let spread = (spread & 0x0000_ff00_0000_ff00) << 8 | spread & 0x0000_00ff_0000_00ff;
-    let spread = (spread & 0x00f0_00f0_00f0_00f0) << 4 | spread & 0x000f_000f_000f_000f;
-    let above_nine = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
-    let digits = spread + 0x3030_3030_3030_3030 + above_nine * u64::from(b'a' - b'0' - 10);
-    digits.to_be_bytes()
+/// Writes lines, with memory that is kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Lines {
+    /// An entry's numbers, highest byte first, as their digits are written.
+    bytes: Vec<u8>,
+    digits: Vec<u8>,
 }
 
-/// A float's bit pattern.
-pub(crate) fn hex_float(float: f32) -> [u8; 8] {
-    hex(float.to_bits())
-}
-
-/// An id's 32 digits.
-pub(crate) fn hex_id(id: u128) -> [u8; 32] {
-    let mut digits = [0; 32];
-    let words = id.to_be_bytes();
-    for (out, word) in digits.as_chunks_mut().0.iter_mut().zip(words.as_chunks().0) {
-        *out = hex(u32::from_be_bytes(*word));
+impl Lines {
+    /// Appends an entry's line.
+    pub(crate) fn push_entry(&mut self, out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>) {
+        push_number(out, seq);
+        match entry {
+            Entry::Documents(documents) => self.push_documents(out, documents),
+            Entry::Bytes(bytes) => {
+                out.extend_from_slice(b" bytes ");
+                push_hex(out, bytes);
+            }
+        }
+        out.push(b'\n');
     }
-    digits
-}
 
-/// Appends two digits a byte.
-pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let (words, rest) = bytes.as_chunks();
-    out.reserve(2 * bytes.len());
-    for word in words {
-        out.extend_from_slice(&hex(u32::from_be_bytes(*word)));
-    }
-    for byte in rest {
-        out.extend_from_slice(&hex(u32::from(*byte))[6..]);
-    }
-}
-
-/// Appends one line.
-pub(crate) fn push_entry(out: &mut Vec<u8>, seq: u64, entry: &Entry<'_>) {
-    push_number(out, seq);
-    match entry {
-        Entry::Documents(documents) => push_documents(out, documents),
-        Entry::Bytes(bytes) => {
-            out.extend_from_slice(b" bytes ");
-            push_hex(out, bytes);
+    fn push_documents(&mut self, out: &mut Vec<u8>, documents: &Documents<'_>) {
+        let kind: &[u8] = match documents.op() {
+            Op::Insert => b" insert docs=",
+            Op::Delete => b" delete docs=",
+        };
+        out.extend_from_slice(kind);
+        self.push_list::<16, 32>(out, documents.doc_ids().map(u128::to_be_bytes));
+        out.extend_from_slice(b" users=");
+        self.push_list::<16, 32>(out, documents.user_ids().map(u128::to_be_bytes));
+        if documents.op() == Op::Insert {
+            out.extend_from_slice(b" vectors=");
+            let floats = documents
+                .vectors()
+                .map(|float| float.to_bits().to_be_bytes());
+            self.push_list::<4, 8>(out, floats);
         }
     }
-    out.push(b'\n');
+
+    /// Appends numbers of N bytes and D digits, with commas between them. All digits are made at
+    /// once, then set apart: that is what the time of a dump goes into.
+    fn push_list<const N: usize, const D: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        items: impl ExactSizeIterator<Item = [u8; N]>,
+    ) {
+        let len = items.len();
+        if len == 0 {
+            return;
+        }
+        self.bytes.resize(len * N, 0);
+        let places = self.bytes.as_chunks_mut().0;
+        places
+            .iter_mut()
+            .zip(items)
+            .for_each(|(place, item)| *place = item);
+        self.digits.resize(len * D, 0);
+        hex_into(&self.bytes, &mut self.digits);
+        let start = out.len();
+        out.resize(start + len * (D + 1), b',');
+        let places = out[start..].chunks_exact_mut(D + 1);
+        for (place, digits) in places.zip(self.digits.as_chunks::<D>().0) {
+            place[..D].copy_from_slice(digits);
+        }
+        // The last comma stands before nothing.
+        out.pop();
+    }
 }
 
 /// Appends the line of entries that an earlier salvage could not bring back.
@@ -62,35 +82,17 @@ pub(crate) fn push_lost(out: &mut Vec<u8>, seq: u64, entries: u64) {
     out.push(b'\n');
 }
 
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(number.to_string().as_bytes());
-}
-
-fn push_documents(out: &mut Vec<u8>, documents: &Documents<'_>) {
-    let kind: &[u8] = match documents.op() {
-        Op::Insert => b" insert docs=",
-        Op::Delete => b" delete docs=",
-    };
-    out.extend_from_slice(kind);
-    push_list(out, documents.doc_ids().map(hex_id));
-    out.extend_from_slice(b" users=");
-    push_list(out, documents.user_ids().map(hex_id));
-    if documents.op() == Op::Insert {
-        out.extend_from_slice(b" vectors=");
-        push_list(out, documents.vectors().map(hex_float));
-    }
-}
-
-/// Appends items of one length with commas between them.
-fn push_list<const N: usize>(out: &mut Vec<u8>, items: impl ExactSizeIterator<Item = [u8; N]>) {
-    let stride = N + 1;
+/// Appends two digits a byte.
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
-    out.resize(start + items.len() * stride, b',');
-    for (place, item) in out[start..].chunks_exact_mut(stride).zip(items) {
-        place[..N].copy_from_slice(&item);
-    }
-    // The last comma stands before nothing.
-    if out.len() > start {
-        out.pop();
-    }
+    out.resize(start + 2 * bytes.len(), 0);
+    hex_into(bytes, &mut out[start..]);
+}
+
+fn hex_into(bytes: &[u8], digits: &mut [u8]) {
+    const_hex::encode_to_slice(bytes, digits).expect("two digits a byte");
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    write!(out, "{number}").expect("memory takes any bytes");
 }

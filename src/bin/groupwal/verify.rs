@@ -16,19 +16,23 @@ use crate::{json, salvage};
 
 /// Reads all of a log and says whether it is whole
 ///
-/// Every checksum is computed, and every byte that pads a frame is looked at. What is said:
+/// Every checksum is computed, and every byte that pads a frame is looked at.
+/// What is said:
 ///
-///   trim position  the oldest entry that counts: those below it were given up
+///   trim position  the oldest entry that counts: those below were given up
 ///   next entry     the number that the next append gets
-///   durable        every entry below it is vouched for: a later header says that it was durable
+///   durable        every entry below it is vouched for: a later header says
+///                  that it was durable
 ///   tail           clean      the log ends behind a whole group
-///                  sealed     it was closed; damage anywhere in it would have been found
-///                  torn       a crash left a group half written, which nobody was told is durable
+///                  sealed     it was closed
+///                  torn       a crash left a group half written, which nobody
+///                             was told is durable
 ///                  in flight  the log is in use, and a group is being written
 ///                  corrupt    acknowledged entries are damaged
 ///
-/// Only "corrupt" is damage, and bytes of padding that are no longer zeros. Damage to the very last
-/// group of a log that was not closed looks like a torn tail: nothing vouches for it.
+/// Only "corrupt" is damage, and bytes of padding that are no longer zeros.
+/// Damage to the very last group of a log that was not closed looks like a torn
+/// tail: nothing vouches for it.
 ///
 /// The log may be in use.
 #[derive(clap::Args)]
@@ -39,7 +43,10 @@ Examples:
   groupwal verify data/log
   groupwal verify data/log --json | jq -r .tail
 
-Exit status: 0, or 1 if the log is damaged, or 2 if it cannot be read."
+Exit status:
+  0  all is well
+  1  the log is damaged
+  2  it cannot be read"
 )]
 pub(crate) struct Arguments {
     /// The log's directory
