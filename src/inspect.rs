@@ -236,10 +236,15 @@ impl Reader {
 
     /// What looks like damage in a file that has been recycled under us is none.
     fn unless_recycled(&self, error: Error) -> Error {
-        let broken = &self.scan.segments[self.scan.broken.segment].segment;
-        let same = Segment::open(broken.path.clone(), broken.file.clone(), broken.id())
-            .is_ok_and(|now| now.header == broken.header);
-        if same || self.in_use == Some(false) {
+        // Where the log should go on, or in a segment behind it if that one is full.
+        let mut behind = self.scan.segments[self.scan.broken.segment..].iter();
+        let recycled = behind.any(|listed| {
+            let was = &*listed.segment;
+            // Its header was overwritten before anything else in it.
+            let now = Segment::open(was.path.clone(), was.file.clone(), was.id());
+            !now.is_ok_and(|now| now.header == was.header)
+        });
+        if !recycled || self.in_use == Some(false) {
             return error;
         }
         Error::new(Kind::Trimmed {

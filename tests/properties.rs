@@ -192,6 +192,7 @@ proptest! {
             durable_seq: sorted[1],
             trim_seq: sorted[0],
             seal,
+            lost: false,
         };
         let mut segment = segment_with(place.0, place.1);
         let offset = usize::try_from(place.2).unwrap() * BLOCK;
