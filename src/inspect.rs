@@ -143,15 +143,19 @@ impl Reader {
             if let Some(found) = self.scan.next_frame()? {
                 break found;
             }
-            let Err(error) = self.scan.examine() else {
-                self.check_header_blocks(self.scan.segments.len())?;
-                return Ok(None);
-            };
-            if !error.is_corruption() {
-                return Err(error);
-            }
-            if !self.scan.look_again()? {
-                return Err(self.unless_recycled(error));
+            match self.scan.examine() {
+                Ok(()) => {
+                    self.refuse_recycled()?;
+                    self.check_header_blocks(self.scan.segments.len())?;
+                    return Ok(None);
+                }
+                Err(error) if error.is_corruption() => {
+                    if !self.scan.look_again()? {
+                        self.refuse_recycled()?;
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         };
         let (at, _) = self.scan.last_frame.expect("a frame was found");
@@ -234,8 +238,12 @@ impl Reader {
         Ok(())
     }
 
-    /// What looks like damage in a file that has been recycled under us is none.
-    fn unless_recycled(&self, error: Error) -> Error {
+    /// What looks like damage, or like the end, in a file that has been recycled under us is
+    /// neither.
+    fn refuse_recycled(&self) -> Result<()> {
+        if self.in_use == Some(false) {
+            return Ok(());
+        }
         // Where the log should go on, or in a segment behind it if that one is full.
         let mut behind = self.scan.segments[self.scan.broken.segment..].iter();
         let recycled = behind.any(|listed| {
@@ -244,13 +252,13 @@ impl Reader {
             let now = Segment::open(was.path.clone(), was.file.clone(), was.id());
             !now.is_ok_and(|now| now.header == was.header)
         });
-        if !recycled || self.in_use == Some(false) {
-            return error;
+        if !recycled {
+            return Ok(());
         }
-        Error::new(Kind::Trimmed {
+        Err(Error::new(Kind::Trimmed {
             requested: self.scan.next_seq,
             oldest: self.scan.next_seq + 1,
-        })
+        }))
     }
 }
 
