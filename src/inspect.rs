@@ -244,9 +244,13 @@ impl Reader {
         if self.in_use == Some(false) {
             return Ok(());
         }
-        // Where the log should go on, or in a segment behind it if that one is full.
-        let mut behind = self.scan.segments[self.scan.broken.segment..].iter();
-        let recycled = behind.any(|listed| {
+        // A segment in which nothing was found, or in which the log should go on.
+        let broken = self.scan.broken.segment;
+        let mut segments = self.scan.segments.iter().enumerate();
+        let recycled = segments.any(|(index, listed)| {
+            if listed.has_frame && index < broken {
+                return false;
+            }
             let was = &*listed.segment;
             // Its header was overwritten before anything else in it.
             let now = Segment::open(was.path.clone(), was.file.clone(), was.id());

@@ -165,7 +165,10 @@ fn an_intact_log_has_no_stray_byte_even_in_recycled_files() {
     assert_eq!(seen.stray, []);
     let first = seen.entries[0].0;
     assert_eq!(seen.entries, payloads(first..60));
-    assert_eq!(seen.durable_seq, 60, "the last trim wrote a frame of its own");
+    assert_eq!(
+        seen.durable_seq, 60,
+        "the last trim wrote a frame of its own"
+    );
 }
 
 /// A reader looked at the place behind the last frame, the writer wrote there and behind it, and the
