@@ -63,7 +63,7 @@ pub(super) fn from_frames(
     let segment_id = segment_id.min(POSITION_MAX - 1);
     Ok(newest.map(|(_, salt)| SegmentHeader {
         block_bytes: STEP_BYTES,
-        segment_bytes: len / step * step,
+        segment_bytes: len,
         log_id,
         segment_id,
         salt,

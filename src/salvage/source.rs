@@ -222,9 +222,9 @@ fn usable(
     let len = file
         .length()
         .map_err(|error| Error::io("read the length of", &path, error))?;
-    let block = u64::from(header.block_bytes);
+    // The last frame may be whole where only what pads it was cut off.
     let header = SegmentHeader {
-        segment_bytes: header.segment_bytes.min(len / block * block),
+        segment_bytes: header.segment_bytes.min(len),
         ..header
     };
     let segment = Arc::new(Segment {
