@@ -19,7 +19,8 @@
 //! There are no checksums, so damage shows only where an entry contradicts itself or the ones before
 //! it: lengths and counts that do not fit each other, an unknown operation, vectors of another length
 //! than all others in the file, a body of zeros where a crash left a file's length without its bytes.
-//! **A flipped bit in an id or in a vector cannot be seen.**
+//! **A flipped bit in an id or in a vector cannot be seen.** Where damage shows, the entry before it may
+//! be hurt, too: [`Decoder::is_torn`] finds the one case that `MuopDB` itself brings about.
 //!
 //! The same magic was used in three [`Era`]s. This reader reads the article's and recognises the others
 //! by their own lengths and counts. A file in which every entry fits two of them is ambiguous, and
@@ -90,6 +91,12 @@ impl Header {
     pub fn first_seq(&self) -> Option<u64> {
         u64::try_from(self.start_seq_no.checked_add(1)?).ok()
     }
+}
+
+/// The entry that `bytes` are, length field first, as [`Step::Entry`] has measured them; `None` if they are
+/// none.
+pub fn documents(bytes: &[u8]) -> Option<Documents<'_>> {
+    Documents::decode(bytes.get(LEN_BYTES..)?).ok()
 }
 
 /// Why bytes cannot be the entry that should stand there.
@@ -221,6 +228,26 @@ impl Decoder {
             }
             Err(damage) => self.unless_other_era(Step::Damaged(damage), bytes, left),
         }
+    }
+
+    /// After damage: whether the entry before it is not whole either. `last` are its bytes, `behind` what
+    /// follows, of `left` bytes that are left in the file there.
+    ///
+    /// `MuopDB` appends behind what a crash or a failed write left of an entry. The lengths of the torn
+    /// entry then reach into the one behind it, and both together look like one whole entry. But the
+    /// one behind it still begins somewhere inside, and goes on after the end.
+    pub fn is_torn(&self, last: &[u8], behind: &[u8], left: u64) -> bool {
+        let known = behind.len().min(LEN_BYTES + self.entry_bytes_max as usize);
+        let bytes = [last, &behind[..known]].concat();
+        (1..last.len()).any(|start| {
+            let left = (last.len() - start) as u64 + left;
+            let Ok(head) = self.head(&bytes[start..], left) else {
+                return false;
+            };
+            let end = start + LEN_BYTES + head.len as usize;
+            let body = bytes.get(start + LEN_BYTES..end);
+            end > last.len() && body.is_some_and(|body| Documents::decode(body).is_ok())
+        })
     }
 
     /// Whether every entry so far fits the era since December 2025 as well, and there was one.

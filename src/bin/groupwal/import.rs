@@ -229,12 +229,14 @@ impl Import<'_> {
         let entry_bytes_max = self.arguments.segment_bytes - SEGMENT_OVERHEAD_BYTES;
         let entry_bytes_max = u32::try_from(entry_bytes_max).unwrap_or(u32::MAX / 2);
         let mut decoder = Decoder::new(entry_bytes_max);
+        // Pushed when the entry behind it has shown that it is whole.
+        let mut held: Vec<u8> = Vec::new();
         let stopped = loop {
-            let builder = self.builder.as_mut().expect("made for the first header");
             match decoder.next(window.bytes(), window.left()) {
-                Step::Entry(documents, taken) => {
-                    builder.push(&documents)?;
-                    self.entries += 1;
+                Step::Entry(_, taken) => {
+                    self.push(&held)?;
+                    held.clear();
+                    held.extend_from_slice(&window.bytes()[..taken]);
                     window.take(taken);
                 }
                 Step::NeedMore(len) => {
@@ -244,7 +246,10 @@ impl Import<'_> {
                         return Err(Failure::Interrupted);
                     }
                 }
-                Step::End => break None,
+                Step::End => {
+                    self.push(&held)?;
+                    break None;
+                }
                 Step::Damaged(muopdb::Damage::TooLarge { len, max }) => {
                     let path = file.path.display();
                     return Err(Failure::Refused(format!(
@@ -253,7 +258,16 @@ impl Import<'_> {
                         window.offset(),
                     )));
                 }
-                Step::Damaged(damage) => break Some((window.offset(), damage.to_string())),
+                Step::Damaged(damage) => {
+                    window.ensure(READ_BYTES)?;
+                    if decoder.is_torn(&held, window.bytes(), window.left()) {
+                        let at = window.offset() - held.len() as u64;
+                        let detail = "the entry is torn: another one begins in the middle of it";
+                        break Some((at, detail.to_owned()));
+                    }
+                    self.push(&held)?;
+                    break Some((window.offset(), damage.to_string()));
+                }
                 Step::OtherEra(era) => {
                     return Err(Failure::Refused(format!(
                         "{} looks like a file of another era ({era}), whose layout is not read here: see byte \
@@ -273,6 +287,16 @@ impl Import<'_> {
         }
         self.done += file.len;
         Ok(stopped)
+    }
+
+    /// Adds an entry, if there is one, as it stands in a file.
+    fn push(&mut self, entry: &[u8]) -> Result<(), Failure> {
+        if let Some(documents) = muopdb::documents(entry) {
+            let builder = self.builder.as_mut().expect("made for the first header");
+            builder.push(&documents)?;
+            self.entries += 1;
+        }
+        Ok(())
     }
 
     /// Checks a header, and begins the log at what the first one says.
