@@ -226,6 +226,10 @@ impl Reader {
         }
         for index in self.checked_segments..end {
             let segment = &self.scan.segments[index].segment;
+            // A forged header may speak of a segment without a block.
+            if segment.end_offset() < segment.block_bytes() {
+                continue;
+            }
             let mut block = vec![0; segment.header.block_bytes as usize];
             read_exact_at(&*segment.file, &mut block, 0)
                 .map_err(|error| Error::io("read", &segment.path, error))?;
@@ -233,8 +237,8 @@ impl Reader {
             if let Some(first) = padding.iter().position(|byte| *byte != 0) {
                 self.note_stray(index, (SEGMENT_HEADER_BYTES + first) as u64);
             }
-            self.checked_segments = index + 1;
         }
+        self.checked_segments = self.checked_segments.max(end);
         Ok(())
     }
 

@@ -277,15 +277,7 @@ impl Scan {
             return Ok(());
         };
         let lost = witness.durable_seq.saturating_sub(self.next_seq);
-        // Behind a segment that is full to its last block, the log goes on in the next one.
-        let segment = &self.segments[broken.segment].segment;
-        let broken = match self.segments.get(broken.segment + 1) {
-            Some(next) if broken.offset == segment.end_offset() => At {
-                segment: broken.segment + 1,
-                offset: next.segment.first_offset(),
-            },
-            _ => broken,
-        };
+        let broken = self.damaged_place();
         let detail = format!(
             "group {} is damaged: it should begin here with entry {}. A later header (group {}, byte {} \
              of {}) was written only after it had become durable, and says that every entry below {} \
@@ -302,5 +294,31 @@ impl Scan {
             broken.offset,
             detail,
         ))
+    }
+
+    /// Where the group stood that should have come next.
+    fn damaged_place(&self) -> At {
+        let own_header = self.torn.iter().find(|(_, h)| h.group == self.next_group);
+        if let Some((at, _)) = own_header {
+            return *at;
+        }
+        let next = self.broken.segment + 1;
+        let Some(listed) = self.segments.get(next) else {
+            return self.broken;
+        };
+        // Either here, or at the beginning of the next segment. If a later group is known to stand in
+        // one of these places, it was the other one.
+        let there = At {
+            segment: next,
+            offset: listed.segment.first_offset(),
+        };
+        let stands_in = |segment| self.torn.iter().any(|(at, _)| at.segment == segment);
+        let full = self.broken.offset == self.segments[self.broken.segment].segment.end_offset();
+        let taken = self.torn.iter().any(|(at, _)| *at == there);
+        if full || !(stands_in(self.broken.segment) || taken) {
+            there
+        } else {
+            self.broken
+        }
     }
 }

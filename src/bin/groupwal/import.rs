@@ -215,6 +215,7 @@ struct Import<'a> {
 impl Import<'_> {
     /// Imports a file. If it is damaged, returns where and how.
     fn file(&mut self, file: &File) -> Result<Option<(u64, String)>, Failure> {
+        self.has_read(0)?;
         let mut window = Window::new(file);
         window.ensure(HEADER_BYTES)?;
         let Some(header) = Header::decode(window.bytes()) else {
@@ -241,10 +242,7 @@ impl Import<'_> {
                 }
                 Step::NeedMore(len) => {
                     window.ensure(len)?;
-                    self.progress.set(self.done + window.offset());
-                    if self.interrupted.load(Ordering::Relaxed) {
-                        return Err(Failure::Interrupted);
-                    }
+                    self.has_read(window.offset())?;
                 }
                 Step::End => {
                     self.push(&held)?;
@@ -287,6 +285,18 @@ impl Import<'_> {
         }
         self.done += file.len;
         Ok(stopped)
+    }
+
+    /// Shows the progress: so much of the file at hand is read.
+    ///
+    /// # Errors
+    /// If somebody wants it to end.
+    fn has_read(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.progress.set(self.done + bytes);
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
+        Ok(())
     }
 
     /// Adds an entry, if there is one, as it stands in a file.
