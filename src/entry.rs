@@ -15,7 +15,7 @@
 //! ```
 //!
 //! `len` does not count its own four bytes. `op` is 0 for an insert, 1 for a delete; a delete
-//! carries no vector data. Document ids come before user ids, as `MuopDB` writes them. These
+//! carries no vector data. Document ids come before user ids, as MuopDB writes them. These
 //! layouts are frozen.
 //!
 //! Decoding borrows from its input, never panics and allocates nothing.

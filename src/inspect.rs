@@ -1,6 +1,6 @@
 //! Looking at a log without changing it: no write, no lock, no permission but to read.
 //!
-//! [`Reader`] goes by the rules of recovery ([`crate::scan`]) and does none of its repairs. It may read
+//! [`Reader`] goes by the rules of recovery (`scan.rs`) and does none of its repairs. It may read
 //! a log while its owner writes: what it takes for the end, it looks at again before it calls the
 //! log corrupt, and a frame that is still being written is a torn tail to it, never damage.
 

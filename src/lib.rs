@@ -38,7 +38,8 @@
 //!
 //! - An acknowledged entry is durable: it is acknowledged by a sync that began after its write had
 //!   ended.
-//! - Sequence numbers start at 0 and have no gaps; they are in the order of the log.
+//! - Sequence numbers start at 0 (or where a [`Builder`] began the log) and have no gaps; they are in
+//!   the order of the log.
 //! - Recovery yields a prefix of the log, or refuses to open it; it never skips, invents or
 //!   reorders.
 //! - Dropping an append's future loses, delays or fails nobody else.

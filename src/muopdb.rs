@@ -1,4 +1,4 @@
-//! Reads the files of `MuopDB`'s own write-ahead log. Pure: bytes in, entries out.
+//! Reads the files of MuopDB's own write-ahead log. Pure: bytes in, entries out.
 //!
 //! # Layout
 //!
@@ -20,7 +20,7 @@
 //! it: lengths and counts that do not fit each other, an unknown operation, vectors of another length
 //! than all others in the file, a body of zeros where a crash left a file's length without its bytes.
 //! **A flipped bit in an id or in a vector cannot be seen.** Where damage shows, the entry before it may
-//! be hurt, too: [`Decoder::is_torn`] finds the one case that `MuopDB` itself brings about.
+//! be hurt, too: [`Decoder::is_torn`] finds the one case that MuopDB itself brings about.
 //!
 //! The same magic was used in three [`Era`]s. This reader reads the article's and recognises the others
 //! by their own lengths and counts. A file in which every entry fits two of them is ambiguous, and
@@ -59,7 +59,7 @@ impl std::fmt::Display for Era {
     }
 }
 
-/// The number in a file's name; `None` if it is not `wal.{id}` as `MuopDB` writes it.
+/// The number in a file's name; `None` if it is not `wal.{id}` as MuopDB writes it.
 pub fn file_id(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("wal.")?;
     let plain = digits == "0" || !digits.starts_with('0');
@@ -70,7 +70,7 @@ pub fn file_id(name: &str) -> Option<u64> {
 /// The first bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Whether it begins with the magic. `MuopDB` itself does not look.
+    /// Whether it begins with the magic. MuopDB itself does not look.
     pub has_magic: bool,
     /// The number before that of the file's first entry.
     pub start_seq_no: i64,
@@ -216,7 +216,7 @@ impl Decoder {
         let Some(entry) = bytes.get(..size) else {
             return Step::NeedMore(size);
         };
-        match self.body(head, &entry[LEN_BYTES..], left) {
+        match Self::whole(head, &entry[LEN_BYTES..], left) {
             Ok(documents) => {
                 let floats = documents.vectors().len() as u64;
                 if floats > 0 && self.dimensions.is_none() {
@@ -233,7 +233,7 @@ impl Decoder {
     /// After damage: whether the entry before it is not whole either. `last` are its bytes, `behind` what
     /// follows, of `left` bytes that are left in the file there.
     ///
-    /// `MuopDB` appends behind what a crash or a failed write left of an entry. The lengths of the torn
+    /// MuopDB appends behind what a crash or a failed write left of an entry. The lengths of the torn
     /// entry then reach into the one behind it, and both together look like one whole entry. But the
     /// one behind it still begins somewhere inside, and goes on after the end.
     pub fn is_torn(&self, last: &[u8], behind: &[u8], left: u64) -> bool {
@@ -293,7 +293,7 @@ impl Decoder {
         Ok(Head { len, docs, users })
     }
 
-    fn body<'a>(&self, head: Head, body: &'a [u8], left: u64) -> Result<Documents<'a>, Damage> {
+    fn whole(head: Head, body: &[u8], left: u64) -> Result<Documents<'_>, Damage> {
         let documents = Documents::decode(body).map_err(|error| match error {
             DecodeError::UnknownOp(op) => Damage::UnknownOp(op),
             _ => Damage::Vectors,

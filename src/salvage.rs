@@ -324,7 +324,7 @@ impl Survey {
             });
         };
         if let Some(run) = self.runs.first().filter(|run| run.first_seq > first_seq) {
-            lose(first_seq, run.first_seq, source.start(), run.start);
+            lose(first_seq, run.first_seq, Source::START, run.start);
         }
         for pair in self.runs.windows(2) {
             lose(
@@ -335,7 +335,7 @@ impl Survey {
             );
         }
         if next_seq > end {
-            let from = self.runs.last().map_or(source.start(), |run| run.end);
+            let from = self.runs.last().map_or(Source::START, |run| run.end);
             lose(end, next_seq, from, source.end());
         }
         SalvageReport {

@@ -262,7 +262,8 @@ fn check(image: &Image) {
     let opened = open(&storage);
     assert!(
         seen == opened.as_ref().ok().map(Wal::durable_seq) || has_no_log(image),
-        "a reader says {seen:?}, recovery {opened:?} of {:?}", image.keys()
+        "a reader says {seen:?}, recovery {opened:?} of {:?}",
+        image.keys()
     );
     let Ok(wal) = opened else {
         return;

@@ -155,10 +155,10 @@ impl Source {
     }
 
     /// The beginning of the first segment.
-    pub(super) fn start(&self) -> Place {
-        let (segment, offset) = (0, 0);
-        Place { segment, offset }
-    }
+    pub(super) const START: Place = Place {
+        segment: 0,
+        offset: 0,
+    };
 
     /// The end of the last segment.
     pub(super) fn end(&self) -> Place {

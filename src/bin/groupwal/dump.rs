@@ -48,8 +48,7 @@ pub(crate) struct Arguments {
     /// Begin with this sequence number
     #[arg(long, value_name = "SEQ", default_value_t = 0)]
     from: u64,
-    /// One JSON object a line: seq, kind, and doc_ids, user_ids, vectors or bytes, as strings of
-    /// hexadecimal digits
+    /// One JSON object a line; ids, floats and bytes are strings of hexadecimal digits
     #[arg(long)]
     json: bool,
 }

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use groupwal::muopdb::{self, Decoder, Era, HEADER_BYTES, Header, Step};
-use groupwal::{Builder, Options, OsStorage, Storage, StorageFile};
+use groupwal::{Builder, Options, OsStorage, Storage};
 use serde::Serialize;
 
 use crate::bytes::human;
 use crate::failure::Failure;
 use crate::json;
 use crate::progress::{Progress, catch_interrupts};
+use crate::window::{File, READ_BYTES, Window};
 
-const READ_BYTES: usize = 1 << 20;
 /// Segment and frame headers, block padding: what a segment needs beside its largest entry.
 const SEGMENT_OVERHEAD_BYTES: u64 = 3 * 4096;
 const SEGMENT_BYTES_MIN: u64 = 1 << 16;
@@ -157,12 +157,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-struct File {
-    path: PathBuf,
-    len: u64,
-    file: Arc<dyn StorageFile>,
-}
-
 /// MuopDB's files in the order of their numbers, opened, and the names of what else there is.
 fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
     let refused = |path: &Path, error: io::Error| {
@@ -194,9 +188,9 @@ fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
     let files = ids.into_iter().map(|id| {
         let path = src.join(format!("wal.{id}"));
         let opened = OsStorage.open_read_only(&path);
-        let file = opened.map_err(|error| refused(&path, error))?;
-        let len = file.length().map_err(|error| refused(&path, error))?;
-        Ok::<_, Failure>(File { path, len, file })
+        let content = opened.map_err(|error| refused(&path, error))?;
+        let len = content.length().map_err(|error| refused(&path, error))?;
+        Ok::<_, Failure>(File { path, len, content })
     });
     Ok((files.collect::<Result<_, _>>()?, ignored))
 }
@@ -346,74 +340,6 @@ impl Import<'_> {
                 ));
             }
             Some(_) => {}
-        }
-        Ok(())
-    }
-}
-
-/// The piece of a file that is in memory.
-struct Window<'a> {
-    file: &'a File,
-    buffer: Vec<u8>,
-    /// How much of the buffer has been taken.
-    taken: usize,
-    /// Where the rest of the buffer begins in the file.
-    offset: u64,
-}
-
-impl<'a> Window<'a> {
-    fn new(file: &'a File) -> Self {
-        Self {
-            file,
-            buffer: Vec::new(),
-            taken: 0,
-            offset: 0,
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.taken..]
-    }
-
-    fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Bytes left in the file.
-    fn left(&self) -> u64 {
-        self.file.len - self.offset
-    }
-
-    fn take(&mut self, len: usize) {
-        self.taken += len;
-        self.offset += len as u64;
-    }
-
-    /// Makes `len` bytes available, or all that are left, and reads ahead.
-    fn ensure(&mut self, len: usize) -> Result<(), Failure> {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
-        let had = self.buffer.len();
-        let wanted = usize::try_from(self.left()).unwrap_or(usize::MAX);
-        let wanted = wanted.min(len.max(READ_BYTES));
-        self.buffer.resize(wanted.max(had), 0);
-        let mut read = had;
-        while read < self.buffer.len() {
-            let at = self.offset + read as u64;
-            match self.file.file.read_at(&mut self.buffer[read..], at) {
-                Ok(0) => {
-                    let path = self.file.path.display();
-                    return Err(Failure::Refused(format!(
-                        "{path} gets shorter while it is read"
-                    )));
-                }
-                Ok(more) => read += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let path = self.file.path.display();
-                    return Err(Failure::Refused(format!("cannot read {path}: {error}")));
-                }
-            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `groupwal`: looks into a log, checks it, rescues what is left of it, brings one over from `MuopDB`.
+//! `groupwal`: looks into a log, checks it, rescues what is left of it, brings one over from MuopDB.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ mod progress;
 mod salvage;
 mod text;
 mod verify;
+mod window;
 
 const EXIT_STATUS: &str = "\
 Exit status:
