@@ -90,9 +90,9 @@ fn random_damage_below_the_watermark_is_always_found_and_costs_one_group() {
         };
         assert_eq!(said["lost_entries"], lost.end - lost.start);
         if !is_padding {
-            let loss = &said["losses"][0];
+            let first = &said["losses"][0];
             assert_eq!(
-                (&loss["first"], &loss["end"]),
+                (&first["first"], &first["end"]),
                 (&lost.start.into(), &lost.end.into())
             );
             let place = |of: &serde_json::Value| {
@@ -101,8 +101,8 @@ fn random_damage_below_the_watermark_is_always_found_and_costs_one_group() {
             };
             let hit = (file.to_str().unwrap().to_owned(), at as u64);
             assert!(
-                place(&loss["from"]) <= hit && hit < place(&loss["to"]),
-                "{loss}"
+                place(&first["from"]) <= hit && hit < place(&first["to"]),
+                "{first}"
             );
         }
         run(&[&"verify", &salvaged]).ends(0);
