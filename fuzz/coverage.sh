@@ -30,7 +30,7 @@ RUSTFLAGS="-C instrument-coverage" LLVM_PROFILE_FILE="$PWD/$out/profiles/%p.prof
 "$profdata" merge -sparse "$out"/profiles/*.profraw -o "$out/all.profdata"
 
 files=("$@")
-[ ${#files[@]} -gt 0 ] || files=(src/entry.rs src/frame.rs src/segment.rs src/recovery.rs)
+[ ${#files[@]} -gt 0 ] || files=(src/entry.rs src/frame.rs src/segment.rs src/scan.rs src/recovery.rs src/muopdb.rs)
 printf '%-20s %8s %8s %9s\n' file lines reached coverage
 for file in "${files[@]}"; do
   "$cov" show "$out/release/corpus" -instr-profile "$out/all.profdata" "$PWD/$file" > "$out/shown"

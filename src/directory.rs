@@ -20,7 +20,7 @@ use crate::segment::{Segment, SegmentHeader};
 use crate::storage::{Storage, StorageFile, write_all, write_all_at};
 use crate::sync::{Arc, Mutex, lock};
 
-const LOCK_NAME: &str = "LOCK";
+pub(crate) const LOCK_NAME: &str = "LOCK";
 /// How much of a new file is filled at once: little enough that a group's write, which may come in
 /// between, hardly waits for it.
 const FILL_BYTES: usize = 256 << 10;
@@ -70,6 +70,35 @@ pub(crate) struct Files {
 pub(crate) struct Listing {
     pub(crate) segment_ids: Vec<u64>,
     spares: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Reads the names in a log's directory.
+    pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Self> {
+        let names = storage
+            .list(dir)
+            .map_err(|error| Error::io("list", dir, error))?;
+        let number = |name: &str, suffix: &str| {
+            let digits = name.strip_suffix(suffix)?;
+            let ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            ours.then(|| digits.parse::<u64>().ok()).flatten()
+        };
+        let mut segment_ids: Vec<u64> = names
+            .iter()
+            .filter_map(|name| number(name, ".seg"))
+            .collect();
+        segment_ids.sort_unstable();
+        let mut spares: Vec<PathBuf> = names
+            .iter()
+            .filter(|name| number(name, ".spare").is_some())
+            .map(|name| dir.join(name))
+            .collect();
+        spares.sort_unstable();
+        Ok(Self {
+            segment_ids,
+            spares,
+        })
+    }
 }
 
 impl Directory {
@@ -146,30 +175,7 @@ impl Files {
     }
 
     pub(crate) fn list(&self) -> Result<Listing> {
-        let names = self
-            .storage
-            .list(&self.path)
-            .map_err(|error| Error::io("list", &self.path, error))?;
-        let number = |name: &str, suffix: &str| {
-            let digits = name.strip_suffix(suffix)?;
-            let ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-            ours.then(|| digits.parse::<u64>().ok()).flatten()
-        };
-        let mut segment_ids: Vec<u64> = names
-            .iter()
-            .filter_map(|name| number(name, ".seg"))
-            .collect();
-        segment_ids.sort_unstable();
-        let mut spares: Vec<PathBuf> = names
-            .iter()
-            .filter(|name| number(name, ".spare").is_some())
-            .map(|name| self.path.join(name))
-            .collect();
-        spares.sort_unstable();
-        Ok(Listing {
-            segment_ids,
-            spares,
-        })
+        Listing::read(&*self.storage, &self.path)
     }
 
     /// Opens, locks and checks a segment.
@@ -363,7 +369,7 @@ impl Files {
     }
 
     fn segment_path(&self, segment_id: u64) -> PathBuf {
-        self.path.join(format!("{segment_id:020}.seg"))
+        segment_path(&self.path, segment_id)
     }
 }
 
@@ -400,4 +406,9 @@ impl Spare {
         write_all_at(&*self.file, &header.encode(), 0).map_err(|error| at("write", error))?;
         self.file.sync_all().map_err(|error| at("sync", error))
     }
+}
+
+/// The final name of a segment in the log's directory.
+pub(crate) fn segment_path(dir: &Path, segment_id: u64) -> PathBuf {
+    dir.join(format!("{segment_id:020}.seg"))
 }

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! `len` does not count its own four bytes. `op` is 0 for an insert, 1 for a delete; a delete
-//! carries no vector data. Document ids come before user ids, as `MuopDB` writes them. These
+//! carries no vector data. Document ids come before user ids, as MuopDB writes them. These
 //! layouts are frozen.
 //!
 //! Decoding borrows from its input, never panics and allocates nothing.
@@ -135,7 +135,7 @@ impl<'a> Documents<'a> {
     }
 
     /// Decodes the bytes after the length field.
-    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let (n_docs, rest) = take_u64(body)?;
         let (n_users, rest) = take_u64(rest)?;
         let (&op, rest) = rest.split_last().ok_or(DecodeError::Truncated)?;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::entry::SeqNo;
 use crate::sync::Arc;
 
 /// The result of an operation on a log.
@@ -30,7 +32,7 @@ pub(crate) enum Kind {
     },
     #[error(
         "{} is corrupt at byte {offset}: {detail}. Nothing was changed. Restore the log from a copy, or \
-         move what is left of it into a new log and accept the loss",
+         move what is left of it into a new log and accept the loss (`groupwal salvage`)",
         path.display()
     )]
     Corrupt {
@@ -70,6 +72,16 @@ pub(crate) enum Kind {
         "entry {requested} has been trimmed: the oldest entry that can be replayed is {oldest}"
     )]
     Trimmed { requested: u64, oldest: u64 },
+    #[error(
+        "entries {first} to {} are lost: the log was salvaged from a damaged one. Entry {end} is the next \
+         that can be replayed",
+        end - 1
+    )]
+    Lost { first: u64, end: u64 },
+    #[error("given up on request; nothing was made")]
+    GivenUp,
+    #[error("{} is there already: a new log is never made in place of anything", path.display())]
+    Exists { path: PathBuf },
     #[error("cannot trim below {requested}: only entries below {durable} are durable")]
     TrimAhead { requested: u64, durable: u64 },
     #[error("a flush was given up before it began, because its runtime was shut down")]
@@ -180,6 +192,29 @@ impl Error {
     /// A replay asked for entries that have been trimmed.
     pub fn is_trimmed(&self) -> bool {
         matches!(*self.0, Kind::Trimmed { .. })
+    }
+
+    /// The caller asked for the work to be given up.
+    pub fn is_given_up(&self) -> bool {
+        matches!(*self.0, Kind::GivenUp)
+    }
+
+    /// The entries that a replay asked for and cannot have: a log that was salvaged from a damaged one
+    /// keeps the numbers of what was lost. Whoever accepts the loss replays on from the end of this
+    /// range.
+    pub fn lost_entries(&self) -> Option<Range<SeqNo>> {
+        match *self.0 {
+            Kind::Lost { first, end } => Some(first..end),
+            _ => None,
+        }
+    }
+
+    /// Where the damage begins that makes a log corrupt: the file and the byte in it.
+    pub fn corrupt_at(&self) -> Option<(&Path, u64)> {
+        match &*self.0 {
+            Kind::Corrupt { path, offset, .. } => Some((path, *offset)),
+            _ => None,
+        }
     }
 
     /// The root cause is a full disk or an exhausted quota.

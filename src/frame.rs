@@ -8,7 +8,7 @@
 //! ```text
 //! offset  size
 //!      0     4  magic            "gWf1"
-//!      4     4  flags            bit 0: this is the closing seal; the others are zero
+//!      4     4  flags            bit 0: this is the closing seal; bit 1: a lost group; the others zero
 //!      8     4  payload_len      bytes of payload behind the header
 //!     12     4  entry_count      entries in the payload; may be zero
 //!     16     8  group            number of this group, from 0, without gaps over the whole log
@@ -25,6 +25,10 @@
 //! *testifies* that its predecessors were durable. One flush is in flight at a time, and a group is
 //! written only after the group before it is durable; so a valid header numbered `group` vouches
 //! for every frame with a lower number, and its `durable_seq` says the same in entries.
+//!
+//! A *lost group* stands for `entry_count` entries that could not be brought back. Only salvage writes
+//! one: it keeps the numbers of the entries behind a hole, and says which ones are missing. It has
+//! no payload and is no seal.
 //!
 //! Both checksums begin with a [`Seed`]: the log, the segment's salt and the frame's own offset. A
 //! CRC maps different seeds before equal bytes to different sums, always, so a frame never
@@ -45,6 +49,7 @@ pub(crate) const POSITION_MAX: u64 = 1 << 63;
 
 const MAGIC: [u8; 4] = *b"gWf1";
 const FLAG_SEAL: u32 = 1;
+const FLAG_LOST: u32 = 2;
 /// Memory alignment of a group's buffer: what `O_DIRECT` asks for on every common device.
 pub(crate) const BUFFER_ALIGN: usize = 4096;
 
@@ -70,6 +75,36 @@ impl Seed {
         digest.update(bytes);
         digest.finalize()
     }
+
+    /// The salt with which this is the seed of the frame at `offset`: there is exactly one.
+    pub(crate) fn salt(self, log_id: [u8; 16], offset: u64) -> u64 {
+        preimage(self.0, |salt| Self::new(log_id, salt, offset).0)
+    }
+}
+
+/// The argument for which `f` has this value. `f` is the checksum of 64 bits among bytes that do not
+/// change: a one-to-one affine map over GF(2).
+fn preimage(value: u64, f: impl Fn(u64) -> u64) -> u64 {
+    let constant = f(0);
+    // Gaussian elimination: by its highest bit, a value of the linear part and its argument.
+    let mut basis = [(0, 0); 64];
+    let reduce = |basis: &[(u64, u64); 64], mut value: u64, mut argument: u64| {
+        while value != 0 {
+            let (known, its_argument) = basis[value.ilog2() as usize];
+            if known == 0 {
+                break;
+            }
+            value ^= known;
+            argument ^= its_argument;
+        }
+        (value, argument)
+    };
+    for bit in 0..64 {
+        let (image, argument) = reduce(&basis, f(1 << bit) ^ constant, 1 << bit);
+        debug_assert_ne!(image, 0, "the map is one to one");
+        basis[image.ilog2() as usize] = (image, argument);
+    }
+    reduce(&basis, value ^ constant, 0).1
 }
 
 /// A frame's header, checksums aside.
@@ -90,6 +125,8 @@ pub struct Header {
     /// Nothing was in flight when this frame was written, and nothing follows it but a reopened
     /// log.
     pub seal: bool,
+    /// The entries of this group are lost: there is no payload, and they cannot be replayed.
+    pub lost: bool,
 }
 
 impl Header {
@@ -113,9 +150,12 @@ impl Header {
             durable_seq: u64_at(32),
             trim_seq: u64_at(40),
             seal: flags & FLAG_SEAL != 0,
+            lost: flags & FLAG_LOST != 0,
         };
         // What no writer produces is not a header, whatever its checksum says.
-        let well_formed = flags & !FLAG_SEAL == 0
+        let lost_is_empty = header.payload_len == 0 && header.entry_count > 0 && !header.seal;
+        let well_formed = flags & !(FLAG_SEAL | FLAG_LOST) == 0
+            && (!header.lost || lost_is_empty)
             && header.durable_seq <= header.first_seq
             && header.trim_seq <= header.durable_seq
             && header.first_seq < POSITION_MAX
@@ -123,10 +163,26 @@ impl Header {
         well_formed.then(|| (header, u64_at(48)))
     }
 
+    /// For bytes that look like a header whose seed nobody knows: the seed with which they are one,
+    /// and what [`decode`](Self::decode) says with it. There is one for almost any bytes; only a payload that
+    /// validates with it shows that it was the right one.
+    pub(crate) fn seed_of(bytes: &[u8]) -> Option<(Seed, Self, u64)> {
+        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
+        if bytes[..4] != MAGIC {
+            return None;
+        }
+        let checksum = u64::from_le_bytes(*bytes[56..].first_chunk().expect("in range"));
+        let seed = Seed(preimage(checksum, |seed| Seed(seed).checksum(&bytes[..56])));
+        let (header, payload_checksum) = Self::decode(seed, bytes)?;
+        Some((seed, header, payload_checksum))
+    }
+
     fn encode(&self, seed: Seed, payload_checksum: u64) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..8].copy_from_slice(&(if self.seal { FLAG_SEAL } else { 0 }).to_le_bytes());
+        let seal = if self.seal { FLAG_SEAL } else { 0 };
+        let lost = if self.lost { FLAG_LOST } else { 0 };
+        bytes[4..8].copy_from_slice(&(seal | lost).to_le_bytes());
         bytes[8..12].copy_from_slice(&self.payload_len.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.entry_count.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.group.to_le_bytes());
@@ -165,6 +221,9 @@ pub fn payload_is_valid(seed: Seed, header: &Header, checksum: u64, payload: &[u
     };
     if payload.len() != len || seed.checksum(payload) != checksum {
         return false;
+    }
+    if header.lost {
+        return true;
     }
     let mut rest = payload;
     for _ in 0..header.entry_count {
@@ -211,6 +270,20 @@ impl FrameBuffer {
         self.entry_count += 1;
     }
 
+    /// Appends a group's payload as another frame holds it: `entries` entries, encoded already.
+    pub(crate) fn push_payload(&mut self, payload: &[u8], entries: u32, frame_bytes_max: usize) {
+        let start = self.bytes.len().max(HEADER_BYTES);
+        self.grow_to(start + payload.len(), frame_bytes_max);
+        self.bytes[start..].copy_from_slice(payload);
+        self.entry_count += entries;
+    }
+
+    /// Makes an empty buffer that of a lost group.
+    pub(crate) fn set_lost(&mut self, entries: u32) {
+        debug_assert!(self.bytes.is_empty() && entries > 0);
+        self.entry_count = entries;
+    }
+
     /// Extends with zeros. When the capacity runs out it doubles, up to `bytes_max` unless `len` is
     /// more, in whole alignment units.
     fn grow_to(&mut self, len: usize, bytes_max: usize) {
@@ -227,6 +300,11 @@ impl FrameBuffer {
     /// Entries pushed so far.
     pub(crate) fn entry_count(&self) -> u32 {
         self.entry_count
+    }
+
+    /// Bytes of payload pushed so far.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.bytes.len().saturating_sub(HEADER_BYTES)
     }
 
     /// Length of the frame when padded to `block_bytes`.

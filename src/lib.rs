@@ -38,7 +38,8 @@
 //!
 //! - An acknowledged entry is durable: it is acknowledged by a sync that began after its write had
 //!   ended.
-//! - Sequence numbers start at 0 and have no gaps; they are in the order of the log.
+//! - Sequence numbers start at 0 (or where a [`Builder`] began the log) and have no gaps; they are in
+//!   the order of the log.
 //! - Recovery yields a prefix of the log, or refuses to open it; it never skips, invents or
 //!   reorders.
 //! - Dropping an append's future loses, delays or fails nobody else.
@@ -53,6 +54,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod builder;
 mod catalog;
 mod directory;
 mod engine;
@@ -61,12 +63,16 @@ mod error;
 mod executor;
 mod frame;
 mod group;
+pub mod inspect;
 mod log;
 mod metrics;
+pub mod muopdb;
 mod options;
 mod prepare;
 mod recovery;
 mod replay;
+pub mod salvage;
+mod scan;
 mod segment;
 mod storage;
 mod sync;
@@ -79,6 +85,7 @@ pub mod format {
     pub use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
 }
 
+pub use builder::Builder;
 pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
 pub use error::{Error, Result};
 pub use executor::Executor;

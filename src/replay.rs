@@ -132,6 +132,8 @@ impl Replay {
     /// # Errors
     /// - [`Error::is_trimmed`] if the entry has been trimmed; start again from
     ///   [`Wal::trim_seq`](crate::Wal::trim_seq).
+    /// - [`Error::lost_entries`] if the log was salvaged and the entry is among those that were lost;
+    ///   whoever accepts that starts again behind them.
     /// - [`Error::is_corruption`] if the entry cannot be read although it is durable.
     /// - An I/O error. Calling again repeats the read.
     ///

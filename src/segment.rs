@@ -368,6 +368,20 @@ impl Cursor {
         Ok(Some((offset, header.map(|(header, _)| header))))
     }
 
+    /// What follows the frame with this header, at the current position, up to the block's end.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn padding(&mut self, header: &Header) -> Result<&[u8]> {
+        let len = header.frame_bytes();
+        let padded = len.next_multiple_of(self.segment.block_bytes());
+        if padded == len {
+            return Ok(&[]);
+        }
+        let padding = self.fill(self.offset + len, padded - len)?;
+        Ok(self.bytes(padding.expect("a frame ends where its last block does, at most")))
+    }
+
     /// Bytes at a range that [`Found::Frame`] named; valid until the cursor reads on.
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.window.bytes(range)

@@ -4,6 +4,8 @@
 //! can put a simulated disk underneath or decorate the real one with faults. The traits state what
 //! an implementation must guarantee *after a crash*; recovery relies on each sentence.
 
+#[cfg(target_os = "linux")]
+mod locks;
 mod os;
 
 use std::io;
@@ -48,7 +50,16 @@ pub trait Storage: Send + Sync + 'static {
     /// As the operating system reports them.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames a file, replacing `to` if it exists. Atomic: after a crash there is the old state or
+    /// Opens an existing file for reading only, as whoever merely looks at a log does. Provided:
+    /// [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        self.open(path)
+    }
+
+    /// Renames a file or a directory, replacing `to` if it exists. Atomic: after a crash there is the old state or
     /// the new one, and which of them is open until [`Storage::sync_dir`] has returned.
     ///
     /// # Errors
@@ -60,6 +71,16 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// As the operating system reports them.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory. Only a [`Builder`](crate::Builder) asks for it, when it gives up.
+    /// Provided: an error.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Makes the names in `dir` durable.
     ///
@@ -133,6 +154,12 @@ pub trait StorageFile: Send + Sync + 'static {
     /// # Errors
     /// As the operating system reports them; a lock held by somebody else is `Ok(false)`.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Whether somebody holds the file's exclusive lock, found out without asking for it; `None` if
+    /// that cannot be known here, as the provided method says.
+    fn is_locked(&self) -> Option<bool> {
+        None
+    }
 
     /// The descriptor under the file, if there is one that the log may hand to the kernel itself:
     /// the way to `io_uring` and to writes that sync by themselves. Without it the log uses the

@@ -192,6 +192,7 @@ proptest! {
             durable_seq: sorted[1],
             trim_seq: sorted[0],
             seal,
+            lost: false,
         };
         let mut segment = segment_with(place.0, place.1);
         let offset = usize::try_from(place.2).unwrap() * BLOCK;
@@ -225,6 +226,7 @@ fn a_header_near_the_end_of_all_numbers_is_none() {
         durable_seq: 1,
         trim_seq: 1,
         seal: false,
+        lost: false,
     };
     let valid = |header| {
         let mut segment = segment_with([1; 16], 2);

@@ -297,6 +297,7 @@ fn a_frame_that_does_not_continue_the_log_is_not_shown() {
         durable_seq: 0,
         trim_seq: 0,
         seal: false,
+        lost: false,
     };
     let segment = image.get_mut(&segment_name(0)).unwrap();
     let free = segment.len() - BLOCK;

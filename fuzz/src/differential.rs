@@ -45,10 +45,26 @@ fn directory(image: &Image) {
     assert_eq!(wal.trim_seq(), theirs.trim_seq);
     assert_eq!(wal.durable_seq(), theirs.next_seq);
     let mut replay = wal.replay(wal.trim_seq());
-    let mut read = Vec::new();
-    while let Some(record) = ready(replay.next()).expect("what opens can be read") {
-        read.push((record.seq, taken_apart(&record.entry)));
+    let (mut read, mut lost) = (Vec::new(), Vec::new());
+    loop {
+        match ready(replay.next()) {
+            Ok(Some(record)) => read.push((record.seq, taken_apart(&record.entry))),
+            Ok(None) => break,
+            Err(error) => {
+                let missing = error.lost_entries().expect("what opens can be read");
+                replay = wal.replay(missing.end);
+                lost.push(missing);
+            }
+        }
     }
+    let from_there = |range: std::ops::Range<u64>| range.start.max(theirs.trim_seq)..range.end;
+    let missing = theirs.lost.into_iter().map(from_there);
+    assert_eq!(
+        lost,
+        missing
+            .filter(|range| !range.is_empty())
+            .collect::<Vec<_>>()
+    );
     let is_left = |(seq, _): &(u64, naive::Entry)| *seq >= theirs.trim_seq;
     let expected: Vec<_> = theirs.entries.into_iter().filter(is_left).collect();
     assert_eq!(read, expected);

@@ -45,6 +45,7 @@ fn forged(mut u: Unstructured<'_>) -> Result<()> {
         durable_seq: u.arbitrary()?,
         trim_seq: u.arbitrary()?,
         seal: u.arbitrary()?,
+        lost: u.arbitrary()?,
     };
     let damages = u.arbitrary::<u8>()? % 4;
     let damages = (0..damages)

@@ -7,6 +7,7 @@ pub mod support;
 pub mod differential;
 pub mod entry;
 pub mod frame;
+pub mod muopdb;
 pub mod naive;
 pub mod recover;
 
@@ -14,9 +15,10 @@ pub mod recover;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("differential", differential::run),
     ("entry", entry::run),
     ("frame", frame::run),
+    ("muopdb", muopdb::run),
     ("recover", recover::run),
 ];

@@ -30,6 +30,8 @@ pub struct Log {
     pub trim_seq: u64,
     /// Entries and their numbers, those that may be gone included.
     pub entries: Vec<(u64, Entry)>,
+    /// Numbers of entries that a salvage could not bring back.
+    pub lost: Vec<std::ops::Range<u64>>,
     pub next_seq: u64,
 }
 
@@ -132,6 +134,7 @@ struct Header {
     durable: u64,
     trim: u64,
     payload_checksum: u64,
+    is_lost: bool,
 }
 
 impl<'a> Segment<'a> {
@@ -172,9 +175,11 @@ impl<'a> Segment<'a> {
             durable: u64_at(bytes, 32)?,
             trim: u64_at(bytes, 40)?,
             payload_checksum: u64_at(bytes, 48)?,
+            is_lost: flags == 2,
         };
         let fits = &bytes[..4] == b"gWf1"
-            && flags <= 1
+            && flags <= 2
+            && (!header.is_lost || (header.payload_len == 0 && header.count > 0))
             && u64_at(bytes, 56)? == crc64(&[&self.seed(offset), &bytes[..56]])
             && header.trim <= header.durable
             && header.durable <= header.first
@@ -195,7 +200,8 @@ impl<'a> Segment<'a> {
         }
         let mut entries = Vec::new();
         let mut at = 0;
-        for _ in 0..header.count {
+        let count = if header.is_lost { 0 } else { header.count };
+        for _ in 0..count {
             let (entry, len) = entry(&payload[at..])?;
             entries.push(entry);
             at += len;
@@ -232,6 +238,7 @@ pub fn log(image: &Image) -> Option<Log> {
     let mut log = Log {
         trim_seq: 0,
         entries: Vec::new(),
+        lost: Vec::new(),
         next_seq: 0,
     };
     let is_first = segments.first().is_none_or(|first| first.id == 0);
@@ -250,9 +257,10 @@ pub fn log(image: &Image) -> Option<Log> {
             }
             next_group += 1;
             log.trim_seq = log.trim_seq.max(header.trim);
-            for entry in entries {
-                log.entries.push((log.next_seq, entry));
-                log.next_seq += 1;
+            log.entries.extend((log.next_seq..).zip(entries));
+            log.next_seq += header.count;
+            if header.is_lost {
+                log.lost.push(header.first..log.next_seq);
             }
             offset = behind;
             end = (index, behind);

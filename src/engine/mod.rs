@@ -228,6 +228,7 @@ fn header(flush: &Flush) -> Header {
         durable_seq: flush.first_seq,
         trim_seq: flush.trim_seq,
         seal: flush.seal,
+        lost: false,
     }
 }
 

@@ -129,6 +129,13 @@ impl Search {
                     Found::Frame(header, payload)
                         if header.continues(next.next_seq, next.next_group) =>
                     {
+                        if header.lost && header.end_seq() > self.from {
+                            if !frames.is_empty() {
+                                break;
+                            }
+                            let (first, end) = (self.from, header.end_seq());
+                            return Err(Error::new(Kind::Lost { first, end }));
+                        }
                         cursor.advance(&header);
                         next.next_seq = header.end_seq();
                         next.next_group = Some(header.group + 1);

@@ -81,12 +81,20 @@ impl Storage for OsStorage {
         Ok(Arc::new(OsFile::new(file, path)?))
     }
 
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(OsFile::read_only(fs::File::open(path)?)))
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -116,6 +124,15 @@ impl OsFile {
     #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
     fn new(file: fs::File, _: &Path) -> io::Result<Self> {
         Ok(Self { file })
+    }
+
+    /// A file that is only read.
+    fn read_only(file: fs::File) -> Self {
+        Self {
+            file,
+            #[cfg(target_os = "linux")]
+            fast: linux::FastFile::none(),
+        }
     }
 
     /// The open file that has the lock.
@@ -162,6 +179,11 @@ impl StorageFile for OsFile {
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_locked(&self) -> Option<bool> {
+        super::locks::is_locked(&self.file)
     }
 
     #[cfg(target_os = "linux")]
@@ -212,6 +234,15 @@ mod linux {
                 direct,
                 align: OnceLock::new(),
             })
+        }
+
+        /// Nothing beyond them.
+        pub(super) fn none() -> Self {
+            Self {
+                trusted: false,
+                direct: None,
+                align: OnceLock::new(),
+            }
         }
 
         pub(super) fn direct(&self) -> Option<&fs::File> {

@@ -124,7 +124,8 @@ pub fn forge_frame(segment: &mut [u8], offset: usize, header: Header, payload: &
     let seed = Seed::new(fields.log_id, fields.salt, offset as u64);
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(b"gWf1");
-    bytes.extend_from_slice(&u32::from(header.seal).to_le_bytes());
+    let flags = u32::from(header.seal) | u32::from(header.lost) << 1;
+    bytes.extend_from_slice(&flags.to_le_bytes());
     bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
     bytes.extend_from_slice(&header.entry_count.to_le_bytes());
     for field in [

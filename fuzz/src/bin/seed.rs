@@ -7,7 +7,7 @@ use std::path::Path;
 use groupwal_fuzz::recover::script::{
     append, batch, close, copy, crash, cut, flip, frame, header, raw, remove, trim, zero,
 };
-use groupwal_fuzz::{differential, entry, frame as frames, recover};
+use groupwal_fuzz::{differential, entry, frame as frames, muopdb, recover};
 
 fn main() -> std::io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
@@ -18,6 +18,7 @@ fn main() -> std::io::Result<()> {
     )?;
     write(&corpus.join("entry"), entry_seeds(), entry::run)?;
     write(&corpus.join("frame"), frame_seeds(), frames::run)?;
+    write(&corpus.join("muopdb"), muopdb_seeds(), muopdb::run)?;
     write(&corpus.join("recover"), recover_seeds(), recover::run)
 }
 
@@ -107,6 +108,30 @@ fn plain_entries() -> Vec<Vec<u8>> {
     seeds
 }
 
+fn muopdb_seeds() -> Vec<Vec<u8>> {
+    use muopdb::file::{entry, header};
+    let entries = |attributes: Option<&[u8]>| {
+        [
+            entry(&[1], &[9], &[1.0, 2.0], 0, attributes),
+            entry(&[1], &[9], &[], 1, attributes),
+            entry(&[2, 3], &[9, 8], &[5.0, 6.0, 7.0, -0.0], 0, attributes),
+        ]
+        .concat()
+    };
+    let whole = [header(-1), entries(None)].concat();
+    let torn = [&whole[..whole.len() - 20], &entries(None)].concat();
+    vec![
+        header(41),
+        [header(-1), 3_u32.to_le_bytes().to_vec(), entries(None)].concat(),
+        [header(-1), entries(Some(b""))].concat(),
+        [header(-1), entries(Some(b"a colour"))].concat(),
+        [header(-1), entry(&[1], &[9], &[1.5, 0.0], 0, None)].concat(),
+        [whole.clone(), vec![0; 40]].concat(),
+        whole,
+        torn,
+    ]
+}
+
 /// Log id, salt, block, header fields, number of damages, then the payload; as `frame::run` reads
 /// it.
 fn frame_seeds() -> Vec<Vec<u8>> {
@@ -117,7 +142,7 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         fields
             .iter()
             .for_each(|field| bytes.extend(field.to_le_bytes()));
-        bytes.push(0);
+        bytes.extend([0, 0]);
         bytes.push(u8::try_from(damages.len()).unwrap());
         for (at, mask) in damages {
             bytes.extend(at.to_le_bytes());
