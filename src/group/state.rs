@@ -8,8 +8,9 @@ use super::wakes::Wakes;
 use super::{Ask, Flush, Group, Host, Limits, Outcome, Pace, Refusal, Room};
 use crate::sync::Arc;
 
-/// A group of more members is large enough. Measured on two cores with 512 writers in a closed loop: groups
-/// that waited for all to come back, 0.8 million entries a second; that did not, 1.1.
+/// A group of more members is large enough. With 512 writers in a closed loop on two cores, the engines
+/// that waited for all to come back made 0.8 million entries a second, the one that waits for nobody
+/// 1.1; with 64 it was 265 thousand against 215.
 const CROWD: usize = 128;
 
 /// The group that members are joining.
