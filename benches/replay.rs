@@ -6,7 +6,7 @@
 //! - `cold`: the page cache is told to forget the files before each turn.
 //!
 //! ```text
-//! cargo bench --bench replay -- [--engine NAME] [--rounds N] [--entries N]
+//! cargo bench --bench replay -- [--engine NAME] [--rounds N] [--entries N] [--groups N,..] [--warm]
 //! ```
 //!
 //! `BENCH_JSON=DIR` writes `DIR/replay.json`.
@@ -32,6 +32,12 @@ struct Arguments {
     rounds: usize,
     #[arg(long, default_value_t = 200_000)]
     entries: usize,
+    /// Entries in a group.
+    #[arg(long, value_delimiter = ',', default_value = "1000,100,8")]
+    groups: Vec<usize>,
+    /// Leaves out the cold reads.
+    #[arg(long)]
+    warm: bool,
     /// Given by Cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -73,7 +79,16 @@ fn main() {
     let place = Place::new();
     let runtime = runtime();
     let mut report = Report::new("replay", place.file_system());
-    for group in [1000, 100, 8] {
+    let warmths = [
+        ("warm", arguments.rounds),
+        ("cold", arguments.rounds.div_ceil(3)),
+    ];
+    let warmths = if arguments.warm {
+        &warmths[..1]
+    } else {
+        &warmths
+    };
+    for &group in &arguments.groups {
         let dir = place.dir(&format!("replay-{group}"));
         // Small groups take a sync each: fewer of them say as much.
         let entries = if group < 100 {
@@ -93,10 +108,7 @@ fn main() {
             assert_eq!(shown.expect("a replay does not panic"), entries);
         };
         let gigabytes = image.bytes() as f64 / 1e9;
-        for (warmth, rounds) in [
-            ("warm", arguments.rounds),
-            ("cold", arguments.rounds.div_ceil(3)),
-        ] {
+        for &(warmth, rounds) in warmths {
             let names = ["scan", "read", "replay/groups", "replay/entries"];
             let mut speeds = [const { Vec::new() }; 4];
             for round in 0..=rounds {

@@ -177,6 +177,17 @@ impl Header {
         Some((seed, header, payload_checksum))
     }
 
+    /// What bytes say that look like a header, unchecked: the frame's length without padding, and the
+    /// sequence number behind it. To plan a read with, nothing else.
+    pub(crate) fn glance(bytes: &[u8]) -> Option<(u64, u64)> {
+        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
+        let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        let first_seq = u64::from_le_bytes(*bytes[24..].first_chunk().expect("in range"));
+        let frame_bytes = HEADER_BYTES as u64 + u64::from(u32_at(8));
+        let end_seq = first_seq.saturating_add(u64::from(u32_at(12)));
+        (bytes[..4] == MAGIC).then_some((frame_bytes, end_seq))
+    }
+
     fn encode(&self, seed: Seed, payload_checksum: u64) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);

@@ -3,10 +3,9 @@
 //! A replay takes a chunk at a time: some frames of a segment, read at once and checked once. Entries
 //! are borrowed from the chunk.
 //!
-//! What is in the page cache is read and checked on the spot, a quarter of a megabyte at a time: it
-//! is still in the processor's cache when it is shown, and waking another thread would take longer. What is on the
-//! disk is read where the engine has its blocking work done, in larger chunks; while one is shown the next is
-//! read ahead.
+//! A first short chunk is read on the spot if it is in the page cache: waking another thread would
+//! take longer. Whoever reads on gets the following ones read ahead where the engine has its blocking work
+//! done, while those before are checked and shown. Nothing that waits for a disk is done on the spot.
 
 mod chunk;
 
@@ -20,27 +19,28 @@ use crate::engine::{Engine, Writer};
 use crate::entry::{Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
 use crate::group::Group;
+use crate::segment::{Cursor, Segment, Window};
 use crate::sync::{Arc, Mutex};
 
-/// The first read of a replay that has just begun or had caught up. Each one is twice as long as the
-/// one before.
+/// The first read of a replay that has just begun or had caught up.
 const FIRST_READ_BYTES: usize = 16 << 10;
-/// The longest read from the page cache: it stays in the processor's own cache.
-const CACHED_READ_BYTES: usize = 256 << 10;
-/// The longest read from the disk.
-const DISK_READ_BYTES: usize = 1 << 20;
-/// How much is read and checked on the spot before other tasks get their turn. A longer frame is read
+/// The first read ahead. Each one is twice as long as the one before.
+const AHEAD_BYTES_MIN: usize = 256 << 10;
+/// The longest read ahead.
+const AHEAD_BYTES_MAX: usize = 2 << 20;
+/// How much is read on the spot if it is in the page cache. A longer frame is read and checked
 /// elsewhere.
-const SPOT_BYTES: usize = 1 << 20;
-/// So many chunks in a row are read from the disk, then the page cache is asked again.
-const DISK_READS: u32 = 16;
+const SPOT_BYTES: u64 = 1 << 20;
+
+/// What costs a task as much of its turn as a message on one of Tokio's channels.
+const MESSAGE_BYTES: usize = 64 << 10;
 
 /// A reader of a log, made by [`Wal::replay`](crate::Wal::replay). It shows only what is durable.
 ///
 /// It keeps its place: when it has caught up, [`next`](Self::next) returns `None`, and goes on from
 /// there when it is called after more entries have become durable.
 ///
-/// It takes two megabytes of memory at most, or twice the longest frame if that is more.
+/// It takes four megabytes of memory at most, or twice the longest frame if that is more.
 pub struct Replay {
     group: Arc<Group<Writer>>,
     catalog: Arc<Catalog>,
@@ -49,27 +49,36 @@ pub struct Replay {
     /// The chunk at hand, and what is left of its frame at hand.
     chunk: Chunk,
     frame: Frame,
-    /// Behind the chunk at hand, or behind the one that is being read; `None` before the first read
-    /// and after a failed one.
+    /// Behind the chunk at hand; `None` before the first read and after a failed one.
     position: Option<Position>,
-    reading: Option<Reading>,
+    /// A chunk that is read and checked elsewhere. Its place is only there.
+    reading: Option<Pending<(Chunk, Position)>>,
+    /// What probably follows the chunk at hand.
+    ahead: Option<Ahead>,
     /// Memory of the chunk before.
     spare: Chunk,
-    read_bytes: usize,
-    /// How many more chunks are read ahead from the disk.
-    disk_reads: u32,
-    /// What has been read on the spot since other tasks had their turn.
-    spot_bytes: usize,
+    ahead_bytes: usize,
 }
 
-type ReadFuture = Pin<Box<dyn Future<Output = Result<Result<(Chunk, Position)>>> + Send>>;
+/// Blocking work that was begun. The lock is never taken: it makes a replay `Sync`, as all else in it
+/// is.
+struct Pending<T>(Mutex<Pin<Box<dyn Future<Output = Result<Result<T>>> + Send>>>);
 
-/// A chunk that is being read.
-struct Reading {
-    /// The lock is never taken: it makes a replay `Sync`, as what it holds otherwise is.
-    future: Mutex<ReadFuture>,
-    /// Begun before anybody had asked for it.
-    is_ahead: bool,
+impl<T> Pending<T> {
+    /// Its result, or the reason why it was not done.
+    async fn finish(&mut self) -> Result<Result<T>> {
+        let future = self.0.get_mut().expect("the lock is never taken");
+        poll_fn(|cx| future.as_mut().poll(cx)).await
+    }
+}
+
+/// A part of a segment that is being read. It is looked at when it turns out to be what follows.
+struct Ahead {
+    segment_id: u64,
+    /// Every entry below it was durable before the read began.
+    durable_seq: SeqNo,
+    bytes: usize,
+    window: Pending<Window>,
 }
 
 /// An entry and its place in the log.
@@ -120,10 +129,9 @@ impl Replay {
             frame: Frame::default(),
             position: None,
             reading: None,
+            ahead: None,
             spare: Chunk::default(),
-            read_bytes: FIRST_READ_BYTES,
-            disk_reads: 0,
-            spot_bytes: 0,
+            ahead_bytes: AHEAD_BYTES_MIN,
         }
     }
 
@@ -201,49 +209,52 @@ impl Replay {
         }
     }
 
-    /// Reads the next chunk, or finds out what has become of it; `false` if none is durable yet.
+    /// Goes to the next chunk; `false` if none is durable yet.
     async fn next_chunk(&mut self) -> Result<bool> {
+        if self.spare.is_bare() {
+            // All of the chunk at hand has been shown.
+            self.spare = std::mem::take(&mut self.chunk);
+        }
         if self.reading.is_none() {
-            let Some(search) = self.search() else {
-                self.read_bytes = FIRST_READ_BYTES;
+            let window = self.finish_ahead().await;
+            let Some(search) = self.search(window) else {
+                self.ahead_bytes = AHEAD_BYTES_MIN;
                 return Ok(false);
             };
-            let search = match self.engine() {
+            if matches!(self.engine(), Engine::Inline) {
                 // The worker itself waits for the disk.
-                Engine::Inline => {
-                    let (chunk, position) = search.run()?;
+                let (chunk, position) = search.run()?;
+                self.show(chunk, position);
+                return Ok(true);
+            }
+            match search.run_cached(SPOT_BYTES)? {
+                Ok((chunk, position)) => {
                     self.show(chunk, position);
                     return Ok(true);
                 }
-                _ => match search.run_cached(SPOT_BYTES as u64)? {
-                    Ok((chunk, position)) => {
-                        self.show(chunk, position);
-                        self.let_others_go_on().await;
-                        return Ok(true);
-                    }
-                    Err(search) => search,
-                },
-            };
-            self.disk_reads = DISK_READS;
-            self.begin_read(search, false);
+                Err(search) => {
+                    let engine = self.engine().clone();
+                    let work = async move { engine.run(move || search.run()).await };
+                    self.reading = Some(Pending(Mutex::new(Box::pin(work))));
+                }
+            }
         }
-        self.finish_read().await?;
+        let reading = self.reading.as_mut().expect("a read was begun");
+        let done = reading.finish().await;
+        self.reading = None;
+        let (chunk, position) = done??;
+        self.show(chunk, position);
         Ok(true)
     }
 
-    /// A task whose reads never wait yields now and then.
-    async fn let_others_go_on(&mut self) {
-        self.spot_bytes += self.read_bytes;
-        if self.spot_bytes >= SPOT_BYTES {
-            self.spot_bytes = 0;
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Goes to the beginning of a chunk.
+    /// Goes to the beginning of a chunk, and has what follows it read.
     fn show(&mut self, chunk: Chunk, position: Position) {
+        self.chunk = chunk;
+        if self.ahead.is_none() && !matches!(self.engine(), Engine::Inline) {
+            let (segment, offset) = (position.segment.clone(), position.offset);
+            self.begin_ahead(segment, offset, position.next_seq);
+        }
         self.position = Some(position);
-        self.spare = std::mem::replace(&mut self.chunk, chunk);
     }
 
     fn trimmed(&self) -> Option<Error> {
@@ -255,70 +266,96 @@ impl Replay {
         self.group.host().engine()
     }
 
-    /// The search for the next chunk, unless no entry of it is durable yet.
-    fn search(&mut self) -> Option<Search> {
+    /// The search for the next chunk, unless no entry of it is durable yet. It begins in a window that
+    /// was read ahead, with what was durable before that.
+    fn search(&mut self, ahead: Option<(Window, SeqNo)>) -> Option<Search> {
         let from = self.position.as_ref().map_or(self.next_seq, |p| p.next_seq);
         let from = from.max(self.next_seq);
-        let durable_seq = self.group.durable_seq();
+        let mut memory = std::mem::take(&mut self.spare);
+        let (durable_seq, read_bytes) = match ahead {
+            Some((window, durable_seq)) if from < durable_seq => {
+                memory.window = window;
+                (durable_seq, AHEAD_BYTES_MIN)
+            }
+            _ => {
+                memory.window.clear();
+                (self.group.durable_seq(), FIRST_READ_BYTES)
+            }
+        };
         if from >= durable_seq {
+            self.spare = memory;
             return None;
         }
-        let longest = match self.disk_reads {
-            0 => CACHED_READ_BYTES,
-            _ => DISK_READ_BYTES,
-        };
-        let read_bytes = self.read_bytes.min(longest);
-        self.read_bytes = (2 * read_bytes).min(longest);
         Some(Search {
             catalog: self.catalog.clone(),
             position: self.position.take(),
             from,
             durable_seq,
-            memory: std::mem::take(&mut self.spare),
+            memory,
             read_bytes,
         })
     }
 
-    /// Begins to read from the disk.
-    fn begin_read(&mut self, search: Search, is_ahead: bool) {
-        let engine = self.engine().clone();
-        let mut future: ReadFuture =
-            Box::pin(async move { engine.run(move || search.run()).await });
-        if is_ahead {
-            // The first poll hands the work over. Nobody is to be woken when it is done.
-            let begun = future
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()));
-            if let Poll::Ready(done) = begun {
-                future = Box::pin(std::future::ready(done));
-            }
+    /// Begins to read what follows an entry, as it seems, unless that is not durable yet.
+    fn begin_ahead(&mut self, segment: Arc<Segment>, offset: u64, next_seq: SeqNo) {
+        let durable_seq = self.group.durable_seq();
+        if next_seq >= durable_seq {
+            return;
         }
-        self.reading = Some(Reading {
-            future: Mutex::new(future),
-            is_ahead,
+        let window = std::mem::take(&mut self.spare.window);
+        let segment_id = segment.id();
+        let bytes = self.ahead_bytes;
+        let cursor = Cursor::with_window(segment, offset, window, bytes);
+        self.ahead_bytes = (2 * self.ahead_bytes).min(AHEAD_BYTES_MAX);
+        let engine = self.engine().clone();
+        let mut future: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(async move { engine.run(move || cursor.read_ahead()).await });
+        // The first poll hands the work over. Nobody is to be woken when it is done.
+        let begun = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(done) = begun {
+            future = Box::pin(std::future::ready(done));
+        }
+        self.ahead = Some(Ahead {
+            segment_id,
+            durable_seq,
+            bytes,
+            window: Pending(Mutex::new(future)),
         });
     }
 
-    /// Waits for the chunk that is being read from the disk, and begins to read ahead.
-    async fn finish_read(&mut self) -> Result<()> {
-        let reading = self.reading.as_mut().expect("a read was begun");
-        let is_ahead = reading.is_ahead;
-        let future = reading.future.get_mut().expect("the lock is never taken");
-        let done = poll_fn(|cx| future.as_mut().poll(cx)).await;
-        self.reading = None;
-        let (chunk, position) = match done {
-            // The runtime that read ahead has gone. This one may read.
-            Err(_) if is_ahead => return Ok(()),
-            done => done??,
-        };
-        self.show(chunk, position);
-        self.disk_reads = self.disk_reads.saturating_sub(1);
-        if self.disk_reads > 0
-            && let Some(search) = self.search()
-        {
-            self.begin_read(search, true);
+    /// Waits for what is read ahead, has what follows it read, and returns it if it is what follows the
+    /// chunk at hand. If it could not be read, it is read again on demand, which tells why.
+    async fn finish_ahead(&mut self) -> Option<(Window, SeqNo)> {
+        let ahead = self.ahead.as_mut()?;
+        // Checking it takes a while. Other tasks get their turn as if it had come in small messages.
+        for _ in 0..ahead.bytes / MESSAGE_BYTES {
+            tokio::task::consume_budget().await;
         }
-        Ok(())
+        let done = ahead.window.finish().await;
+        let ahead = self.ahead.take()?;
+        let window = done.ok()?.ok()?;
+        let position = self.position.as_ref()?;
+        if position.segment.id() != ahead.segment_id {
+            return None;
+        }
+        let segment = position.segment.clone();
+        let cursor = Cursor::with_window(segment.clone(), position.offset, window, 0);
+        let seq = position.next_seq;
+        match cursor.glance_ahead() {
+            Some((offset, Some(seq))) => self.begin_ahead(segment, offset, seq),
+            // A frame that is longer than the window, or something else: to be found out on demand.
+            Some((_, None)) => {}
+            None => {
+                if let Some(next) = self.catalog.after(segment.id()) {
+                    let offset = next.segment.first_offset();
+                    self.begin_ahead(next.segment, offset, next.first_seq.max(seq));
+                }
+            }
+        }
+        let (_, _, window) = cursor.into_parts();
+        Some((window, ahead.durable_seq))
     }
 }
 

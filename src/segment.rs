@@ -258,6 +258,16 @@ impl Window {
         &self.bytes[..self.len][range]
     }
 
+    /// Whether it has no memory at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Forgets what was read, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
     fn end(&self) -> u64 {
         self.offset + self.len as u64
     }
@@ -273,15 +283,14 @@ impl Cursor {
         Self::with_window(segment, offset, Window::default(), READ_BYTES)
     }
 
-    /// A cursor at `offset` that reads `read_bytes` at once, into memory that is there already. What
-    /// it holds is not looked at.
+    /// A cursor at `offset` that reads `read_bytes` at once, into memory that is there already: what it
+    /// holds is of this segment.
     pub(crate) fn with_window(
         segment: Arc<Segment>,
         offset: u64,
-        mut window: Window,
+        window: Window,
         read_bytes: usize,
     ) -> Self {
-        window.len = 0;
         Self {
             segment,
             offset,
@@ -293,6 +302,42 @@ impl Cursor {
     /// The position and the memory, with what has been read.
     pub(crate) fn into_parts(self) -> (Arc<Segment>, u64, Window) {
         (self.segment, self.offset, self.window)
+    }
+
+    /// Reads as much as one read takes, from the current position on, and looks at nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn read_ahead(mut self) -> Result<Window> {
+        self.window.clear();
+        if self.offset < self.segment.end_offset() {
+            self.read(self.offset, 0)?;
+        }
+        Ok(self.window)
+    }
+
+    /// Goes over the frames in memory by what their headers say, unchecked, to where one begins that is
+    /// not in memory as a whole; with the sequence number that should follow, if any frame was seen. `None` if
+    /// there is no such place: the segment's frames end before.
+    ///
+    /// A guess, to plan a read with.
+    pub(crate) fn glance_ahead(&self) -> Option<(u64, Option<u64>)> {
+        let (mut offset, mut end_seq) = (self.offset, None);
+        loop {
+            match self.locate(offset, HEADER_BYTES as u64) {
+                Located::InWindow(range) => {
+                    let (len, seq) = Header::glance(self.bytes(range))?;
+                    match self.locate(offset, len) {
+                        Located::InWindow(_) => end_seq = Some(seq),
+                        Located::InFile => return Some((offset, end_seq)),
+                        Located::Nowhere => return None,
+                    }
+                    offset += len.next_multiple_of(self.segment.block_bytes());
+                }
+                Located::InFile => return Some((offset, end_seq)),
+                Located::Nowhere => return None,
+            }
+        }
     }
 
     /// How much a read takes at once, at most.

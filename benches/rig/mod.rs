@@ -3,7 +3,7 @@
 //! A disk's speed drifts by a quarter from minute to minute, so two figures that were taken one after
 //! the other say little about each other. Contestants take turns, round by round, and what is compared
 //! are medians over all rounds of one run.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub(crate) mod article;
 pub(crate) mod bare;

@@ -12,7 +12,7 @@ use crate::sync::Arc;
 /// Frames in a row of one segment.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    window: Window,
+    pub(super) window: Window,
     frames: VecDeque<Frame>,
 }
 
@@ -28,14 +28,19 @@ pub(super) struct Frame {
 /// Where the frames of a chunk end, and what goes on there.
 #[derive(Clone, Debug)]
 pub(super) struct Position {
-    segment: Arc<Segment>,
-    offset: u64,
+    pub(super) segment: Arc<Segment>,
+    pub(super) offset: u64,
     pub(super) next_seq: SeqNo,
     /// Not known at the beginning of a segment that was looked up.
     next_group: Option<u64>,
 }
 
 impl Chunk {
+    /// Whether there is no memory in it to be used again.
+    pub(super) fn is_bare(&self) -> bool {
+        self.window.is_empty()
+    }
+
     /// The next frame of the chunk, which it then does not have any more.
     pub(super) fn pop(&mut self) -> Option<Frame> {
         self.frames.pop_front()
@@ -64,7 +69,8 @@ pub(super) struct Search {
     /// Every entry below it is durable, and was so before this search began to read. Nothing from
     /// there on is looked at: it may be half written.
     pub(super) durable_seq: SeqNo,
-    /// Memory to be used again.
+    /// Memory to be used again. What its window holds was read ahead from the position's segment,
+    /// when all below `durable_seq` was durable already.
     pub(super) memory: Chunk,
     pub(super) read_bytes: usize,
 }
@@ -113,6 +119,7 @@ impl Search {
             let mut cursor =
                 Cursor::with_window(next.segment, next.offset, window, self.read_bytes);
             let mut must_wait = false;
+            let mut is_end = false;
             while next.next_seq < self.durable_seq {
                 // What is in memory is looked at first, and handed on before more is read.
                 let found = match cursor.peek_in_window() {
@@ -147,36 +154,44 @@ impl Search {
                             });
                         }
                     }
-                    _ => break,
+                    _ => {
+                        is_end = true;
+                        break;
+                    }
                 }
             }
             let (segment, offset);
             (segment, offset, window) = cursor.into_parts();
-            if must_wait || !frames.is_empty() {
-                next.segment = segment;
-                next.offset = offset;
-                let memory = Chunk { window, frames };
-                if must_wait {
-                    let position = Some(next);
-                    return Ok(Err(Self {
-                        position,
-                        memory,
-                        ..self
-                    }));
-                }
-                return Ok(Ok((memory, next)));
-            }
             // The rest of the segment is unused if the next one goes on with the entry we look for.
-            match self.catalog.after(segment.id()) {
-                Some(listed) if listed.first_seq == next.next_seq => {
+            let listed = if is_end {
+                self.catalog.after(segment.id())
+            } else {
+                None
+            };
+            let listed = listed.filter(|listed| listed.first_seq == next.next_seq);
+            let is_over = listed.is_some();
+            match listed {
+                Some(listed) => {
                     next.offset = listed.segment.first_offset();
                     next.segment = listed.segment;
                 }
-                _ => {
-                    let detail = format!("entry {} is durable but cannot be read", next.next_seq);
-                    return Err(Error::corrupt(&segment.path, offset, detail));
-                }
+                None => (next.segment, next.offset) = (segment, offset),
             }
+            if !frames.is_empty() {
+                return Ok(Ok((Chunk { window, frames }, next)));
+            }
+            if must_wait {
+                return Ok(Err(Self {
+                    position: Some(next),
+                    memory: Chunk { window, frames },
+                    ..self
+                }));
+            }
+            if !is_over {
+                let detail = format!("entry {} is durable but cannot be read", next.next_seq);
+                return Err(Error::corrupt(&next.segment.path, next.offset, detail));
+            }
+            window.clear();
         }
     }
 }
