@@ -22,7 +22,7 @@ use groupwal::{Options, Wal};
 
 use crate::rig::log_image::{LogImage, scan_all};
 use crate::rig::workload::now;
-use crate::rig::{Engine, Place, Report, Row, is_measuring, median, runtime};
+use crate::rig::{Engine, Place, Report, Row, is_measuring, median, processor_time, runtime};
 
 #[derive(Parser)]
 struct Arguments {
@@ -111,12 +111,14 @@ fn main() {
         for &(warmth, rounds) in warmths {
             let names = ["scan", "read", "replay/groups", "replay/entries"];
             let mut speeds = [const { Vec::new() }; 4];
+            let mut processor = [const { Vec::new() }; 4];
             for round in 0..=rounds {
                 for (contestant, speeds) in speeds.iter_mut().enumerate() {
                     if warmth == "cold" {
                         image.chill();
                     }
                     let wal = wal.clone();
+                    let before = processor_time();
                     let spent = match contestant {
                         0 => time(|| assert_eq!(scan_all(&loaded), entries)),
                         1 => time(|| image.read()),
@@ -126,15 +128,18 @@ fn main() {
                     // The first round warms up.
                     if round > 0 {
                         speeds.push(gigabytes / spent.as_secs_f64());
+                        let used = processor_time() - before;
+                        processor[contestant].push(1e9 * used.as_secs_f64() / entries as f64);
                     }
                 }
             }
             let ceiling = median(&speeds[0]);
-            for (name, speeds) in names.iter().zip(&speeds) {
+            for ((name, speeds), processor) in names.iter().zip(&speeds).zip(&processor) {
                 let speed = median(speeds);
                 let row = Row::new(format!("{warmth}, groups of {group}: {name}"))
                     .with("GB/s", speed)
                     .with("ns/entry", gigabytes * 1e9 / speed / entries as f64)
+                    .with("CPU ns/entry", median(processor))
                     .with("of the scan", speed / ceiling);
                 report.push(row);
             }

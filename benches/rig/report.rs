@@ -61,7 +61,7 @@ impl Report {
             if names != head {
                 print!("{:<name_len$}", "");
                 for name in &names {
-                    print!("  {name:>11}");
+                    print!("  {name:>12}");
                 }
                 println!();
                 head = names;
@@ -74,7 +74,7 @@ impl Report {
                     size if size >= 10.0 => 1,
                     _ => 3,
                 };
-                print!("  {figure:>11.digits$}");
+                print!("  {figure:>12.digits$}");
             }
             println!();
         }
