@@ -35,7 +35,7 @@ use crate::rig::{Engine, Place, Report, is_measuring, runtime};
 
 #[derive(Parser)]
 struct Arguments {
-    #[arg(long, value_delimiter = ',', default_value = "blocking,inline")]
+    #[arg(long, value_delimiter = ',', default_value = "uring,blocking,inline")]
     engine: Vec<Engine>,
     #[arg(long, value_delimiter = ',', default_value = "adaptive")]
     policy: Vec<Policy>,

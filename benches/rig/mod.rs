@@ -58,6 +58,10 @@ const ENGINES: &[Engine] = &[
         name: "inline",
         kind: EngineKind::Inline,
     },
+    Engine {
+        name: "uring",
+        kind: EngineKind::Uring,
+    },
 ];
 
 impl FromStr for Engine {
