@@ -87,10 +87,11 @@ impl Error {
         }
     }
 
-    /// The disk is full. What was refused can be repeated when there is room.
+    /// The disk is full: what was asked for has not taken place, and can be repeated when there is room.
     pub fn is_disk_full(&self) -> bool {
         match self.root() {
-            Kind::Log(error) => error.is_disk_full(),
+            // A log that a full disk has poisoned is worse than full.
+            Kind::Log(error) => error.is_disk_full() && !error.is_poisoned(),
             Kind::Io { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -1,5 +1,7 @@
 //! This repository's own subjects: groupwal under each policy, and other people's stores.
 
+#[cfg(feature = "collection")]
+mod collection;
 mod groupwal;
 #[cfg(feature = "neighbours")]
 mod neighbours;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use ::groupwal::SyncPolicy;
 use plugpull::Subject;
 
+#[cfg(feature = "collection")]
+pub use crate::collection::{CollectionOracle, VectorCollection};
 pub use crate::groupwal::GroupWal;
 
 /// All of them.
@@ -30,6 +34,8 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         )),
         Box::new(GroupWal::new("groupwal/background", background)),
         Box::new(GroupWal::new("groupwal/batch", batch)),
+        #[cfg(feature = "collection")]
+        Box::new(VectorCollection),
         #[cfg(feature = "neighbours")]
         Box::new(neighbours::Redb),
         #[cfg(feature = "neighbours")]

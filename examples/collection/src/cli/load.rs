@@ -179,7 +179,8 @@ async fn insert_until_done(
         if let Err(status) = client.insert(&[doc], &[load.args.user], vector).await {
             return Err((latencies, status));
         }
-        latencies.saturating_record(micros(began.elapsed()));
+        let recorded = latencies.record(micros(began.elapsed()));
+        recorded.expect("it grows as needed");
         load.acked.fetch_add(1, Ordering::Relaxed);
         load.bar.inc(1);
         if let Some(journal) = &load.journal {
