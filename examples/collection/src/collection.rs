@@ -216,7 +216,15 @@ impl Collection {
         }
     }
 
-    async fn unknown_of(&self, users: Vec<u128>) -> Result<Vec<u128>> {
+    async fn unknown_of(&self, mut users: Vec<u128>) -> Result<Vec<u128>> {
+        let view = Arc::clone(&self.shared.view).read_owned().await;
+        users.retain(|user| view.memory.rows_of(*user).next().is_none());
+        if users.is_empty() {
+            return Ok(users);
+        }
+        drop(view);
+        // Like a search: it reads segments.
+        let _permit = self.shared.searches.acquire().await;
         let view = Arc::clone(&self.shared.view).read_owned().await;
         let look = move || {
             let mut unknown = Vec::new();

@@ -118,11 +118,7 @@ impl Ingestion {
                 let view = self.shared.view.read().await;
                 (view.visible, view.memory.bytes())
             };
-            if bytes >= self.shared.options.memory_bytes_max
-                && (self.retry_at.is_some()
-                    || self.unknown.is_some()
-                    || self.flush().await.is_err())
-            {
+            if bytes >= self.shared.options.memory_bytes_max && !self.make_room().await {
                 // It is tried again after a while, if that can help.
                 return Ok(());
             }
@@ -144,6 +140,24 @@ impl Ingestion {
                 .progress
                 .send_modify(|progress| progress.visible = visible);
         }
+    }
+
+    /// Flushes memory that is full; whether that has helped. A flush that has just failed is not tried again
+    /// before its time.
+    async fn make_room(&mut self) -> bool {
+        if self.retry_at.is_none() && self.unknown.is_none() {
+            // Its error is in the progress. It may have made room, and failed at the trim.
+            drop(self.flush().await);
+            if self.shared.view.read().await.memory.len() == 0 {
+                return true;
+            }
+        }
+        self.shared.progress.send_modify(|progress| {
+            let error = progress.flush_error.clone();
+            let error = error.unwrap_or_else(|| Error::new(Kind::Closed));
+            progress.stalled = Some(Error::new(Kind::Stalled(error)));
+        });
+        false
     }
 
     /// A few of the operations from `next` on, at least one of them.
@@ -168,10 +182,15 @@ impl Ingestion {
 
     /// Takes in and flushes everything that is durable now.
     async fn flush_all(&mut self) -> Result<u64> {
-        self.catch_up().await?;
-        let position = self.flush().await;
-        self.merge_if_due();
-        position
+        let target = self.shared.wal.durable_seq();
+        loop {
+            self.catch_up().await?;
+            let position = self.flush().await?;
+            // Memory that was full has room now.
+            if position >= target {
+                return Ok(position);
+            }
+        }
     }
 
     /// Moves what is in memory into a segment, and trims the log. Returns the position.
@@ -183,25 +202,18 @@ impl Ingestion {
         let error = flushed.as_ref().err().cloned();
         let again = error.is_some() && self.unknown.is_none();
         self.retry_at = again.then(|| Instant::now() + RETRY_INTERVAL);
-        let is_full = self.memory_is_full().await;
         let flushed_to = self.manifest.position;
         self.shared.progress.send_modify(|progress| {
             progress.flushed = flushed_to;
-            progress.stalled = error
-                .clone()
-                .filter(|_| is_full)
-                .map(|error| Error::new(Kind::Stalled(error)));
+            if error.is_none() {
+                progress.stalled = None;
+            }
             progress.flush_error = error;
         });
         if flushed.is_ok() {
             self.merge_if_due();
         }
         flushed
-    }
-
-    async fn memory_is_full(&self) -> bool {
-        let view = self.shared.view.read().await;
-        view.memory.bytes() >= self.shared.options.memory_bytes_max
     }
 
     async fn try_flush(&mut self) -> Result<u64> {

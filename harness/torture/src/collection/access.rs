@@ -136,11 +136,16 @@ impl Access {
         whole: &Whole,
     ) -> Result<(), SubjectError> {
         let vector = whole.vector.clone();
-        let found = self.search(super::documents::EVERYBODY, vector, 1, None).await?;
+        let found = self
+            .search(super::documents::EVERYBODY, vector, 1, None)
+            .await?;
         let doc = layout.docs(whole.key)[0];
         match found.hits.first() {
             Some(hit) if hit.doc == doc && hit.distance == 0.0 => Ok(()),
-            other => Err(format!("document {doc:#x} is there and is not the nearest to itself: {other:?}").into()),
+            other => Err(format!(
+                "document {doc:#x} is there and is not the nearest to itself: {other:?}"
+            )
+            .into()),
         }
     }
 }

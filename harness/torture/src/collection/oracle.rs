@@ -123,7 +123,9 @@ impl Oracle for CollectionOracle {
     }
 
     fn advance(&mut self, _: &[Event], survivors: &[Survivor]) {
-        let shown = survivors.iter().map(|survivor| (survivor.position, survivor.id));
+        let shown = survivors
+            .iter()
+            .map(|survivor| (survivor.position, survivor.id));
         self.shown = shown.collect();
     }
 
@@ -173,11 +175,7 @@ mod tests {
         for (events, allowed, forbidden) in [
             (vec![put(1)], vec![None, Some(1)], vec![Some(2)]),
             (vec![put(1), ack(1)], vec![Some(1)], vec![None]),
-            (
-                vec![put(1), ack(1), remove(2)],
-                vec![Some(1), None],
-                vec![],
-            ),
+            (vec![put(1), ack(1), remove(2)], vec![Some(1), None], vec![]),
             (
                 vec![put(1), ack(1), remove(2), ack(2)],
                 vec![None],
@@ -204,10 +202,17 @@ mod tests {
         ] {
             let oracle = CollectionOracle::default();
             for held in allowed {
-                assert_eq!(oracle.check(&events, &survivors(held)), Ok(()), "{events:?}");
+                assert_eq!(
+                    oracle.check(&events, &survivors(held)),
+                    Ok(()),
+                    "{events:?}"
+                );
             }
             for held in forbidden {
-                assert!(oracle.check(&events, &survivors(held)).is_err(), "{events:?}");
+                assert!(
+                    oracle.check(&events, &survivors(held)).is_err(),
+                    "{events:?}"
+                );
             }
         }
     }
