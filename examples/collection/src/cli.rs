@@ -3,12 +3,15 @@
 mod load;
 mod serve;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{Client, ConnectOptions};
+use crate::collection::Collection;
+use crate::options::Options;
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
@@ -85,6 +88,15 @@ enum Command {
     /// Insert random vectors from many clients, and measure.
     #[command(after_help = load::EXAMPLES)]
     Load(load::LoadArgs),
+    /// Print the ids of all documents that a user sees, in order. The collection must not be served meanwhile.
+    List {
+        /// The collection's directory.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Who sees them.
+        #[arg(long, default_value_t = load::USER)]
+        user: u128,
+    },
     /// Look whether what `load` has written into a journal is there.
     Check(load::CheckArgs),
 }
@@ -190,9 +202,38 @@ async fn run(command: Command) -> Outcome {
             println!("all operations below {position} are in segment files");
         }
         Command::Stats(server) => print_stats(&server.connect().await?.stats().await?),
+        Command::List { dir, user } => list(&dir, user).await?,
         Command::Load(args) => load::load(args).await?,
         Command::Check(args) => load::check(args).await?,
     }
+    Ok(())
+}
+
+/// By a search for as many as there are.
+async fn list(dir: &Path, user: u128) -> Outcome {
+    let options = Options {
+        hits_max: usize::MAX,
+        ..Options::default()
+    };
+    let collection = match Collection::open(dir, None, options).await {
+        // It was going to be one.
+        Err(error) if error.is_missing() => return Ok(()),
+        opened => opened?,
+    };
+    // Has a direction, for whatever metric.
+    let vector = vec![1.0; collection.config().dimension as usize];
+    let found = match collection
+        .search(user, &vector, usize::MAX, None, false)
+        .await
+    {
+        Err(error) if error.invalid_field() == Some("user_id") => Vec::new(),
+        found => found?.hits,
+    };
+    collection.close().await?;
+    let mut docs: Vec<u128> = found.into_iter().map(|hit| hit.doc).collect();
+    docs.sort_unstable();
+    let mut out = std::io::stdout().lock();
+    docs.iter().try_for_each(|doc| writeln!(out, "{doc}"))?;
     Ok(())
 }
 

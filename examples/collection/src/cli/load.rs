@@ -57,6 +57,9 @@ pub(super) struct LoadArgs {
     /// Append each acknowledged document's id to this file, before the next is inserted.
     #[arg(long)]
     journal: Option<PathBuf>,
+    /// Say `attempt ID` before each insert and `ack ID` after it, on standard output.
+    #[arg(long)]
+    announce: bool,
 }
 
 #[derive(Debug, Args)]
@@ -148,7 +151,7 @@ pub(super) async fn load(args: LoadArgs) -> Outcome {
     load.bar.finish_and_clear();
     let acked = load.acked.load(Ordering::Relaxed);
     let milliseconds = |percent| latencies.value_at_percentile(percent) as f64 / 1e3;
-    println!(
+    let summary = format!(
         "{acked} inserts acknowledged in {:.2} s: {:.0} a second, p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
         elapsed.as_secs_f64(),
         acked as f64 / elapsed.as_secs_f64(),
@@ -156,6 +159,12 @@ pub(super) async fn load(args: LoadArgs) -> Outcome {
         milliseconds(99.0),
         latencies.max() as f64 / 1e3,
     );
+    if load.args.announce {
+        // Standard output is for announcements alone.
+        eprintln!("{summary}");
+    } else {
+        println!("{summary}");
+    }
     match failure {
         Some(failure) => Err(failure.into()),
         None => Ok(()),
@@ -174,13 +183,19 @@ async fn insert_until_done(
             return Ok(latencies);
         }
         let doc = load.args.first + u128::from(nth);
-        let began = Instant::now();
         let vector = vector_of(doc, load.dimension);
+        if load.args.announce {
+            println!("attempt {doc}");
+        }
+        let began = Instant::now();
         if let Err(status) = client.insert(&[doc], &[load.args.user], vector).await {
             return Err((latencies, status));
         }
         let recorded = latencies.record(micros(began.elapsed()));
         recorded.expect("it grows as needed");
+        if load.args.announce {
+            println!("ack {doc}");
+        }
         load.acked.fetch_add(1, Ordering::Relaxed);
         load.bar.inc(1);
         if let Some(journal) = &load.journal {

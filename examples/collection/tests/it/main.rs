@@ -4,6 +4,8 @@ mod damage;
 mod disk;
 mod failures;
 mod flushes;
+mod gate;
+mod ingestion;
 mod input;
 mod model;
 mod serving;

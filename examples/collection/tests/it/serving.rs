@@ -1,17 +1,15 @@
 //! Who may connect, and how a server ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use collection::server::ServeOptions;
-use groupwal::Executor;
-use tokio::sync::Notify;
 use tonic::Code;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
+use crate::gate::Gate;
 use crate::stage::{Stage, USER, documents, runtime, vector};
 
 #[test]
@@ -58,25 +56,6 @@ fn a_server_with_a_token_answers_only_to_it() {
     });
 }
 
-/// Runs the log's work, or keeps it back.
-#[derive(Default)]
-struct Gate {
-    is_shut: AtomicBool,
-    kept: Mutex<Vec<Box<dyn FnOnce() + Send>>>,
-    arrived: Notify,
-}
-
-impl Executor for Gate {
-    fn execute(&self, work: Box<dyn FnOnce() + Send>) {
-        if self.is_shut.load(Ordering::SeqCst) {
-            self.kept.lock().unwrap().push(work);
-            self.arrived.notify_one();
-        } else {
-            tokio::task::spawn_blocking(work);
-        }
-    }
-}
-
 #[test]
 fn a_request_in_progress_ends_before_the_server_does() {
     let gate = Arc::new(Gate::default());
@@ -85,7 +64,7 @@ fn a_request_in_progress_ends_before_the_server_does() {
     runtime().block_on(async {
         let server = stage.serve(ServeOptions::default()).await;
         let mut client = server.client().await;
-        gate.is_shut.store(true, Ordering::SeqCst);
+        gate.shut();
         let insert = tokio::spawn(async move {
             let inserted = client.insert(&[1], &[USER], vector(1.0).to_vec()).await;
             inserted.expect("it was let in")
@@ -94,9 +73,7 @@ fn a_request_in_progress_ends_before_the_server_does() {
         gate.arrived.notified().await;
         let ending = server.begin_to_stop();
         assert!(!ending.is_finished());
-        gate.is_shut.store(false, Ordering::SeqCst);
-        let kept = std::mem::take(&mut *gate.kept.lock().unwrap());
-        kept.into_iter().for_each(|work| gate.execute(work));
+        gate.open();
         ending.await.unwrap().expect("an orderly end");
         assert_eq!(insert.await.unwrap(), 0);
         assert_eq!(documents(&stage.open().await, USER).await, [1]);
