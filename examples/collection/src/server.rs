@@ -9,9 +9,9 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 use tower::limit::GlobalConcurrencyLimitLayer;
 
@@ -107,7 +107,6 @@ pub async fn serve(
     };
     let streams = u32::try_from(options.requests_max).unwrap_or(u32::MAX);
     let router = server
-        .tcp_nodelay(true)
         .max_concurrent_streams(streams)
         .http2_keepalive_interval(Some(Duration::from_secs(60)))
         .layer(GlobalConcurrencyLimitLayer::new(options.requests_max))
@@ -117,7 +116,8 @@ pub async fn serve(
         .add_service(InterceptedService::new(service, check));
 
     let (begin, begun) = oneshot::channel::<()>();
-    let incoming = TcpListenerStream::new(listener);
+    // Answers are not held back until the client has acknowledged the one before.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, async move {
         // Also if the sender is dropped.
         drop(begun.await);
