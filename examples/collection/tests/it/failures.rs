@@ -81,14 +81,15 @@ fn a_full_disk_refuses_inserts_until_there_is_room() {
         let server = stage.serve(ServeOptions::default()).await;
         let mut client = server.client().await;
         disk.set(Trouble::Full);
-        let mut acked = 0;
-        let refused = loop {
-            // The file at hand is written over; the next one cannot be made.
+        let (mut acked, mut refused) = (0, None);
+        // The file at hand is written over; the next one cannot be made.
+        while refused.is_none() && acked < 1000 {
             match client.insert(&[acked], &[USER], vector(1.0).to_vec()).await {
                 Ok(_) => acked += 1,
-                Err(refused) => break refused,
+                Err(status) => refused = Some(status),
             }
-        };
+        }
+        let refused = refused.expect("the file at hand holds fewer");
         assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
         assert!(refused.message().contains("free some space"), "{refused}");
         disk.set(Trouble::None);
