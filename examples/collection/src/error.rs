@@ -120,6 +120,12 @@ impl Error {
         }
     }
 
+    /// Nothing more is taken in for now, because memory is full and cannot be flushed; that is tried again
+    /// and again.
+    pub fn is_stalled(&self) -> bool {
+        matches!(&*self.0, Kind::Stalled(_))
+    }
+
     /// Bytes on the disk are not what was written.
     pub fn is_corruption(&self) -> bool {
         match self.root() {

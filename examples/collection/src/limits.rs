@@ -7,6 +7,8 @@ use crate::options::{Config, Options};
 
 /// The sum of a vector's squares stays below it, so that no distance overflows.
 const SQUARES_MAX: f64 = 1e37;
+/// For cosine: it is no less, so that no length vanishes.
+const SQUARES_MIN: f64 = 1e-30;
 /// Fixed part of an entry's body: two counts and the operation.
 const ENTRY_FIXED_BYTES: usize = 17;
 
@@ -80,7 +82,7 @@ impl Limits {
                 let reason = format!("vector {index} is too long: its distances would overflow");
                 return Err(Error::invalid(field, reason));
             }
-            if self.config.metric == Metric::Cosine && squares < f64::from(f32::MIN_POSITIVE) {
+            if self.config.metric == Metric::Cosine && squares < SQUARES_MIN {
                 let reason = format!("vector {index} is zero, or nearly so, and has no direction");
                 return Err(Error::invalid(field, reason));
             }

@@ -31,9 +31,9 @@ pub struct ServeOptions {
     /// Certificate and key of the server, PEM.
     #[cfg(feature = "tls")]
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
-    /// Requests in progress, over all connections; others wait.
+    /// Requests in progress, over all connections; others wait, unread.
     pub requests_max: usize,
-    /// Largest request, in bytes.
+    /// Largest request, in bytes. Requests in progress take so much each, at worst.
     pub request_bytes_max: usize,
 }
 

@@ -35,7 +35,7 @@ fn status_of(error: &Error) -> Status {
         Code::InvalidArgument
     } else if error.is_disk_full() || error.is_overloaded() {
         Code::ResourceExhausted
-    } else if error.is_unavailable() || error.is_outcome_unknown() {
+    } else if error.is_unavailable() || error.is_outcome_unknown() || error.is_stalled() {
         Code::Unavailable
     } else if error.is_corruption() {
         Code::DataLoss

@@ -150,6 +150,40 @@ fn a_flush_on_a_full_disk_is_tried_again_until_there_is_room() {
     });
 }
 
+/// Memory is full, nothing can be flushed, and inserts go on: they are durable, and wait in the log; but not
+/// without end.
+#[test]
+fn inserts_are_refused_when_too_much_waits_to_be_taken_in() {
+    let (disk, mut stage) = stage();
+    stage.options.lag_max = 10;
+    stage.options.log = stage.options.log.segment_bytes(1 << 20);
+    runtime().block_on(async {
+        let server = stage.serve(ServeOptions::default()).await;
+        let mut client = server.client().await;
+        disk.set(Trouble::SyncsFail(".segment"));
+        let (mut acked, mut refused) = (0, None);
+        while refused.is_none() && acked < 1000 {
+            match client.insert(&[acked], &[USER], vector(1.0).to_vec()).await {
+                Ok(_) => acked += 1,
+                Err(status) => refused = Some(status),
+            }
+        }
+        let refused = refused.expect("memory holds fewer");
+        assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        assert!(refused.message().contains("taken into memory"), "{refused}");
+        let stats = client.stats().await.unwrap();
+        assert_eq!(stats.durable_seq - stats.visible_seq, 10);
+        // By itself, when the disk works again.
+        disk.set(Trouble::None);
+        while client.insert(&[acked], &[USER], vector(1.0).to_vec()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let docs: Vec<u128> = (0..=acked).collect();
+        assert_eq!(documents(&server.collection, USER).await, docs);
+        server.stop().await;
+    });
+}
+
 /// A file that could not be synced is given up, and a new one written: that is no retry of the sync.
 #[test]
 fn a_flush_that_failed_before_the_manifest_was_renamed_can_be_repeated() {

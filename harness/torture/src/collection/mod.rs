@@ -52,6 +52,11 @@ impl Subject for VectorCollection {
         "torture::VectorCollection".to_owned()
     }
 
+    /// It listens, and is connected to, before anything is inserted.
+    fn life_max(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
     fn oracle(&self) -> Box<dyn Oracle> {
         Box::new(CollectionOracle::default())
     }
