@@ -1,7 +1,7 @@
 //! Insertion: a thousand tasks each make one entry durable, as in the article's benchmark.
 //!
 //! - `insertion/*/1000`: the time from the first spawn to the last acknowledgement, on one open log
-//!   over all iterations. `article-*` is the baseline, [the article's own code path](article);
+//!   over all iterations. `article-*` is the baseline, [the article's own code path](rig::article);
 //!   `every-write`, `background` and `batch` are the same three policies in this crate; `adaptive`
 //!   is its default; `limit` is what the disk takes for the same bytes.
 //! - `lone/*`: one task, one entry at a time, against a bare write and sync.
@@ -12,81 +12,22 @@
 //! The files lie in Cargo's target directory. That must be on a real disk: on a tmpfs a sync costs
 //! nothing, and nothing here means anything.
 
-#[path = "insertion/article.rs"]
-mod article;
-#[path = "insertion/bare.rs"]
-mod bare;
 #[path = "insertion/ratios.rs"]
 mod ratios;
-#[path = "insertion/workload.rs"]
-mod workload;
+#[path = "rig/mod.rs"]
+mod rig;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
-use groupwal::{Options, SyncPolicy};
-use tempfile::TempDir;
+use groupwal::SyncPolicy;
 use tokio::runtime::Runtime;
 
-use crate::workload::{GroupWal, Store, TASKS, burst, lone};
-
-/// The article's tick.
-const SYNC_BACKGROUND: Duration = Duration::from_millis(100);
-/// The article's write group: so many followers, the leader not counted, and its timeout.
-const SYNC_ON_BATCH: (usize, Duration) = (940, Duration::from_millis(10));
-/// The same group with its leader.
-const BATCH: SyncPolicy = SyncPolicy::Batch {
-    max_entries: 941,
-    max_delay: SYNC_ON_BATCH.1,
-};
-
-/// Where the files lie. Removed when it is dropped.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-        Self(place.expect("the target directory can be written"))
-    }
-
-    /// A directory for one contestant.
-    fn dir(&self, name: &str) -> PathBuf {
-        let dir = self.0.path().join(name);
-        std::fs::create_dir_all(&dir).expect("the target directory can be written");
-        dir
-    }
-
-    fn open(&self, runtime: &Runtime, name: &str, policy: SyncPolicy) -> Arc<GroupWal> {
-        let dir = self.dir(name);
-        let options = Options::default().policy(policy);
-        Arc::new(runtime.block_on(GroupWal::open(&dir, options)))
-    }
-
-    /// What holds the directory: file system type, device and mount point.
-    fn file_system(&self) -> String {
-        let Ok(mounts) = std::fs::read_to_string("/proc/self/mounts") else {
-            return "an unknown file system".into();
-        };
-        let mount = mounts
-            .lines()
-            .filter_map(|line| {
-                let mut fields = line.split(' ');
-                Some((fields.next()?, fields.next()?, fields.next()?))
-            })
-            .filter(|(_, point, _)| self.0.path().starts_with(point))
-            .max_by_key(|(_, point, _)| point.len());
-        match mount {
-            Some((device, _, kind @ ("tmpfs" | "ramfs"))) => {
-                format!("{kind} ({device}): NOT A DISK, the figures mean nothing")
-            }
-            Some((device, point, kind)) => format!("{kind} ({device} at {point})"),
-            None => "an unknown file system".into(),
-        }
-    }
-}
+use crate::rig::article::{self, SYNC_BACKGROUND, SYNC_ON_BATCH};
+use crate::rig::workload::{BATCH, Store, TASKS, burst, lone};
+use crate::rig::{Place, bare, runtime};
 
 /// Bounds a series of slow bursts: so many samples, and about so much time.
 fn pace(group: &mut BenchmarkGroup<'_, WallTime>, samples: usize, time: Duration) {
@@ -214,12 +155,7 @@ fn wants_ratios() -> bool {
 
 fn main() {
     let place = Place::new();
-    // As many workers everywhere, so that figures compare.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
+    let runtime = runtime();
     eprintln!("files on {}", place.file_system());
 
     let mut criterion = Criterion::default().configure_from_args();

@@ -9,34 +9,36 @@
 //! Names of any other form are not the log's and are left alone.
 
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::POSITION_MAX;
+use crate::prepare::{PrepareError, Unfinished};
 use crate::segment::{Segment, SegmentHeader};
-use crate::storage::{Storage, StorageFile, write_all_at};
+use crate::storage::{Storage, StorageFile, write_all, write_all_at};
 use crate::sync::{Arc, Mutex, lock};
 
 const LOCK_NAME: &str = "LOCK";
-const FILL_CHUNK_BYTES: usize = 1 << 20;
+/// How much of a new file is filled at once: little enough that a group's write, which may come in
+/// between, hardly waits for it.
+const FILL_BYTES: usize = 256 << 10;
+
+/// Aligned for `O_DIRECT`.
+#[repr(align(4096))]
+struct Zeros([u8; FILL_BYTES]);
+
+static ZEROS: Zeros = Zeros([0; FILL_BYTES]);
+
 /// How long to wait for the I/O of a process that died: `io_uring` requests outlive it and keep its
 /// files open (35-115 ms were measured).
 const DYING_IO_WAIT_MS: u32 = 10_000;
 
-/// Why a segment could not be prepared.
-#[derive(Debug)]
-pub(crate) enum PrepareError {
-    /// Nothing has changed under a final name; it may be tried again.
-    Unchanged(Error),
-    /// It has its final name, and nobody knows whether that is durable.
-    NameUnknown(Error),
-}
-
-/// A file with a spare name.
-struct Spare {
-    path: PathBuf,
-    file: Arc<dyn StorageFile>,
+/// A file with a spare name, locked.
+pub(crate) struct Spare {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn StorageFile>,
 }
 
 #[derive(Default)]
@@ -45,13 +47,23 @@ struct Spares {
     next_number: u64,
 }
 
+/// A directory that this process owns for as long as this lives.
 pub(crate) struct Directory {
+    files: Arc<Files>,
+    /// Held for its lock.
+    _lock: Arc<dyn StorageFile>,
+}
+
+/// The directory's files and names.
+///
+/// Also for work in the background, which must not keep the directory locked when the log is gone:
+/// it has this, and changes names only [`while_owned`](Self::while_owned).
+pub(crate) struct Files {
     pub(crate) path: PathBuf,
     storage: Arc<dyn Storage>,
     spares: Mutex<Spares>,
     spares_max: usize,
-    /// Held for its lock.
-    _lock: Arc<dyn StorageFile>,
+    owned: Mutex<bool>,
 }
 
 /// The segments found in a directory, lowest id first.
@@ -85,13 +97,52 @@ impl Directory {
         {
             return Err(Error::new(Kind::Locked { path: lock_path }));
         }
-        Ok(Self {
+        let files = Arc::new(Files {
             path: path.to_owned(),
             storage,
             spares: Mutex::default(),
             spares_max,
+            owned: Mutex::new(true),
+        });
+        Ok(Self {
+            files,
             _lock: lock_file,
         })
+    }
+
+    /// The files, without the ownership.
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+}
+
+impl Deref for Directory {
+    type Target = Files;
+
+    fn deref(&self) -> &Files {
+        &self.files
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Waits for a change of names in the background, if one is under way. After it there is
+        // none any more, and the lock may go.
+        *lock(&self.files.owned) = false;
+    }
+}
+
+impl Files {
+    /// Does something to names for work in the background, unless the directory is not ours any
+    /// more.
+    pub(crate) fn while_owned<R>(&self, change: impl FnOnce() -> R) -> Option<R> {
+        let owned = lock(&self.owned);
+        owned.then(change)
+    }
+
+    /// Whether the directory is still ours, for a moment at least.
+    pub(crate) fn is_owned(&self) -> bool {
+        *lock(&self.owned)
     }
 
     pub(crate) fn list(&self) -> Result<Listing> {
@@ -158,90 +209,75 @@ impl Directory {
             .map_err(|error| Error::io("sync", &self.path, error))
     }
 
-    /// Prepares a segment: filled or recycled and given its header under a spare name, synced,
-    /// renamed, and the name synced. When it returns `Ok`, the empty segment survives a crash.
+    /// Prepares a segment from beginning to end. When it returns `Ok`, the empty segment survives a
+    /// crash.
     pub(crate) fn prepare(&self, header: SegmentHeader) -> Result<Segment, PrepareError> {
-        let spare = self.take_spare(&header).map_err(PrepareError::Unchanged)?;
-        let path = self.segment_path(header.segment_id);
-        if let Err(error) = Self::initialise(&spare, &header).and_then(|()| {
-            self.storage
-                .rename(&spare.path, &path)
-                .map_err(|error| Error::io("rename", &spare.path, error))
-        }) {
-            self.discard(&spare.path);
-            return Err(PrepareError::Unchanged(error));
+        Unfinished::begin(self, header)?.complete(self)
+    }
+
+    /// A recycled file of the right length, or a new one, empty; and how much of it is filled.
+    pub(crate) fn take_spare(&self, segment_bytes: u64) -> Result<(Spare, u64)> {
+        loop {
+            let (recycled, number) = {
+                let mut spares = lock(&self.spares);
+                let recycled = spares.free.pop();
+                spares.next_number += u64::from(recycled.is_none());
+                (recycled, spares.next_number)
+            };
+            match recycled {
+                Some(spare) if spare.file.length().is_ok_and(|len| len == segment_bytes) => {
+                    return Ok((spare, segment_bytes));
+                }
+                Some(spare) => self.discard(&spare.path),
+                None => return Ok((self.create_spare(number)?, 0)),
+            }
         }
+    }
+
+    fn create_spare(&self, number: u64) -> Result<Spare> {
+        let path = self.path.join(format!("{number:020}.spare"));
+        let file = self
+            .storage
+            .create(&path)
+            .map_err(|error| Error::io("create", &path, error))?;
+        let locked = file
+            .try_lock()
+            .map_err(|error| Error::io("lock", &path, error))
+            .and_then(|locked| {
+                let path = path.clone();
+                locked
+                    .then_some(())
+                    .ok_or(Error::new(Kind::Locked { path }))
+            });
+        locked.inspect_err(|_| self.discard(&path))?;
+        Ok(Spare { path, file })
+    }
+
+    /// Removes a spare whose content means nothing. If that fails too, the next open removes it.
+    pub(crate) fn discard(&self, path: &Path) {
+        if let Err(error) = self.storage.remove(path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a spare segment");
+        }
+    }
+
+    /// Gives a spare its final name and makes that durable.
+    pub(crate) fn name(
+        &self,
+        spare: Spare,
+        header: SegmentHeader,
+    ) -> Result<Segment, PrepareError> {
+        let path = self.segment_path(header.segment_id);
+        self.storage
+            .rename(&spare.path, &path)
+            .map_err(|error| Error::io("rename", &spare.path, error))
+            .inspect_err(|_| self.discard(&spare.path))
+            .map_err(PrepareError::Unchanged)?;
         self.sync().map_err(PrepareError::NameUnknown)?;
         Ok(Segment {
             header,
             path,
             file: spare.file,
         })
-    }
-
-    /// Writes the header over whatever the spare held, and makes the file durable.
-    fn initialise(spare: &Spare, header: &SegmentHeader) -> Result<()> {
-        let at = |operation, error| Error::io(operation, &spare.path, error);
-        write_all_at(&*spare.file, &header.encode(), 0).map_err(|error| at("write", error))?;
-        spare.file.sync_all().map_err(|error| at("sync", error))
-    }
-
-    /// A recycled file of the right length, or a new one filled with zeros.
-    ///
-    /// Filling writes every block: overwriting written blocks later needs no change of the file's
-    /// metadata, so a group's sync is one device write, where merely allocated blocks would
-    /// commit the file system's journal each time.
-    fn take_spare(&self, header: &SegmentHeader) -> Result<Spare> {
-        let (recycled, number) = {
-            let mut spares = lock(&self.spares);
-            let recycled = spares.free.pop();
-            spares.next_number += u64::from(recycled.is_none());
-            (recycled, spares.next_number)
-        };
-        if let Some(spare) = recycled {
-            if spare
-                .file
-                .length()
-                .is_ok_and(|len| len == header.segment_bytes)
-            {
-                return Ok(spare);
-            }
-            self.discard(&spare.path);
-            return self.take_spare(header);
-        }
-        let path = self.path.join(format!("{number:020}.spare"));
-        let file = self
-            .storage
-            .create(&path)
-            .map_err(|error| Error::io("create", &path, error))?;
-        let spare = Spare { path, file };
-        Self::fill(&spare, header.segment_bytes).inspect_err(|_| self.discard(&spare.path))?;
-        Ok(spare)
-    }
-
-    fn fill(spare: &Spare, len: u64) -> Result<()> {
-        let at = |operation, error| Error::io(operation, &spare.path, error);
-        if !spare.file.try_lock().map_err(|error| at("lock", error))? {
-            return Err(Error::new(Kind::Locked {
-                path: spare.path.clone(),
-            }));
-        }
-        let zeros = vec![0; FILL_CHUNK_BYTES.min(usize::try_from(len).unwrap_or(usize::MAX))];
-        let mut offset = 0;
-        while offset < len {
-            let chunk = usize::try_from(len - offset).map_or(zeros.len(), |n| n.min(zeros.len()));
-            write_all_at(&*spare.file, &zeros[..chunk], offset)
-                .map_err(|error| at("fill", error))?;
-            offset += chunk as u64;
-        }
-        Ok(())
-    }
-
-    /// Removes a spare whose content means nothing. If that fails too, the next open removes it.
-    fn discard(&self, path: &Path) {
-        if let Err(error) = self.storage.remove(path) {
-            tracing::warn!(path = %path.display(), %error, "cannot remove a spare segment");
-        }
     }
 
     /// Takes trimmed segments away, oldest first: unlinked, or renamed to be recycled.
@@ -328,5 +364,40 @@ impl Directory {
 
     fn segment_path(&self, segment_id: u64) -> PathBuf {
         self.path.join(format!("{segment_id:020}.seg"))
+    }
+}
+
+impl Spare {
+    /// Fills some more of a new file with zeros, up to `len` at most. Returns how much is filled.
+    ///
+    /// Every block is written: overwriting written blocks later needs no change of the file's
+    /// metadata, so a group's sync is one device write, where merely allocated blocks would commit
+    /// the file system's journal each time.
+    pub(crate) fn fill(&self, filled: u64, len: u64) -> Result<u64> {
+        let at = |operation, error| Error::io(operation, &self.path, error);
+        let left = usize::try_from(len - filled).unwrap_or(usize::MAX);
+        let zeros = &ZEROS.0[..left.min(FILL_BYTES)];
+        let filled_then = filled + zeros.len() as u64;
+        let direct = self.file.raw().filter(|raw| {
+            raw.is_direct() && u32::try_from(zeros.len()).is_ok_and(|len| raw.takes_blocks(len))
+        });
+        match direct {
+            Some(raw) => write_all(zeros, filled, |bytes, offset| raw.write_at(bytes, offset)),
+            None => write_all_at(&*self.file, zeros, filled),
+        }
+        .map_err(|error| at("fill", error))?;
+        if direct.is_none() && filled_then < len {
+            // What piles up in the page cache is written at once later, and holds up whoever
+            // writes then.
+            self.file.sync_data().map_err(|error| at("sync", error))?;
+        }
+        Ok(filled_then)
+    }
+
+    /// Writes the header over whatever the file held, and makes the file durable.
+    pub(crate) fn initialise(&self, header: &SegmentHeader) -> Result<()> {
+        let at = |operation, error| Error::io(operation, &self.path, error);
+        write_all_at(&*self.file, &header.encode(), 0).map_err(|error| at("write", error))?;
+        self.file.sync_all().map_err(|error| at("sync", error))
     }
 }

@@ -47,6 +47,11 @@ pub(crate) enum Kind {
     #[error("the log is in use: {} is locked by another handle or process; close that one first", path.display())]
     Locked { path: PathBuf },
     #[error(
+        "io_uring cannot be had here: {0}. Choose EngineKind::Auto, which does without it then, or allow it \
+         (sysctl kernel.io_uring_disabled=0; in a container, its seccomp profile)"
+    )]
+    NoUring(io::Error),
+    #[error(
         "the outcome is unknown: the entry may or may not be in the log; reopen the log to find out. Cause: {0}"
     )]
     OutcomeUnknown(Error),
@@ -186,7 +191,7 @@ impl Error {
     /// The operating system's error at the root, if there is one.
     pub fn io_error(&self) -> Option<&io::Error> {
         match self.root() {
-            Kind::Io { source, .. } => Some(source),
+            Kind::Io { source, .. } | Kind::NoUring(source) => Some(source),
             _ => None,
         }
     }
@@ -207,7 +212,7 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
-            Kind::Io { source, .. } => Some(source),
+            Kind::Io { source, .. } | Kind::NoUring(source) => Some(source),
             Kind::OutcomeUnknown(cause) | Kind::NotWritten(cause) | Kind::Poisoned(cause) => {
                 Some(cause)
             }

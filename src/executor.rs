@@ -32,17 +32,18 @@ use crate::sync::{Arc, Mutex, lock};
 ///
 /// Work is blocking I/O and wakes tasks. Opening a log, trimming it and reading from its disk are a
 /// piece each; another writes and syncs a group, and goes on with the next ones while they are due.
+/// Making the next segment ready is several pieces of one I/O each, of which nobody waits for any.
 pub trait Executor: Send + Sync + 'static {
-    /// Takes a piece of work. Called in the poll of whoever needs it done: on any thread, on
-    /// several at once, and outside any runtime if the log is polled there.
+    /// Takes a piece of work. Called in the poll of whoever needs it done, or by another piece: on
+    /// any thread, on several at once, and outside any runtime if the log is polled there.
     ///
     /// The work may be
     /// - run at once, before this returns, or later, on this thread or another;
     /// - run in any order, beside other work or after it: no piece waits for another, and none
     ///   unwinds, since a panic is kept for whoever waits for the work;
     /// - dropped unrun, here or later. A flush is abandoned then: its appends learn that nothing of
-    ///   them was written, and the log goes on. Anything else ends with an error and can be
-    ///   repeated.
+    ///   them was written, and the log goes on. A segment is not made ready; whoever needs it makes
+    ///   it. Anything else ends with an error and can be repeated.
     ///
     /// It must not be
     /// - kept for ever. Whoever waits for it waits as long, and the log stays locked. The work holds

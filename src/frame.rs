@@ -46,7 +46,7 @@ pub(crate) const POSITION_MAX: u64 = 1 << 63;
 const MAGIC: [u8; 4] = *b"gWf1";
 const FLAG_SEAL: u32 = 1;
 /// Memory alignment of a group's buffer: what `O_DIRECT` asks for on every common device.
-const BUFFER_ALIGN: usize = 4096;
+pub(crate) const BUFFER_ALIGN: usize = 4096;
 
 /// What a frame's checksums begin with: where the frame belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,13 @@ impl Header {
         let header_checksum = seed.checksum(&bytes[..56]);
         bytes[56..].copy_from_slice(&header_checksum.to_le_bytes());
         bytes
+    }
+
+    /// Whether a valid frame with this header goes on with a log whose next entry is `next_seq`, in
+    /// group `next_group` if that is known. One that does not is none of the log's, whatever it
+    /// says: recovery and replay see the same log.
+    pub(crate) fn continues(&self, next_seq: u64, next_group: Option<u64>) -> bool {
+        self.first_seq == next_seq && next_group.is_none_or(|group| self.group == group)
     }
 
     /// Header and payload, padding not counted.
@@ -230,13 +237,13 @@ impl FrameBuffer {
             .next_multiple_of(block_bytes)
     }
 
-    /// Pads the frame and writes its header; returns the bytes to be written to disk.
+    /// Pads the frame and writes its header: [`bytes`](Self::bytes) are to be written to disk then.
     ///
     /// `header.payload_len` and `header.entry_count` are taken from the buffer.
     ///
     /// # Panics
     /// If the payload is longer than a `u32` can say; the log's limits exclude it.
-    pub(crate) fn finish(&mut self, seed: Seed, header: Header, block_bytes: usize) -> &[u8] {
+    pub(crate) fn finish(&mut self, seed: Seed, header: Header, block_bytes: usize) {
         let end = self.bytes.len().max(HEADER_BYTES);
         let padded = end.next_multiple_of(block_bytes);
         self.grow_to(padded, padded);
@@ -248,6 +255,10 @@ impl FrameBuffer {
             ..header
         };
         head.copy_from_slice(&header.encode(seed, seed.checksum(payload)));
+    }
+
+    /// The frame, once it is finished.
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 

@@ -28,6 +28,14 @@
 //! The invariant, true whenever the lock is free: if a group may go (`State::may_go`), somebody
 //! who can take it has been woken and not been polled since.
 //!
+//! # The turn between two groups
+//!
+//! Whoever ended a group with company may keep the *turn* ([`Turn`]) for a moment: no group goes
+//! meanwhile, so that the members just woken can join the next one, instead of finding it gone and
+//! halving every group after it. A turn that is given back, used or dropped restores the
+//! invariant. It binds only those who live where it is held: a runtime that nobody drives any
+//! more must not hold up the members on another, so they lead over its head.
+//!
 //! # A race that cannot happen: two leaders for one group
 //!
 //! ```text
@@ -40,18 +48,24 @@
 //! Without the group's number the second one would take group 8 before its time, or group 7 twice.
 
 // Named by path, so that the loom models find the same files.
+#[path = "group/flush.rs"]
+mod flush;
 #[path = "group/slots.rs"]
 mod slots;
 #[path = "group/state.rs"]
 mod state;
+#[path = "group/wakes.rs"]
+mod wakes;
 
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
+pub(crate) use self::flush::{Flush, Next, Turn};
 use self::slots::{SlotId, Stage};
 use self::state::{Life, State};
+use self::wakes::Wakes;
 use crate::sync::{Arc, Mutex, lock};
 
 /// What the write groups need from the log around them.
@@ -167,7 +181,8 @@ pub(crate) enum Outcome<E> {
 /// The write groups of one log.
 pub(crate) struct Group<H: Host> {
     host: H,
-    state: Mutex<State<H>>,
+    /// Apart from the host: whoever holds a turn holds the state, but not the log.
+    state: Arc<Mutex<State<H>>>,
 }
 
 impl<H: Host> Group<H> {
@@ -176,7 +191,7 @@ impl<H: Host> Group<H> {
         let state = State::new(limits, next_seq, trim_seq);
         Self {
             host,
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
@@ -197,109 +212,14 @@ impl<H: Host> Group<H> {
     /// Lets nobody else in. Members that wait for room are refused; those that have joined will be
     /// written.
     pub(crate) fn begin_closing(&self) {
-        let mut wakes = Vec::new();
-        {
-            let mut state = lock(&self.state);
-            if matches!(state.life, Life::Open) {
-                state.life = Life::Closing;
-                state.turn_away(&Refusal::Closed, &mut wakes);
-            }
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        if matches!(state.life, Life::Open) {
+            state.life = Life::Closing;
+            state.turn_away(&Refusal::Closed, &mut wakes);
         }
-        wakes.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// One group on its way to the disk. At most one exists at a time.
-///
-/// Whoever holds it calls [`begin`](Self::begin), writes, and calls [`finish`](Self::finish).
-/// Dropped before it began, its members learn that nothing was written and the log goes on; dropped
-/// later, as by a panic, the log is poisoned.
-pub(crate) struct Flush<H: Host> {
-    group: Arc<Group<H>>,
-    /// What the members encoded. To be handed back empty.
-    pub(crate) buffer: H::Buffer,
-    pub(crate) first_seq: u64,
-    pub(crate) entries: u32,
-    pub(crate) trim_seq: u64,
-    pub(crate) seal: bool,
-    home: H::Home,
-    begun: bool,
-    concluded: bool,
-    /// Members to be woken once the lock is free. Dropped behind the log.
-    wakes: Wakes,
-}
-
-/// Wakes when it is dropped.
-#[derive(Default)]
-struct Wakes(Vec<Waker>);
-
-impl Drop for Wakes {
-    fn drop(&mut self) {
-        self.0.drain(..).for_each(Waker::wake);
-    }
-}
-
-impl<H: Host> Flush<H> {
-    /// The log to write to.
-    pub(crate) fn group(&self) -> &Arc<Group<H>> {
-        &self.group
-    }
-
-    /// Says that the disk is about to be touched.
-    pub(crate) fn begin(&mut self) {
-        self.begun = true;
-    }
-
-    /// Gives the members their outcome. With `go_on`, returns the next group if it is due and its
-    /// first live member lives where this flush ran; else that member is woken to lead it.
-    pub(crate) fn finish(mut self, outcome: Outcome<H::Error>, go_on: bool) -> Option<Self> {
-        let (mut next, mut wakes) = self.conclude(outcome, go_on);
-        // Let go of the log before anybody who waits can go on: he may close it and open it again.
-        drop(self);
-        wakes.drain(..).for_each(Waker::wake);
-        if let Some(flush) = &mut next {
-            flush.wakes.0 = wakes;
-        }
-        next
-    }
-
-    /// Gives the members their outcome. Returns the next group, if it goes on here, and who is to
-    /// be woken.
-    fn conclude(&mut self, outcome: Outcome<H::Error>, go_on: bool) -> (Option<Self>, Vec<Waker>) {
-        self.concluded = true;
-        let group = Arc::clone(&self.group);
-        let mut wakes;
-        let mut next = None;
-        {
-            let mut state = lock(&group.state);
-            state.land(self, outcome);
-            wakes = mem::take(&mut self.wakes.0);
-            state.spare = mem::take(&mut self.buffer);
-            let first = state.forming.members.first();
-            let at_home = first.is_some_and(|id| state.slots[id].home == self.home);
-            if go_on && at_home && state.may_go() {
-                next = Some(state.take(&group, self.home, &mut wakes));
-            } else {
-                state.settle(&mut wakes);
-            }
-        }
-        (next, wakes)
-    }
-}
-
-impl<H: Host> Drop for Flush<H> {
-    fn drop(&mut self) {
-        if !self.concluded {
-            let error = self.group.host.lost(self.begun);
-            let outcome = if self.begun {
-                Outcome::Unknown(error)
-            } else {
-                Outcome::NotWritten(error)
-            };
-            self.buffer = H::Buffer::default();
-            // Nobody may go on here: this may be a runtime that is shutting down.
-            (_, self.wakes.0) = self.conclude(outcome, false);
-        }
+        drop(state);
+        wakes.wake();
     }
 }
 
@@ -351,13 +271,11 @@ where
     T: Timer<H::Deadline>,
     F: FnOnce(&mut H::Buffer),
 {
-    /// One step of a poll, under the lock. Wakers to be woken or dropped outside it are put into
-    /// the two lists.
+    /// One step of a poll, under the lock. A waker to be dropped outside it is put into `replaced`.
     fn step(
         &mut self,
         state: &mut State<H>,
         cx: &Context<'_>,
-        wakes: &mut Vec<Waker>,
         replaced: &mut Option<Waker>,
     ) -> Step<H> {
         let id = match self.slot {
@@ -409,9 +327,9 @@ where
         if self.expired.take() == Some(state.forming.id) {
             state.forming.expired = true;
         }
-        if state.may_go() {
+        if state.may_go_over(|| self.group.host.home()) {
             let home = self.group.host.home();
-            return Step::Lead(state.take(self.group, home, wakes));
+            return Step::Lead(state.take(Arc::clone(self.group), home));
         }
         // Also while somebody waits for room: he may give up, and then the timer is needed.
         let responsible = state.forming.members.first() == Some(id);
@@ -446,17 +364,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         loop {
-            let mut wakes = Vec::new();
             let mut replaced = None;
             let step = {
                 let mut state = lock(&this.group.state);
-                this.step(&mut state, cx, &mut wakes, &mut replaced)
+                this.step(&mut state, cx, &mut replaced)
             };
-            wakes.into_iter().for_each(Waker::wake);
             drop(replaced);
             match step {
                 Step::Return(result) => return Poll::Ready(result),
-                Step::Lead(flush) => this.group.host.lead(flush),
+                Step::Lead(mut flush) => {
+                    // Those who have room now that a new group forms.
+                    flush.wake();
+                    this.group.host.lead(flush);
+                }
                 Step::WaitUntil { group, deadline } => {
                     if this.timer.poll(deadline, cx).is_pending() {
                         return Poll::Pending;
@@ -472,14 +392,13 @@ where
 impl<H: Host, T, F> Drop for Member<'_, H, T, F> {
     fn drop(&mut self) {
         let Some(id) = self.slot else { return };
-        let mut wakes = Vec::new();
-        let left;
-        {
-            let mut state = lock(&self.group.state);
-            left = state.leave(id);
-            state.settle(&mut wakes);
-        }
-        wakes.into_iter().for_each(Waker::wake);
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.group.state);
+        let left = state.leave(id);
+        state.settle(&mut wakes);
+        // Woken and dropped outside it.
+        drop(state);
+        wakes.wake();
         drop(left);
     }
 }

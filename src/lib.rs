@@ -64,6 +64,7 @@ mod group;
 mod log;
 mod metrics;
 mod options;
+mod prepare;
 mod recovery;
 mod replay;
 mod segment;
@@ -84,8 +85,8 @@ pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
 pub use options::{EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};
-pub use replay::{Record, Replay};
-pub use storage::{OsStorage, Storage, StorageFile};
+pub use replay::{Record, Records, Replay};
+pub use storage::{OsStorage, RawFile, Storage, StorageFile};
 pub use wal::Wal;
 
 /// The README's example compiles.

@@ -1,14 +1,21 @@
 //! The segments of a log in use: where the next frame goes, rotation, rollback and trim.
 
+use std::time::Duration;
+
 use crate::catalog::{Catalog, Listed};
-use crate::directory::{Directory, PrepareError};
+use crate::directory::Directory;
 use crate::error::{Error, Result};
 use crate::frame::{FrameBuffer, Header};
 use crate::metrics::{Metrics, Stopwatch};
 use crate::options::Options;
+use crate::prepare::{Piece, Preparation, PrepareError};
 use crate::segment::{Segment, SegmentHeader};
-use crate::storage::write_all_at;
+use crate::storage::{RawFile, write_all_at, write_all_durable_at};
 use crate::sync::Arc;
+
+/// The next segment is made ready once a quarter of this one is full: early, because filling it takes
+/// longer while groups are being written, and not at once, for logs that stay small.
+const READY_WHEN_FILLED: u64 = 4;
 
 /// Why a group is not durable.
 #[derive(Debug)]
@@ -28,14 +35,35 @@ pub(crate) struct Place {
     pub(crate) len: u64,
 }
 
-/// The writing end of a log. Used by one flush at a time.
+impl Place {
+    /// The file as it can be handed to the kernel, if it can: this segment's blocks fit it.
+    pub(crate) fn raw(&self) -> Option<RawFile<'_>> {
+        self.segment.raw()
+    }
+}
+
+/// How far a write came that failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A plain write failed; nothing was synced.
+    Write(std::io::Error),
+    /// A sync failed, or a write that syncs by itself.
+    Sync(std::io::Error),
+}
+
+/// The writing end of a log. Used by one flush at a time: [`begin`](Self::begin), the I/O, then
+/// [`complete`](Self::complete) or [`failed`](Self::failed).
 pub(crate) struct Log {
-    directory: Arc<Directory>,
+    /// For its lock.
+    _directory: Arc<Directory>,
     catalog: Arc<Catalog>,
+    preparation: Arc<Preparation>,
     active: Arc<Segment>,
     /// Where the next frame goes in the active segment.
     offset: u64,
     next_group: u64,
+    /// The segment after this one has been asked for.
+    has_asked: bool,
     /// Sizes of new segments.
     block_bytes: u32,
     segment_bytes: u64,
@@ -43,22 +71,24 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log that goes on in `active`, the catalog's newest segment.
+    /// A log that goes on in `active`, the catalog's newest segment, and then in those that are ready.
     pub(crate) fn new(
         directory: Arc<Directory>,
         catalog: Arc<Catalog>,
-        active: Arc<Segment>,
-        recovered: (u64, u64),
+        (active, ready): (Arc<Segment>, Vec<Arc<Segment>>),
+        (offset, next_group): (u64, u64),
         options: &Options,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (offset, next_group) = recovered;
+        let preparation = Preparation::new(Arc::clone(directory.files()), active.id() + 1, ready);
         Self {
-            directory,
+            _directory: directory,
             catalog,
+            preparation: Arc::new(preparation),
             active,
             offset,
             next_group,
+            has_asked: false,
             block_bytes: options.block_bytes,
             segment_bytes: options.segment_bytes,
             metrics,
@@ -73,70 +103,125 @@ impl Log {
         buffer: &mut FrameBuffer,
         header: Header,
     ) -> Result<(), WriteError> {
-        let place = self.place(buffer, header.first_seq)?;
+        let place = self.begin(buffer, header)?;
+        self.write(&place, buffer)
+    }
+
+    /// Writes a finished frame at its place and syncs it.
+    pub(crate) fn write(&mut self, place: &Place, buffer: &FrameBuffer) -> Result<(), WriteError> {
+        let (file, bytes) = (&*place.segment.file, buffer.bytes());
+        let watch = Stopwatch::start();
+        let written = match place.raw().filter(RawFile::can_sync_writes) {
+            Some(raw) => write_all_durable_at(raw, bytes, place.offset).map_err(Failure::Sync),
+            None => write_all_at(file, bytes, place.offset)
+                .map_err(Failure::Write)
+                .and_then(|()| file.sync_data().map_err(Failure::Sync)),
+        };
+        match written {
+            Ok(()) => {
+                self.complete(place, buffer.entry_count(), watch.elapsed());
+                Ok(())
+            }
+            Err(failure) => Err(self.failed(place, failure)),
+        }
+    }
+
+    /// Whether [`begin`](Self::begin) needs no I/O for this frame.
+    pub(crate) fn has_room(&self, buffer: &FrameBuffer) -> bool {
+        let fits =
+            |segment: &Segment, offset| offset + segment.padded_len(buffer) <= segment.end_offset();
+        fits(&self.active, self.offset)
+            || self
+                .preparation
+                .ready()
+                .is_some_and(|next| fits(&next, next.first_offset()))
+    }
+
+    /// Finds a place for the buffer's frame and finishes it: [`FrameBuffer::bytes`] are what is to
+    /// be written there, with one write that syncs, or with a write and then a sync.
+    pub(crate) fn begin(
+        &mut self,
+        buffer: &mut FrameBuffer,
+        header: Header,
+    ) -> Result<Place, WriteError> {
+        // A segment that was ready may have been made with another size in mind.
+        while self.offset + self.active.padded_len(buffer) > self.active.end_offset() {
+            self.rotate(header.first_seq)?;
+        }
+        let place = Place {
+            segment: Arc::clone(&self.active),
+            offset: self.offset,
+            len: self.active.padded_len(buffer),
+        };
         let header = Header {
             group: self.next_group,
             ..header
         };
         let block_bytes = self.active.header.block_bytes as usize;
-        let bytes = buffer.finish(place.segment.seed(place.offset), header, block_bytes);
-        let file = &*place.segment.file;
-        if let Err(error) = write_all_at(file, bytes, place.offset) {
-            let error = Error::io("write", &place.segment.path, error);
-            return Err(self.roll_back(&place, error));
-        }
-        let watch = Stopwatch::start();
-        file.sync_data().map_err(|error| {
-            // Never retried: after a failed sync the kernel may hold the pages as clean, and the
-            // next sync would succeed without having written them.
-            WriteError::Unknown(Error::io("sync", &place.segment.path, error))
-        })?;
-        self.metrics
-            .record_group(buffer.entry_count(), place.len, watch.elapsed());
+        buffer.finish(place.segment.seed(place.offset), header, block_bytes);
+        Ok(place)
+    }
+
+    /// The frame at this place is durable.
+    pub(crate) fn complete(&mut self, place: &Place, entries: u32, took: Duration) {
+        self.metrics.record_group(entries, place.len, took);
         if place.offset == place.segment.first_offset() {
             self.catalog.note_frame();
         }
         self.offset = place.offset + place.len;
         self.next_group += 1;
-        Ok(())
     }
 
-    /// Finds room for the buffer's frame, in a new segment if the active one is full.
-    fn place(&mut self, buffer: &FrameBuffer, first_seq: u64) -> Result<Place, WriteError> {
-        let len = |segment: &Segment| buffer.padded_len(segment.header.block_bytes as usize) as u64;
-        if self.offset + len(&self.active) > self.active.end_offset() {
-            self.rotate(first_seq)?;
+    /// The frame at this place could not be written, or not be made durable. May do I/O.
+    pub(crate) fn failed(&self, place: &Place, failure: Failure) -> WriteError {
+        match failure {
+            Failure::Write(error) => {
+                let error = Error::io("write", &place.segment.path, error);
+                self.roll_back(place, error)
+            }
+            // Never retried: after a failed sync the kernel may hold the pages as clean, and the
+            // next sync would succeed without having written them.
+            Failure::Sync(error) => {
+                WriteError::Unknown(Error::io("sync", &place.segment.path, error))
+            }
         }
-        let segment = Arc::clone(&self.active);
-        Ok(Place {
-            len: len(&segment),
-            offset: self.offset,
-            segment,
-        })
+    }
+
+    /// The first piece of making the next segment ready, once it is time.
+    pub(crate) fn piece(&mut self) -> Option<Piece> {
+        let (first, end) = (self.active.first_offset(), self.active.end_offset());
+        if self.has_asked || self.offset - first < (end - first) / READY_WHEN_FILLED {
+            return None;
+        }
+        self.has_asked = true;
+        self.preparation.piece(self.next_plan())
+    }
+
+    /// The next segment's header, but for the salt.
+    fn next_plan(&self) -> SegmentHeader {
+        SegmentHeader {
+            block_bytes: self.block_bytes,
+            segment_bytes: self.segment_bytes,
+            log_id: self.active.header.log_id,
+            segment_id: self.active.id() + 1,
+            salt: 0,
+        }
     }
 
     /// Makes a new, empty segment the active one. It is durable before the first group goes into
     /// it.
     fn rotate(&mut self, first_seq: u64) -> Result<(), WriteError> {
-        let segment_id = self.active.id() + 1;
-        let _span = tracing::info_span!("rotate", segment_id, first_seq).entered();
-        let salt = self.directory.random().map_err(WriteError::NotWritten)?;
-        let header = SegmentHeader {
-            block_bytes: self.block_bytes,
-            segment_bytes: self.segment_bytes,
-            log_id: self.active.header.log_id,
-            segment_id,
-            salt: u64::from_le_bytes(salt),
-        };
-        let segment = self
-            .directory
-            .prepare(header)
-            .map_err(|error| match error {
-                PrepareError::Unchanged(error) => WriteError::NotWritten(error),
-                PrepareError::NameUnknown(error) => WriteError::Unknown(error),
-            })?;
-        self.active = Arc::new(segment);
+        let plan = self.next_plan();
+        let _span =
+            tracing::info_span!("rotate", segment_id = plan.segment_id, first_seq).entered();
+        let segment = self.preparation.take(plan).map_err(|error| match error {
+            PrepareError::Unchanged(error) => WriteError::NotWritten(error),
+            PrepareError::NameUnknown(error) => WriteError::Unknown(error),
+        })?;
+        debug_assert_eq!(segment.id(), plan.segment_id);
+        self.active = segment;
         self.offset = self.active.first_offset();
+        self.has_asked = false;
         self.catalog.push(Listed {
             segment: Arc::clone(&self.active),
             first_seq,

@@ -17,7 +17,7 @@ pub struct MetricsSnapshot {
     pub entries: u64,
     /// Bytes written for them, headers and padding included.
     pub bytes: u64,
-    /// How long the syncs took.
+    /// How long the syncs took; of writes that sync by themselves, how long the writes did.
     pub sync_time: Histogram,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::Engine;
 use crate::entry::PREFIX_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::executor::Executor;
@@ -37,10 +38,16 @@ pub enum SyncPolicy {
 }
 
 /// How a group reaches the disk.
+///
+/// All of them make the same promises; they differ in whose thread waits for the disk, and in what
+/// that costs. `docs/engines.md` in the repository helps to choose, with figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// The best engine that this machine offers. Today: [`Blocking`](Self::Blocking).
+    /// [`Uring`](Self::Uring) where the kernel allows it, else [`Blocking`](Self::Blocking), and one
+    /// line in the trace that says why. Also `Blocking` with an [`Options::executor`], on a storage
+    /// without descriptors, and in programs that abort on a panic: whether a runtime has an I/O
+    /// driver can only be found out by trying, and Tokio's no is a panic.
     #[default]
     Auto,
     /// One call on Tokio's blocking pool for each busy period; no worker thread is ever blocked.
@@ -49,6 +56,21 @@ pub enum EngineKind {
     /// Write and sync on the worker thread itself, inside the leader's poll. Fast on disks that
     /// sync in microseconds and right for simulation; on slower disks it stalls the runtime.
     Inline,
+    /// A request to Linux' `io_uring` for each group, its end awaited on Tokio's I/O driver: no
+    /// thread waits for the disk. Needs Linux 5.6.
+    ///
+    /// Opening fails where the kernel refuses ([`Auto`](Self::Auto) does not). What is led on a
+    /// runtime without an I/O driver (`Builder::enable_io`), outside any runtime, or on a file
+    /// without a descriptor ([`StorageFile::raw`](crate::StorageFile::raw)) goes the way of
+    /// `Blocking`.
+    Uring,
+}
+
+impl EngineKind {
+    /// Whether this machine can run it, or something in its place.
+    pub fn is_available(self) -> bool {
+        self != Self::Uring || Engine::choose(&Options::default().engine(self), true).is_ok()
+    }
 }
 
 /// Options of a log. Start from [`Options::default`] and change what you need.
@@ -174,6 +196,9 @@ impl Options {
                 return refuse("a background interval of zero never ticks".into());
             }
             _ => {}
+        }
+        if self.engine == EngineKind::Uring && self.executor.is_some() {
+            return refuse("an executor has no part in the engine Uring: choose Blocking".into());
         }
         if self.group_entries_max == 0 || self.appends_max == 0 {
             return refuse("group_entries_max and appends_max must be at least 1".into());

@@ -23,9 +23,10 @@
 //! tail.
 
 use crate::catalog::Listed;
-use crate::directory::{Directory, Listing, PrepareError};
+use crate::directory::{Directory, Listing};
 use crate::error::{Error, Result};
 use crate::frame::{HEADER_BYTES, Header};
+use crate::prepare::PrepareError;
 use crate::segment::{Cursor, Found, Segment, SegmentHeader};
 use crate::storage::{read_exact_at, write_all_at};
 use crate::sync::Arc;
@@ -65,7 +66,10 @@ pub struct Discarded {
 /// A log ready to be written on.
 #[derive(Debug)]
 pub(crate) struct Recovered {
+    /// In use, oldest first; the log goes on in the last one.
     pub(crate) segments: Vec<Listed>,
+    /// Empty, behind it.
+    pub(crate) ready: Vec<Arc<Segment>>,
     /// Where the next frame goes in the last segment.
     pub(crate) offset: u64,
     pub(crate) next_group: u64,
@@ -138,6 +142,7 @@ fn begin(directory: &Directory, block_bytes: u32, segment_bytes: u64) -> Result<
             first_seq: 0,
             has_frame: false,
         }],
+        ready: Vec::new(),
     })
 }
 
@@ -164,9 +169,7 @@ struct Scan {
     sealed: bool,
     /// The last valid frame and its length, which nothing vouches for.
     last_frame: Option<(At, u64)>,
-    /// Behind the last valid frame.
-    broken: At,
-    /// Where the log goes on: there, or in an empty segment that is ready behind it.
+    /// Behind the last valid frame: where the log goes on. The segments behind it are empty.
     end: At,
     /// Headers behind the end, in blocks to be destroyed.
     torn: Vec<(At, Header)>,
@@ -196,7 +199,6 @@ impl Scan {
             offset: run[0].first_offset(),
         };
         let mut scan = Self {
-            broken: first,
             end: first,
             segments: run
                 .into_iter()
@@ -244,7 +246,7 @@ impl Scan {
                         .iter_mut()
                         .for_each(|l| l.first_seq = header.first_seq);
                 }
-                if header.group != self.next_group || header.first_seq != self.next_seq {
+                if !header.continues(self.next_seq, Some(self.next_group)) {
                     break;
                 }
                 if !followed {
@@ -280,7 +282,6 @@ impl Scan {
     /// others are torn.
     fn examine_rest(&mut self) -> Result<()> {
         let broken = self.end;
-        self.broken = broken;
         let mut newest: Option<(At, Header)> = None;
         for index in broken.segment..self.segments.len() {
             let mut cursor = Cursor::new(Arc::clone(&self.segments[index].segment));
@@ -301,14 +302,6 @@ impl Scan {
             }
         }
         let Some((at, witness)) = newest else {
-            // Empty segments behind the end are ready to be written: go on in the newest.
-            let last = self.segments.len() - 1;
-            if broken.segment < last {
-                self.end = At {
-                    segment: last,
-                    offset: self.segments[last].segment.first_offset(),
-                };
-            }
             return Ok(());
         };
         let lost = witness.durable_seq.saturating_sub(self.next_seq);
@@ -346,13 +339,17 @@ impl Scan {
         &oldest.expect("a segment was listed").header
     }
 
-    /// The blocks in which no frame may ever be found again: the torn ones, and where the log ends.
+    /// The blocks in which no frame may ever be found again: the torn ones, and where the log ends,
+    /// or could have gone on.
     ///
     /// There, too, if nothing is to be seen: the disk may hold a frame whose write failed, and the
-    /// page cache the zeros of a rollback that was never synced.
+    /// page cache what was there before, or the zeros of a rollback that was never synced.
     fn blocks_to_cut(&self) -> Vec<At> {
-        let ends = [self.broken, self.end];
-        let ends = ends.into_iter().filter(|at| {
+        let behind = (self.end.segment + 1..self.segments.len()).map(|segment| At {
+            segment,
+            offset: self.segments[segment].segment.first_offset(),
+        });
+        let ends = [self.end].into_iter().chain(behind).filter(|at| {
             let segment = &self.segments[at.segment].segment;
             at.offset + segment.block_bytes() <= segment.end_offset()
         });
@@ -363,7 +360,7 @@ impl Scan {
     }
 
     /// Makes what was found durable and unambiguous. Each step may be interrupted and done again.
-    fn repair(self, directory: &Directory) -> Result<Recovered> {
+    fn repair(mut self, directory: &Directory) -> Result<Recovered> {
         // A process killed between a rename and its sync left names that may not be durable yet.
         directory.sync()?;
         if let Some((at, len)) = self.last_frame {
@@ -401,7 +398,9 @@ impl Scan {
                 .map(|(_, header)| u64::from(header.entry_count))
                 .sum(),
         });
+        let ready = self.segments.split_off(self.end.segment + 1);
         Ok(Recovered {
+            ready: ready.into_iter().map(|listed| listed.segment).collect(),
             offset: self.end.offset,
             next_group: self.next_group,
             report: RecoveryReport {

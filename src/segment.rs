@@ -25,9 +25,11 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use aligned_vec::{AVec, ConstAlign};
+
 use crate::error::{Error, Kind, Result};
-use crate::frame::{HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
-use crate::storage::{StorageFile, read_exact_at};
+use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
+use crate::storage::{RawFile, StorageFile, read_cached_exact_at, read_exact_at};
 use crate::sync::Arc;
 
 /// Bytes of a segment header. Frozen.
@@ -35,8 +37,9 @@ pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 
 const MAGIC: [u8; 8] = *b"groupwal";
 const VERSION: u32 = 1;
-/// How much a scan reads ahead. A frame that is longer is read whole.
-const READ_AHEAD_BYTES: usize = 1 << 20;
+/// How much a scan reads at once. What was read is still in the processor's cache when it is looked
+/// at.
+const READ_BYTES: usize = 256 << 10;
 
 /// What is on a segment's first block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +181,18 @@ impl Segment {
         self.header.segment_bytes
     }
 
+    /// How much of the segment the buffer's frame takes.
+    pub(crate) fn padded_len(&self, buffer: &FrameBuffer) -> u64 {
+        buffer.padded_len(self.header.block_bytes as usize) as u64
+    }
+
+    /// The file as it can be handed to the kernel, if it can: it takes this segment's blocks.
+    pub(crate) fn raw(&self) -> Option<RawFile<'_>> {
+        self.file
+            .raw()
+            .filter(|raw| raw.takes_blocks(self.header.block_bytes))
+    }
+
     /// Seed of the frame at `offset`.
     pub(crate) fn seed(&self, offset: u64) -> Seed {
         Seed::new(self.header.log_id, self.header.salt, offset)
@@ -201,20 +216,99 @@ pub(crate) struct Cursor {
     pub(crate) segment: Arc<Segment>,
     /// Position of the next frame.
     pub(crate) offset: u64,
-    buffer: Vec<u8>,
-    /// File offset of `buffer[0]`.
-    buffer_offset: u64,
+    window: Window,
+    /// How much a read takes at once. A frame that is longer is read whole.
+    read_bytes: usize,
+}
+
+/// Memory for a part of a segment, aligned to pages. It grows as it has to, and is handed from one
+/// cursor to the next.
+#[derive(Debug)]
+pub(crate) struct Window {
+    bytes: AVec<u8, ConstAlign<4096>>,
+    /// How many of them were read from the file: the rest is left from before.
+    len: usize,
+    /// File offset of the first.
+    offset: u64,
+}
+
+/// Where a part of a segment is.
+enum Located {
+    /// At this range of the window.
+    InWindow(Range<usize>),
+    /// In the file.
+    InFile,
+    /// Nowhere: the segment ends before it does.
+    Nowhere,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            bytes: AVec::new(4096),
+            len: 0,
+            offset: 0,
+        }
+    }
+}
+
+impl Window {
+    /// Bytes at a range that [`Found::Frame`] named, until the cursor reads on.
+    pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.bytes[..self.len][range]
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.len as u64
+    }
+
+    fn contains(&self, offset: u64, len: u64) -> bool {
+        offset >= self.offset && offset + len <= self.end()
+    }
 }
 
 impl Cursor {
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
         let offset = segment.first_offset();
+        Self::with_window(segment, offset, Window::default(), READ_BYTES)
+    }
+
+    /// A cursor at `offset` that reads `read_bytes` at once, into memory that is there already. What
+    /// it holds is not looked at.
+    pub(crate) fn with_window(
+        segment: Arc<Segment>,
+        offset: u64,
+        mut window: Window,
+        read_bytes: usize,
+    ) -> Self {
+        window.len = 0;
         Self {
             segment,
             offset,
-            buffer: Vec::new(),
-            buffer_offset: 0,
+            window,
+            read_bytes,
         }
+    }
+
+    /// The position and the memory, with what has been read.
+    pub(crate) fn into_parts(self) -> (Arc<Segment>, u64, Window) {
+        (self.segment, self.offset, self.window)
+    }
+
+    /// How much a read takes at once, at most.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.read_bytes as u64
+    }
+
+    /// Brings into memory what [`peek_in_window`](Self::peek_in_window) misses, `len` bytes at least, if that
+    /// takes no wait for the disk; says whether it did. What cannot be read is left to
+    /// [`peek`](Self::peek), which tells errors.
+    pub(crate) fn read_cached(&mut self, len: u64) -> bool {
+        let read = |file: &dyn StorageFile, bytes: &mut [u8], offset| {
+            let is_cached = read_cached_exact_at(file, bytes, offset);
+            is_cached.then_some(()).ok_or(())
+        };
+        self.read_with(self.offset, len, read).is_ok()
     }
 
     /// Examines what stands at the current position, without moving on.
@@ -222,18 +316,33 @@ impl Cursor {
     /// # Errors
     /// If the file cannot be read. Invalid bytes are not an error here.
     pub(crate) fn peek(&mut self) -> Result<Found> {
-        let Some(header_at) = self.fill(self.offset, HEADER_BYTES as u64)? else {
-            return Ok(Found::Nothing);
+        // At most twice: for a header, and for the rest of a frame longer than a read.
+        loop {
+            match self.peek_in_window() {
+                Ok(found) => return Ok(found),
+                Err(missing) => self.read(self.offset, missing)?,
+            }
+        }
+    }
+
+    /// [`peek`](Self::peek) without a read; how many bytes have to be in memory if it takes one.
+    pub(crate) fn peek_in_window(&self) -> std::result::Result<Found, u64> {
+        let header_at = match self.locate(self.offset, HEADER_BYTES as u64) {
+            Located::InWindow(range) => range,
+            Located::InFile => return Err(HEADER_BYTES as u64),
+            Located::Nowhere => return Ok(Found::Nothing),
         };
         let seed = self.segment.seed(self.offset);
-        let Some((header, checksum)) = Header::decode(seed, &self.buffer[header_at]) else {
+        let Some((header, checksum)) = Header::decode(seed, self.bytes(header_at)) else {
             return Ok(Found::Nothing);
         };
-        let Some(frame_at) = self.fill(self.offset, header.frame_bytes())? else {
-            return Ok(Found::Torn(header));
+        let frame_at = match self.locate(self.offset, header.frame_bytes()) {
+            Located::InWindow(range) => range,
+            Located::InFile => return Err(header.frame_bytes()),
+            Located::Nowhere => return Ok(Found::Torn(header)),
         };
         let payload = frame_at.start + HEADER_BYTES..frame_at.end;
-        if payload_is_valid(seed, &header, checksum, &self.buffer[payload.clone()]) {
+        if payload_is_valid(seed, &header, checksum, self.bytes(payload.clone())) {
             Ok(Found::Frame(header, payload))
         } else {
             Ok(Found::Torn(header))
@@ -254,66 +363,75 @@ impl Cursor {
         let Some(at) = self.fill(offset, HEADER_BYTES as u64)? else {
             return Ok(None);
         };
-        let header = Header::decode(self.segment.seed(offset), &self.buffer[at]);
+        let header = Header::decode(self.segment.seed(offset), self.bytes(at));
         self.offset += self.segment.block_bytes();
         Ok(Some((offset, header.map(|(header, _)| header))))
     }
 
     /// Bytes at a range that [`Found::Frame`] named; valid until the cursor reads on.
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.buffer[range]
+        self.window.bytes(range)
     }
 
-    /// Drops what was read ahead: the file has been written since.
-    pub(crate) fn forget(&mut self) {
-        self.buffer.clear();
-    }
-
-    /// Whether a frame stands at the current position that `peek` finds in memory, without a read.
-    /// At a segment's end the answer is no: whoever goes on reads the next one.
-    pub(crate) fn is_buffered(&self) -> bool {
-        let available = |len: u64| {
-            self.offset >= self.buffer_offset
-                && self.offset + len <= self.buffer_offset + self.buffer.len() as u64
-        };
-        if !available(HEADER_BYTES as u64) {
-            return false;
-        }
-        let at = usize::try_from(self.offset - self.buffer_offset).expect("within the buffer");
-        Header::decode(self.segment.seed(self.offset), &self.buffer[at..])
-            .is_some_and(|(header, _)| available(header.frame_bytes()))
-    }
-
-    /// Makes `len` bytes from `offset` available and says where in the buffer they are; `None` if
-    /// the segment ends before. What is allocated is bounded by the length of the file.
+    /// Makes `len` bytes from `offset` available and says where in the window they are; `None` if
+    /// the segment ends before.
     fn fill(&mut self, offset: u64, len: u64) -> Result<Option<Range<usize>>> {
-        let end = self.segment.end_offset();
-        if offset.checked_add(len).is_none_or(|needed| needed > end) {
-            return Ok(None);
-        }
-        let len = usize::try_from(len).expect("a frame fits into memory");
-        let buffered = self.buffer_offset..self.buffer_offset + self.buffer.len() as u64;
-        if !(buffered.contains(&offset) && offset + len as u64 <= buffered.end) {
-            // Keep what is there already: a frame that straddles the buffer's end.
-            let keep_from = if buffered.contains(&offset) {
-                offset
-            } else {
-                buffered.end
-            };
-            let kept = usize::try_from(buffered.end - keep_from).expect("within the buffer");
-            let dropped = self.buffer.len() - kept;
-            self.buffer.copy_within(dropped.., 0);
-            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            self.buffer.resize(len.max(READ_AHEAD_BYTES).min(left), 0);
-            self.buffer_offset = offset;
-            let missing = &mut self.buffer[kept..];
-            let read = read_exact_at(&*self.segment.file, missing, offset + kept as u64);
-            if let Err(error) = read {
-                self.buffer.clear();
-                return Err(Error::io("read", &self.segment.path, error));
+        loop {
+            match self.locate(offset, len) {
+                Located::InWindow(range) => return Ok(Some(range)),
+                Located::InFile => self.read(offset, len)?,
+                Located::Nowhere => return Ok(None),
             }
         }
-        let start = usize::try_from(offset - self.buffer_offset).expect("within the buffer");
-        Ok(Some(start..start + len))
+    }
+
+    fn locate(&self, offset: u64, len: u64) -> Located {
+        let end = self.segment.end_offset();
+        if offset.checked_add(len).is_none_or(|needed| needed > end) {
+            return Located::Nowhere;
+        }
+        if !self.window.contains(offset, len) {
+            return Located::InFile;
+        }
+        let start = usize::try_from(offset - self.window.offset).expect("within the window");
+        let len = usize::try_from(len).expect("within the window");
+        Located::InWindow(start..start + len)
+    }
+
+    /// Moves the window so that it begins at `offset`, and reads at least `len` bytes, which lie in
+    /// the segment. What is allocated is bounded by the length of the file.
+    fn read(&mut self, offset: u64, len: u64) -> Result<()> {
+        self.read_with(offset, len, read_exact_at)
+            .map_err(|error| Error::io("read", &self.segment.path, error))
+    }
+
+    /// [`read`](Self::read) with a way to fill memory from an offset of the file.
+    fn read_with<E>(
+        &mut self,
+        offset: u64,
+        len: u64,
+        read: impl FnOnce(&dyn StorageFile, &mut [u8], u64) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let window = &mut self.window;
+        // Keep what is there already: a frame that straddles the window's end.
+        let kept = if window.contains(offset, 0) {
+            let from = usize::try_from(offset - window.offset).expect("within the window");
+            window.bytes.copy_within(from..window.len, 0);
+            window.len - from
+        } else {
+            0
+        };
+        let len = usize::try_from(len).expect("a frame fits into memory");
+        let left = usize::try_from(self.segment.end_offset() - offset).unwrap_or(usize::MAX);
+        let wanted = len.max(self.read_bytes).min(left);
+        if window.bytes.len() < wanted {
+            window.bytes.reserve_exact(wanted - window.bytes.len());
+            window.bytes.resize(wanted, 0);
+        }
+        (window.offset, window.len) = (offset, kept);
+        let missing = &mut window.bytes[kept..wanted];
+        read(&*self.segment.file, missing, offset + kept as u64)?;
+        window.len = wanted;
+        Ok(())
     }
 }

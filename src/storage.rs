@@ -4,11 +4,14 @@
 //! can put a simulated disk underneath or decorate the real one with faults. The traits state what
 //! an implementation must guarantee *after a crash*; recovery relies on each sentence.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+mod os;
 
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+pub use self::os::OsStorage;
+use crate::frame::BUFFER_ALIGN;
 use crate::sync::Arc;
 
 /// A directory tree on some disk.
@@ -82,6 +85,14 @@ pub trait StorageFile: Send + Sync + 'static {
     /// As the operating system reports them. Bytes that cannot be read are an error, never zeros.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Reads at `offset` what is in memory already: returns without waiting for a disk, so that it may be
+    /// called where nothing may block. `None` if nothing can be read like that, for whatever reason;
+    /// the caller then reads with [`read_at`](Self::read_at), where waiting is allowed.
+    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> Option<usize> {
+        let _ = (bytes, offset);
+        None
+    }
+
     /// Writes at `offset`; may write less than asked for.
     ///
     /// Until a sync has returned, a crash may leave any mixture of old and new 512-byte sectors in
@@ -122,13 +133,141 @@ pub trait StorageFile: Send + Sync + 'static {
     /// # Errors
     /// As the operating system reports them; a lock held by somebody else is `Ok(false)`.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// The descriptor under the file, if there is one that the log may hand to the kernel itself:
+    /// the way to `io_uring` and to writes that sync by themselves. Without it the log uses the
+    /// methods above.
+    ///
+    /// It belongs to the open file that [`try_lock`](Self::try_lock) locks, so that the lock is
+    /// held for as long as a request is in flight, also when the process is killed. What is written
+    /// through it is what [`read_at`](Self::read_at) shows once the write has ended.
+    ///
+    /// Default: `None`. A storage that decorates another one keeps it so, or the log goes past it.
+    fn raw(&self) -> Option<RawFile<'_>> {
+        None
+    }
+}
+
+/// An open file's descriptor, and what it can do.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFile<'a> {
+    fd: BorrowedFd<'a>,
+    align: usize,
+    write_syncs: bool,
+}
+
+impl<'a> RawFile<'a> {
+    /// A descriptor that is open for writing.
+    pub fn new(fd: BorrowedFd<'a>) -> Self {
+        Self {
+            fd,
+            align: 1,
+            write_syncs: false,
+        }
+    }
+
+    /// Memory, offset and length of a write are multiples of so many bytes, a power of two, as
+    /// `O_DIRECT` asks. Default: 1.
+    #[must_use]
+    pub fn align(mut self, bytes: usize) -> Self {
+        self.align = bytes;
+        self
+    }
+
+    /// A write with `RWF_DSYNC` owes what [`StorageFile::write_at`] and
+    /// [`StorageFile::sync_data`] owe together. Default: no.
+    #[must_use]
+    pub fn write_syncs(mut self, syncs: bool) -> Self {
+        self.write_syncs = syncs;
+        self
+    }
+
+    /// Whether whole blocks of this size, in memory aligned to a group's buffer, can be written.
+    pub(crate) fn takes_blocks(&self, block_bytes: u32) -> bool {
+        let block = block_bytes as usize;
+        block.is_multiple_of(self.align) && BUFFER_ALIGN.is_multiple_of(self.align)
+    }
+
+    /// Whether a write can sync by itself.
+    pub(crate) fn can_sync_writes(&self) -> bool {
+        cfg!(target_os = "linux") && self.write_syncs
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn fd(&self) -> BorrowedFd<'a> {
+        self.fd
+    }
+
+    /// Whether writes go past the page cache.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.align > 1
+    }
+
+    /// Writes at `offset`; nothing of it is durable yet.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwrite(self.fd, bytes, offset)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Writes at `offset` and makes what was written durable, in one call.
+    #[cfg(target_os = "linux")]
+    fn write_durable_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        use rustix::io::{ReadWriteFlags, pwritev2};
+        let whole = [io::IoSlice::new(bytes)];
+        Ok(pwritev2(self.fd, &whole, offset, ReadWriteFlags::DSYNC)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write_durable_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+        let _ = self.fd;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Writes all of `bytes` at `offset` and makes them durable, by writes that sync by themselves:
+/// one, unless it comes out short.
+///
+/// No error is retried, an interruption neither: each may be a sync's.
+pub(crate) fn write_all_durable_at(file: RawFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    write_all_durable(bytes, offset, |bytes, offset| {
+        file.write_durable_at(bytes, offset)
+    })
+}
+
+fn write_all_durable(
+    bytes: &[u8],
+    offset: u64,
+    mut write_durable_at: impl FnMut(&[u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match write_durable_at(&bytes[done..], offset + done as u64)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => done += written,
+        }
+    }
+    Ok(())
 }
 
 /// Writes all of `bytes` at `offset`, however many calls it takes.
 pub(crate) fn write_all_at(file: &dyn StorageFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+    write_all(bytes, offset, |bytes, offset| file.write_at(bytes, offset))
+}
+
+/// [`write_all_at`] with another call than the file's own.
+pub(crate) fn write_all(
+    bytes: &[u8],
+    offset: u64,
+    write_at: impl Fn(&[u8], u64) -> io::Result<usize>,
+) -> io::Result<()> {
     let mut done = 0;
     while done < bytes.len() {
-        match file.write_at(&bytes[done..], offset + done as u64) {
+        match write_at(&bytes[done..], offset + done as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => done += written,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -156,111 +295,45 @@ pub(crate) fn read_exact_at(
     Ok(())
 }
 
-/// The operating system's files. On macOS, syncs are `F_FULLFSYNC`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OsStorage;
-
-// The one home of opening files.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the Storage that everything else goes through"
-)]
-impl Storage for OsStorage {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let absolute = std::path::absolute(dir)?;
-        let mut missing: Vec<PathBuf> = Vec::new();
-        for ancestor in absolute.ancestors() {
-            if ancestor.try_exists()? {
-                break;
-            }
-            missing.push(ancestor.to_owned());
+/// Fills `bytes` from `offset` if all of it is in memory already, and says whether it did.
+pub(crate) fn read_cached_exact_at(file: &dyn StorageFile, bytes: &mut [u8], offset: u64) -> bool {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.read_cached_at(&mut bytes[done..], offset + done as u64) {
+            None | Some(0) => return false,
+            Some(read) => done += read,
         }
-        if missing.is_empty() {
-            return match absolute.parent().map(|parent| self.sync_dir(parent)) {
-                // Whoever may not open the parent did not create the directory either.
-                Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
-                _ => Ok(()),
-            };
-        }
-        for dir in missing.into_iter().rev() {
-            match fs::create_dir(&dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            if let Some(parent) = dir.parent() {
-                self.sync_dir(parent)?;
-            }
-        }
-        Ok(())
     }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        // A name that is not UTF-8 is none of the log's, and stands for no file of it.
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
-        Ok(Arc::new(OsFile(file)))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(OsFile(file)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        getrandom::fill(bytes).map_err(io::Error::other)
-    }
+    true
 }
 
-#[derive(Debug)]
-struct OsFile(fs::File);
+#[cfg(test)]
+mod tests {
+    use std::io;
 
-impl StorageFile for OsFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(bytes, offset)
-    }
+    use super::write_all_durable;
 
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(fs::TryLockError::WouldBlock) => Ok(false),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+    #[test]
+    fn a_short_write_is_followed_by_the_rest_and_no_error_by_anything() {
+        let mut asked = Vec::new();
+        let written = write_all_durable(&[0; 4096], 8192, |bytes, offset| {
+            asked.push((offset, bytes.len()));
+            Ok(bytes.len().min(1024))
+        });
+        written.unwrap();
+        assert_eq!(
+            asked,
+            [(8192, 4096), (9216, 3072), (10_240, 2048), (11_264, 1024)]
+        );
+        for kind in [io::ErrorKind::Interrupted, io::ErrorKind::StorageFull] {
+            let mut asked = 0;
+            let written = write_all_durable(&[0; 4096], 0, |_, _| {
+                asked += 1;
+                Err(kind.into())
+            });
+            assert_eq!((written.unwrap_err().kind(), asked), (kind, 1));
         }
+        let written = write_all_durable(&[0; 4096], 0, |_, _| Ok(0));
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::WriteZero);
     }
 }

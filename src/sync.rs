@@ -4,7 +4,8 @@
 //! out loom's types instead, so that loom sees every lock that the write groups take.
 
 pub(crate) use std::sync::atomic;
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Weak};
+use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
 /// Locks `mutex`, whether or not a thread panicked while it held it.
 ///
@@ -14,5 +15,19 @@ pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// [`lock`] for readers of something that is seldom written.
+pub(crate) fn read<T>(locked: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    locked
+        .read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// [`lock`] for its writers.
+pub(crate) fn write<T>(locked: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    locked
+        .write()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,7 +1,9 @@
 //! The log as its users see it.
 
+use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use crate::catalog::{self, Catalog};
 use crate::directory::Directory;
@@ -71,19 +73,12 @@ impl Wal {
     ) -> Result<Self> {
         options.validate()?;
         let dir: PathBuf = dir.as_ref().to_owned();
-        let engine = Engine::choose(&options);
-        engine
-            .clone()
-            .run(move || Self::open_blocking(storage, &dir, &options, engine))
+        Engine::to_open(&options)
+            .run(move || Self::open_blocking(storage, &dir, &options))
             .await?
     }
 
-    fn open_blocking(
-        storage: Arc<dyn Storage>,
-        dir: &Path,
-        options: &Options,
-        engine: Engine,
-    ) -> Result<Self> {
+    fn open_blocking(storage: Arc<dyn Storage>, dir: &Path, options: &Options) -> Result<Self> {
         let directory = Arc::new(Directory::open(storage, dir, options.spare_segments_max)?);
         let recovered = recover(&directory, options.block_bytes, options.segment_bytes)?;
         let report = recovered.report;
@@ -93,6 +88,7 @@ impl Wal {
             .expect("a log has a segment")
             .segment
             .clone();
+        let engine = Engine::choose(options, active.raw().is_some())?;
         let catalog = Arc::new(Catalog::new(recovered.segments));
         // A trim that a crash interrupted.
         catalog::trim(&directory, &catalog, report.trim_seq)?;
@@ -101,7 +97,7 @@ impl Wal {
         let log = Log::new(
             directory.clone(),
             catalog.clone(),
-            active,
+            (active, recovered.ready),
             position,
             options,
             metrics.clone(),
@@ -207,9 +203,16 @@ impl Wal {
         encode: impl FnOnce(&mut FrameBuffer) + Unpin,
     ) -> Result<u64> {
         let timer = MemberTimer::new(self.inner.pace);
-        Member::new(&self.inner.group, ask, room, timer, encode)
-            .await
-            .map_err(refused)
+        let mut member = Member::new(&self.inner.group, ask, room, timer, encode);
+        poll_fn(|cx| {
+            let polled = Pin::new(&mut member).poll(cx);
+            if polled.is_pending() {
+                self.inner.engine().attend();
+            }
+            polled
+        })
+        .await
+        .map_err(refused)
     }
 
     /// Every entry below it is durable. It is the sequence number that the next entry gets if

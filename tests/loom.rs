@@ -23,7 +23,7 @@ mod sync {
     // Not loom's: it explores the order of every two drops of a reference, a hundred times the
     // interleavings, and nothing here depends on who drops the last one. Loom's would also report
     // what leaks; `World::at_rest` does.
-    pub(crate) use std::sync::Arc;
+    pub(crate) use std::sync::{Arc, Weak};
 
     pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().expect("loom's locks are not poisoned")
@@ -61,3 +61,5 @@ mod handover;
 mod room;
 #[path = "loom/timeouts.rs"]
 mod timeouts;
+#[path = "loom/turns.rs"]
+mod turns;

@@ -30,8 +30,11 @@ struct Counting;
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// How often memory was asked for, and asked to grow.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 fn grown(bytes: usize) {
+    ASKED.fetch_add(1, Ordering::Relaxed);
     let alive = ALIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
     PEAK.fetch_max(alive, Ordering::Relaxed);
 }
@@ -77,8 +80,9 @@ fn options(appends_max: usize) -> Options {
         .engine(EngineKind::Blocking)
         .group_bytes_max(GROUP_BYTES_MAX)
         .entry_bytes_max(8 << 10)
-        // The disk is memory, too: no rotation, even if every large append is a frame of its own.
-        .segment_bytes(64 << 20)
+        // The disk is memory, too: no rotation, even if every large append is a frame of its own, and no
+        // next segment made ready, which would be as soon as a quarter of this one is full.
+        .segment_bytes(96 << 20)
         .appends_max(appends_max)
 }
 
@@ -255,4 +259,66 @@ fn memory_does_not_grow_with_the_length_of_the_log() {
     // 16 MiB went through. The group buffers may have got their full size only now.
     let buffers = 2 * (GROUP_BYTES_MAX + BLOCK);
     assert!(last <= first + buffers, "{first} bytes became {last}");
+}
+
+/// Eight writers in a closed loop, on a real file. Blocking calls are Tokio's, one for each busy period,
+/// and cost what they cost; the groups within one cost nothing.
+#[test]
+fn a_group_allocates_nothing_once_its_size_has_been_seen() {
+    let _alone = alone();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut engines = vec![EngineKind::Blocking];
+    if EngineKind::Uring.is_available() {
+        engines.push(EngineKind::Uring);
+    } else {
+        eprintln!("SKIPPED for the engine uring: the kernel does not allow io_uring here");
+    }
+    for engine in engines {
+        let dir = dir.path().join(format!("{engine:?}"));
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = Options::default().engine(engine);
+            let wal = Wal::open(dir, options).await.unwrap();
+            let writers = 8;
+            let start = Arc::new(tokio::sync::Barrier::new(writers + 1));
+            let tasks: Vec<_> = (0..writers)
+                .map(|_| {
+                    let (wal, start) = (wal.clone(), start.clone());
+                    tokio::spawn(async move {
+                        for _ in 0..50 {
+                            wal.append(&[7; 500]).await.unwrap();
+                        }
+                        start.wait().await;
+                        start.wait().await;
+                        for _ in 0..200 {
+                            wal.append(&[7; 500]).await.unwrap();
+                        }
+                        start.wait().await;
+                        start.wait().await;
+                    })
+                })
+                .collect();
+            start.wait().await;
+            let (asked, groups) = (ASKED.load(Ordering::Relaxed), wal.metrics().groups);
+            start.wait().await;
+            start.wait().await;
+            let asked = ASKED.load(Ordering::Relaxed) - asked;
+            let groups = wal.metrics().groups - groups;
+            println!("{engine:?}: {asked} allocations for {groups} groups");
+            assert!(groups >= 200);
+            let allowed = if engine == EngineKind::Uring {
+                0
+            } else {
+                groups / 2
+            };
+            assert!(
+                asked as u64 <= allowed,
+                "{engine:?}: {asked} for {groups} groups"
+            );
+            start.wait().await;
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+    }
 }

@@ -295,7 +295,8 @@ fn what_arrives_during_a_sync_is_acknowledged_by_the_next_one() {
             &runtime,
             &plan,
             &MemStorage::new(1),
-            blocking().policy(policy),
+            // So large that nothing else is synced meanwhile.
+            blocking().policy(policy).segment_bytes(64 << 10),
         );
         let _gate = plan.shut_gate();
         let first = begin(&runtime, append(&wal, b"first"));

@@ -10,8 +10,9 @@ use std::time::Duration;
 use groupwal::SyncPolicy;
 use tokio::runtime::Runtime;
 
-use crate::workload::{burst, lone};
-use crate::{Place, SYNC_ON_BATCH, article, bare};
+use crate::rig::article::{self, SYNC_ON_BATCH};
+use crate::rig::workload::{burst, lone};
+use crate::rig::{Place, bare};
 
 const ROUNDS: usize = 15;
 /// Fast contestants get several turns a round.

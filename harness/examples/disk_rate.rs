@@ -1,4 +1,5 @@
-//! How many crash states a second this machine examines, by file system and method.
+//! How many crash states a second this machine examines, by file system and method; and what it costs a
+//! writer that its device is recorded, beside a plain file under a loop device.
 //!
 //! ```text
 //! cargo run --release -p plugpull --example disk_rate [ext4 xfs btrfs]
@@ -7,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -40,6 +42,12 @@ fn main() -> io::Result<()> {
             recording.flushes(),
             crashes.states().len(),
             began.elapsed(),
+        );
+        let (recorded, plain) = writer_times(&site, &file_system)?;
+        println!(
+            "{kind:<7} an append and its sync: {:.3} ms recorded, {:.3} ms on a plain loop file",
+            recorded.as_secs_f64() * 1e3,
+            plain.as_secs_f64() * 1e3,
         );
         for (name, method, sleepy) in [
             ("fuse, sleepy", Method::Fuse, true),
@@ -80,6 +88,81 @@ fn record(site: &Site, file_system: &FileSystem) -> io::Result<Recording> {
     })?;
     wrote?;
     Ok(recording)
+}
+
+/// Appends and syncs a few hundred times, alternately on a recorded disk and on a loop device over a file;
+/// the medians.
+fn writer_times(site: &Site, file_system: &FileSystem) -> io::Result<(Duration, Duration)> {
+    const ROUNDS: usize = 5;
+    let clock = Arc::new(AtomicU64::new(0));
+    let recorder = Disk::new(site, Image::zeros(file_system.bytes), clock)?;
+    recorder.format(file_system)?;
+    let plain = PlainLoop::mount(file_system)?;
+    let (mut recorded, mut on_plain) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (times, _) = recorder.record(file_system, appends)?;
+        recorded.extend(times?);
+        on_plain.extend(appends(plain.dir.path())?);
+    }
+    let median = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    Ok((median(recorded), median(on_plain)))
+}
+
+fn appends(dir: &Path) -> io::Result<Vec<Duration>> {
+    let path = dir.join("appends");
+    let mut file = File::create(&path)?;
+    let mut times = Vec::new();
+    for _ in 0..60 {
+        let began = Instant::now();
+        file.write_all(&[7; 3000])?;
+        file.sync_data()?;
+        times.push(began.elapsed());
+    }
+    fs::remove_file(path)?;
+    Ok(times)
+}
+
+/// A file system on a file, mounted by the programs that everybody uses.
+struct PlainLoop {
+    dir: tempfile::TempDir,
+    _backing: tempfile::NamedTempFile,
+}
+
+impl PlainLoop {
+    fn mount(file_system: &FileSystem) -> io::Result<Self> {
+        let backing = tempfile::NamedTempFile::new()?;
+        backing.as_file().set_len(file_system.bytes)?;
+        let dir = tempfile::tempdir()?;
+        let run = |command: &mut Command| {
+            let status = command.status()?;
+            let failed = || io::Error::other(format!("{command:?} ends with {status}"));
+            status.success().then_some(()).ok_or_else(failed)
+        };
+        let mkfs = format!("mkfs.{}", file_system.kind);
+        run(Command::new(mkfs)
+            .args(&file_system.mkfs_args)
+            .arg(backing.path()))?;
+        let options = format!("loop,{}", file_system.mount_options);
+        let mut mount = Command::new("mount");
+        mount.args(["-o", options.trim_end_matches(',')]);
+        run(mount.args([backing.path(), dir.path()]))?;
+        Ok(Self {
+            dir,
+            _backing: backing,
+        })
+    }
+}
+
+impl Drop for PlainLoop {
+    fn drop(&mut self) {
+        // The loop device goes with the mount.
+        if let Err(error) = Command::new("umount").arg(self.dir.path()).status() {
+            eprintln!("cannot unmount {}: {error}", self.dir.path().display());
+        }
+    }
 }
 
 fn measure(name: &str, crashes: &Crashes<'_>, examiner: &mut Examiner) -> io::Result<()> {

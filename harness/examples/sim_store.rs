@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All its I/O goes through [`FileSystem`], which [`OsFs`] and [`SimFs`] implement; a store that has a
-//! seam of its own adapts that to [`SimFs`], which has the calls of `std::fs`. The store beside the
+//! seam of its own adapts that to [`SimFs`], which has the calls of `std::fs`. `sim-store/oversync` is the
+//! correct store, stricter than it has to be (`Oversync`). The store beside the
 //! correct one that you choose makes one mistake ([`Mistake`]). All mistakes are syncs that are
 //! missing or late: a kill finds none of them, because the page cache outlives the process.
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Box::new(SimStore::new(Mistake::NoSync)),
         Box::new(SimStore::new(Mistake::NoDirectorySync)),
         Box::new(SimStore::new(Mistake::RenameBeforeSync)),
+        Box::new(SimStore::oversyncing()),
     ])
 }
 
@@ -49,12 +51,26 @@ pub enum Mistake {
 /// The subject.
 pub struct SimStore {
     mistake: Mistake,
+    /// It does its I/O through [`Oversync`].
+    oversyncs: bool,
 }
 
 impl SimStore {
     /// A store with this mistake.
     pub fn new(mistake: Mistake) -> Self {
-        Self { mistake }
+        Self {
+            mistake,
+            oversyncs: false,
+        }
+    }
+
+    /// The correct store on files that are synced after everything, twice. Nobody asks for that, and
+    /// nobody may hold it against it: what it is accused of is a false alarm.
+    pub fn oversyncing() -> Self {
+        Self {
+            mistake: Mistake::None,
+            oversyncs: true,
+        }
     }
 
     /// What a writer does, wherever the store lives. An append that fails has no acknowledgement:
@@ -66,6 +82,8 @@ impl SimStore {
         workload: &Workload,
         recorder: &Recorder,
     ) -> Result<(), SubjectError> {
+        let oversync = Oversync(fs);
+        let fs = if self.oversyncs { &oversync } else { fs };
         let mut log = Log::open(fs, dir, self.mistake)?;
         for action in workload.actions(0) {
             recorder.attempt(action.id);
@@ -82,6 +100,8 @@ impl SimStore {
         dir: &Path,
         survivors: &mut Survivors,
     ) -> Result<(), SubjectError> {
+        let oversync = Oversync(fs);
+        let fs = if self.oversyncs { &oversync } else { fs };
         let log = Log::open(fs, dir, self.mistake)?;
         for (number, payload) in (0..).zip(&log.payloads) {
             survivors.push(number, payload);
@@ -94,6 +114,7 @@ impl SimStore {
 impl Subject for SimStore {
     fn name(&self) -> &str {
         match self.mistake {
+            Mistake::None if self.oversyncs => "sim-store/oversync",
             Mistake::None => "sim-store",
             Mistake::NoSync => "sim-store/no-sync",
             Mistake::NoDirectorySync => "sim-store/no-directory-sync",
@@ -196,6 +217,105 @@ impl Log {
         self.end += record.len() as u64;
         self.payloads.push(payload.to_vec());
         Ok(number)
+    }
+}
+
+/// Files that are stricter than they have to be: whatever changes one is followed by two syncs of it, and
+/// whatever changes a name by two syncs of its directory, as if everything were opened with `O_SYNC`
+/// by somebody who does not trust it.
+#[derive(Debug)]
+struct Oversync<'a>(&'a dyn FileSystem);
+
+impl Oversync<'_> {
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        let dir = path.parent().unwrap_or(path);
+        self.0.sync_dir(dir)?;
+        self.0.sync_dir(dir)
+    }
+}
+
+impl FileSystem for Oversync<'_> {
+    fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<Box<dyn FileHandle>> {
+        // It may be new, or have been emptied.
+        let file = self.0.open(path, options)?;
+        self.sync_parent(path)?;
+        let file = OversyncFile(file);
+        file.sync_all()?;
+        Ok(Box::new(file))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.create_dir(path)?;
+        self.0.sync_dir(path)?;
+        self.sync_parent(path)
+    }
+
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.0.read_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)?;
+        self.sync_parent(to)?;
+        self.sync_parent(from)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.hard_link(from, to)?;
+        self.sync_parent(to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path)?;
+        self.sync_parent(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_dir(path)?;
+        self.sync_parent(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.sync_dir(path)?;
+        self.0.sync_dir(path)
+    }
+}
+
+/// A file of [`Oversync`].
+#[derive(Debug)]
+struct OversyncFile(Box<dyn FileHandle>);
+
+impl FileHandle for OversyncFile {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let written = self.0.write_at(bytes, offset)?;
+        self.sync_all()?;
+        Ok(written)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)?;
+        self.sync_all()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync_all()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.0.sync_all()?;
+        self.0.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.0.try_lock()
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::{HANG_LIMIT, Launcher, end_strays};
 use crate::crash::simulated::{self, Timeline};
-use crate::crash::{CrashKind, Lane, syscall};
+use crate::crash::{CrashKind, Found, Lane, syscall};
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::doctor;
 use crate::finding::{Finding, Generation};
@@ -69,6 +69,10 @@ pub(crate) struct Plan {
     pub hang_limit: Duration,
     /// Which rounds are ours.
     pub shard: Shard,
+    /// A row goes on after failures, to its end, and keeps one of each class.
+    pub keep_going: bool,
+    /// The first failure ends everything.
+    pub fail_fast: bool,
 }
 
 impl Plan {
@@ -87,7 +91,14 @@ impl Plan {
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
             shard: Shard::WHOLE,
+            keep_going: false,
+            fail_fast: false,
         }
+    }
+
+    /// Whether a row of this subject goes on after failures.
+    pub(crate) fn goes_on(&self, subject: &dyn Subject) -> bool {
+        self.keep_going || subject.exhibit().is_some()
     }
 
     /// Where stores live while they are tortured: what is copied at every step lives in memory.
@@ -125,6 +136,13 @@ impl Plan {
         let wanted =
             |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
         subject.engines().iter().copied().filter(wanted).collect()
+    }
+
+    /// Those of them that run on the simulated file system.
+    pub(crate) fn simulated_engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
+        let mut engines = self.engines_of(subject);
+        engines.retain(|engine| subject.simulated().is_some_and(|store| store.runs(engine)));
+        engines
     }
 }
 
@@ -211,12 +229,21 @@ impl fmt::Display for Coverage {
 }
 
 /// A failure on disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedFailure {
     /// Its folder.
     pub folder: PathBuf,
     /// What was broken, in words.
     pub violation: String,
+    /// What sort of failure it is; see [`Violation::class`](crate::oracle::Violation::class).
+    #[serde(default)]
+    pub class: String,
+    /// Crash states that its row had looked at by then.
+    #[serde(default)]
+    pub after_states: u64,
+    /// Seconds that its row had taken by then.
+    #[serde(default)]
+    pub after_s: f64,
 }
 
 /// Is told how a torture goes. Called from many threads.
@@ -231,7 +258,7 @@ pub(crate) trait Observer: Sync {
     fn end(&self, row: &Row);
 }
 
-/// A row stops after so many failures: more of them say nothing new.
+/// A row that does not go on after failures stops after so many: more of them say nothing new.
 const FAILURES_MAX: usize = 3;
 
 /// Tortures each subject with each crash kind, one after the other. `stop` ends it early, with what
@@ -264,7 +291,11 @@ pub(crate) fn run(
             let strays = end_strays(scratch.path())?;
             let row = Row { strays, ..row? };
             observer.end(&row);
+            let ends_it = plan.fail_fast && row.tally.violations > 0;
             rows.push(row);
+            if ends_it {
+                return Ok(rows);
+            }
         }
     }
     Ok(rows)
@@ -314,6 +345,12 @@ fn availability(subject: &dyn Subject, case: Case, plan: &Plan) -> Result<(), St
             subject.name()
         ));
     }
+    if kind.is_simulated() && plan.simulated_engines_of(subject).is_empty() {
+        return Err(format!(
+            "{} does not run with these engines on the simulated file system",
+            subject.name()
+        ));
+    }
     doctor::availability(kind, &plan.launcher)
 }
 
@@ -359,7 +396,9 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
             tally.rounds = 1;
             let image = scratch.path().join("image");
             findings.extend(simulated::play(subject, timeline, plan, &image)?);
-            tally.violations = findings.len() as u64;
+            for finding in &findings {
+                tally.violated(&finding.violation);
+            }
             timeline.kind()
         }
         Script::Generations(script) => {
@@ -372,9 +411,13 @@ pub(crate) fn play(subject: &dyn Subject, script: &str, plan: &Plan) -> io::Resu
         }
     };
     let save = |finding: Finding| {
-        let violation = finding.violation.to_string();
-        let folder = finding.save(&plan.out)?;
-        Ok(SavedFailure { folder, violation })
+        Ok(SavedFailure {
+            folder: finding.save(&plan.out)?,
+            violation: finding.violation.to_string(),
+            class: finding.violation.class(),
+            after_states: tally.crash_states,
+            after_s: started.elapsed().as_secs_f64(),
+        })
     };
     let failures = findings.into_iter().map(save).collect::<io::Result<_>>()?;
     let elapsed_s = started.elapsed().as_secs_f64();
@@ -411,6 +454,7 @@ fn torture_row(
     observer: &dyn Observer,
 ) -> io::Result<Row> {
     observer.begin(subject.name(), crash, plan.budget);
+    let goes_on = plan.goes_on(subject);
     let started = Instant::now();
     let tickets = AtomicU64::new(0);
     let shared = Mutex::new(Shared {
@@ -425,36 +469,55 @@ fn torture_row(
             Budget::Rounds(rounds) => number < rounds,
             Budget::Duration(duration) => started.elapsed() < duration,
         };
-        let goes_on = in_budget && !stop.load(Ordering::Relaxed) && {
+        let more = in_budget && !stop.load(Ordering::Relaxed) && {
             let shared = lock();
-            shared.error.is_none() && shared.failures.len() < FAILURES_MAX
+            let failures_max = if plan.fail_fast {
+                1
+            } else if goes_on {
+                usize::MAX
+            } else {
+                FAILURES_MAX
+            };
+            shared.error.is_none() && shared.failures.len() < failures_max
         };
-        goes_on.then_some(number)
+        more.then_some(number)
     };
     let work = |lane: usize| {
         let lane = plan.shard.number(lane as u64);
         let mut lane = Lane::new(crash, subject, plan, scratch, fs, stop, (index, lane));
         while let Some(number) = go_on() {
             let mut tally = Tally::default();
-            let saved = lane.round(number, &mut tally).and_then(|finding| {
-                let save = |finding: Finding| {
-                    let violation = finding.violation.to_string();
-                    finding
-                        .save(&plan.out)
-                        .map(|folder| SavedFailure { folder, violation })
-                };
-                finding.map(save).transpose()
-            });
+            let found = lane.round(number, &mut tally);
             let mut shared = lock();
+            let states_before = shared.tally.crash_states;
             shared.tally.add(&tally);
             observer.round(&shared.tally, started.elapsed());
-            match saved {
-                Ok(None) => {}
-                Ok(Some(failure)) => {
+            let kept = found.and_then(|found| {
+                for Found {
+                    finding,
+                    states,
+                    at,
+                } in found
+                {
+                    let class = finding.violation.class();
+                    let is_known = shared.failures.iter().any(|known| known.class == class);
+                    if goes_on && is_known {
+                        continue;
+                    }
+                    let failure = SavedFailure {
+                        folder: finding.save(&plan.out)?,
+                        violation: finding.violation.to_string(),
+                        class,
+                        after_states: states_before + states,
+                        after_s: at.duration_since(started).as_secs_f64(),
+                    };
                     observer.failure(&failure);
                     shared.failures.push(failure);
                 }
-                Err(error) => shared.error = Some(error),
+                Ok(())
+            });
+            if let Err(error) = kept {
+                shared.error = Some(error);
             }
         }
     };

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use rand_chacha::rand_core::Rng;
 
@@ -23,6 +23,7 @@ use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::Finding;
 use crate::litmus::{self, LitmusArgs};
+use crate::mutants::{self, Mutants, MutantsArgs};
 use crate::oracle::Violation;
 use crate::report::{Closing, Json, Merged, Terminal, Verdict};
 use crate::scratch::Scratch;
@@ -139,6 +140,7 @@ Examples:
   run --crash syscall --duration 10m      every system call's crash states, for ten minutes
   run --crash kill --dir /mnt/disk        on a file system of your choice
   run --crash disk --fs ext4,xfs,btrfs    power cuts on the real thing: needs root, FUSE, loop devices
+  run STORE --keep-going                  what else is broken: one failure of each class
   run --hang-limit 5s                     for a store that recovers fast, or should
   run --json | jq -s '.[-1].summary'      for a script; the exit status says it, too
 
@@ -153,7 +155,7 @@ again, `shrink` looks for the smallest version.";
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Subjects; all if none is named. See `list`.
+    /// Subjects; all but exhibits if none is named. See `list`.
     subjects: Vec<String>,
     /// Crash kinds, separated by commas; all but disk if not given.
     #[arg(long, value_delimiter = ',')]
@@ -216,6 +218,13 @@ struct RunArgs {
     /// one torture would. `merge` makes one report of theirs.
     #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]
     shard: Shard,
+    /// Go on after failures, to the end, and keep one of each class; if not given, a row stops after
+    /// three.
+    #[arg(long)]
+    keep_going: bool,
+    /// End all of it at the first failure, instead of a row at its third.
+    #[arg(long, conflicts_with = "keep_going")]
+    fail_fast: bool,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     json: bool,
@@ -262,12 +271,41 @@ fn parse_limit(text: &str) -> Result<Duration, String> {
 /// It is also what the binary's own children run: the harness starts the binary again for every
 /// process that is to be killed. Do nothing before you call it.
 pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
+    main_of(subjects, None)
+}
+
+/// [`main`] with the command `mutants`: these known bugs, put back.
+pub fn main_with(subjects: &[Box<dyn Subject>], mutants: &Mutants) -> ExitCode {
+    main_of(subjects, Some(mutants))
+}
+
+fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
-    let subjects = subjects.as_slice();
-    child::obey(subjects);
+    child::obey(&subjects);
+    simulated::keep_panics_quiet();
+    let mut line = Cli::command();
+    line = line.subcommands(mutants.map(|_| mutants::command()));
+    let matches = line.clone().get_matches();
+    let status = match (mutants, matches.subcommand()) {
+        (Some(suite), Some((mutants::NAME, matches))) => mutate(suite, matches),
+        _ => Cli::from_arg_matches(&matches)
+            .map_err(|error| error.to_string())
+            .and_then(|cli| carry_out(&subjects, cli, line)),
+    };
+    ExitCode::from(status.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        EXIT_USAGE
+    }))
+}
+
+fn mutate(suite: &Mutants, matches: &ArgMatches) -> Result<u8, String> {
+    let args = MutantsArgs::from_arg_matches(matches).map_err(|error| error.to_string())?;
+    mutants::run(suite, args, &*stop_on_signal()?)
+}
+
+fn carry_out(subjects: &[&dyn Subject], cli: Cli, line: clap::Command) -> Result<u8, String> {
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
-    let command = Cli::parse().command.or_else(everything);
-    let status = match command.expect("a command was given or put there") {
+    match cli.command.or_else(everything).expect("given or put there") {
         Command::Run(args) => run(subjects, *args),
         Command::Replay { failure } => replay(subjects, &failure),
         Command::Shrink {
@@ -284,14 +322,10 @@ pub fn main(subjects: &[Box<dyn Subject>]) -> ExitCode {
         }
         Command::Doctor => Ok(if doctor::report() { 0 } else { EXIT_USAGE }),
         Command::Completions { shell } => {
-            completions(subjects, shell);
+            completions(subjects, line, shell);
             Ok(0)
         }
-    };
-    ExitCode::from(status.unwrap_or_else(|message| {
-        eprintln!("error: {message}");
-        EXIT_USAGE
-    }))
+    }
 }
 
 fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
@@ -347,6 +381,8 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         profiles: args.profile,
         hang_limit: args.hang_limit,
         shard: args.shard,
+        keep_going: args.keep_going,
+        fail_fast: args.fail_fast,
     };
     if args.rounds.is_none() {
         let rows = passes
@@ -417,11 +453,11 @@ fn ablate(subjects: &[&dyn Subject], args: AblateArgs) -> Result<u8, String> {
 }
 
 /// Prints the script. It knows this binary's subjects, engines and crash kinds.
-fn completions(subjects: &[&dyn Subject], shell: CompletionShell) {
+fn completions(subjects: &[&dyn Subject], line: clap::Command, shell: CompletionShell) {
     let names: Vec<String> = subjects.iter().map(|s| s.name().to_owned()).collect();
     let engines: BTreeSet<&str> = subjects.iter().flat_map(|s| s.engines()).copied().collect();
     let kinds = CrashKind::ALL.map(|kind| kind.to_string());
-    let mut command = Cli::command().mut_subcommand("run", |run| {
+    let mut command = line.mut_subcommand("run", |run| {
         run.mut_arg("subjects", |arg| {
             arg.value_parser(PossibleValuesParser::new(names))
         })
@@ -461,7 +497,10 @@ fn choose<'a>(
     names: &[String],
 ) -> Result<Vec<&'a dyn Subject>, String> {
     if names.is_empty() {
-        return Ok(subjects.to_vec());
+        let on_trial = subjects
+            .iter()
+            .filter(|subject| subject.exhibit().is_none());
+        return Ok(on_trial.copied().collect());
     }
     let find = |name: &String| {
         let found = subjects.iter().find(|subject| subject.name() == name);
@@ -650,6 +689,9 @@ fn list(subjects: &[&dyn Subject]) {
             subject.name(),
             subject.engines().join(", ")
         );
+        if let Some(why) = subject.exhibit() {
+            println!("    an exhibit, run by name and expected to fail: {why}");
+        }
     }
     println!("Crash kinds:");
     for kind in CrashKind::ALL {

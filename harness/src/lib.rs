@@ -65,6 +65,7 @@ mod finding;
 pub mod history;
 mod image;
 pub mod litmus;
+pub mod mutants;
 pub mod oracle;
 mod report;
 mod scratch;

@@ -2,8 +2,10 @@
 //!
 //! A failure on the simulated file system is a timeline, shrunk in `crash/simulated`. A failure of `syscall` is a script: which workloads, and after how many calls each was killed. A
 //! smaller script that still fails says more. Shrinking tries ever smaller ones, the largest steps
-//! first, and keeps each that fails, whatever promise it breaks; it ends when no step helps or the
-//! time is over.
+//! first, and keeps each that fails in the same way ([`Violation::class`]): the smallest version of another
+//! failure would say nothing of this one. It ends when no step helps or the time is over.
+//!
+//! [`Violation::class`]: crate::oracle::Violation::class
 //!
 //! Threads make runs differ. A candidate with several writers is therefore played a few times before
 //! it counts as one that does not fail, and one of the first steps is to a single writer.
@@ -63,6 +65,7 @@ pub(crate) fn shrink(
         plan,
         scratch,
         engine: &finding.engine,
+        class: finding.violation.class(),
         played: 0,
     };
     let Some(mut smallest) = player.play(&finding.script)? else {
@@ -94,6 +97,8 @@ struct Player<'a> {
     plan: &'a Plan,
     scratch: &'a Path,
     engine: &'a str,
+    /// Only failures of this class count.
+    class: String,
     played: u64,
 }
 
@@ -106,6 +111,7 @@ impl Player<'_> {
             self.played += 1;
             let rng = stream(self.plan.seed, u64::from(number));
             let mut lane = Lane::new(self.subject, self.plan, self.scratch, "shrink", rng);
+            lane.seek(self.class.clone());
             let finding = lane.play(self.engine, script, &mut Tally::default())?;
             if finding.is_some() {
                 return Ok(finding);

@@ -24,6 +24,14 @@ pub trait Subject: Send + Sync {
         std::any::type_name::<Self>().to_owned()
     }
 
+    /// Why it is known to break promises, if it is: a bad example that is kept to be looked at.
+    ///
+    /// Such a subject is tortured only when it is named, and to the end: a row keeps one failure of
+    /// each [class](crate::oracle::Violation::class) and does not stop after a few.
+    fn exhibit(&self) -> Option<&str> {
+        None
+    }
+
     /// What its recovery must show. The rules for a log, if you do not say otherwise.
     fn oracle(&self) -> Box<dyn Oracle> {
         Box::new(LogOracle::default())
@@ -40,6 +48,16 @@ pub trait Subject: Send + Sync {
     /// [`CrashKind::Kill`]: crate::CrashKind::Kill
     fn life_max(&self) -> Duration {
         Duration::from_millis(18)
+    }
+
+    /// Whether, run in this way, its process has one `io_uring` request in flight at most, one that
+    /// ends by itself, and takes note of each before the next. Then [`CrashKind::Syscall`] can wait
+    /// for it and copy what it leaves; a store that hands over several at once is refused there,
+    /// since a copy would show states that no crash leaves.
+    ///
+    /// [`CrashKind::Syscall`]: crate::CrashKind::Syscall
+    fn has_one_request_in_flight(&self, _engine: &str) -> bool {
+        false
     }
 
     /// Opens the store and carries out the workload's actions, telling the [`Recorder`] what
@@ -80,6 +98,11 @@ pub trait Subject: Send + Sync {
 /// [`SimFs::fill_random`], no thread of their own, no order of a `HashMap`. They must come to an end: nobody
 /// kills them.
 pub trait Simulated: Send + Sync {
+    /// Whether one of [`Subject::engines`] does its I/O through the seam. One that does not is left out.
+    fn runs(&self, _engine: &str) -> bool {
+        true
+    }
+
     /// Opens the store and carries out the workload's actions, all of them, telling the
     /// [`Recorder`] what happens. Crash states are taken from what it did.
     ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
+use crate::oracle::Violation;
 
 /// Counters of a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Tally {
     pub recovered: u64,
     /// Promises broken.
     pub violations: u64,
+    /// The same by [class](crate::oracle::Violation::class).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub classes: BTreeMap<String, u64>,
     /// Rounds in which the kill hit while appends were in progress.
     pub killed_mid_work: u64,
     /// Recoveries killed half-way and done again.
@@ -81,6 +85,12 @@ impl Tally {
         self.killed_mid_work += u64::from(attempts > ends);
     }
 
+    /// Counts a broken promise.
+    pub(crate) fn violated(&mut self, violation: &Violation) {
+        self.violations += 1;
+        *self.classes.entry(violation.class()).or_default() += 1;
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.rounds += other.rounds;
         self.crash_states += other.crash_states;
@@ -88,6 +98,9 @@ impl Tally {
         self.acked += other.acked;
         self.recovered += other.recovered;
         self.violations += other.violations;
+        for (class, times) in &other.classes {
+            *self.classes.entry(class.clone()).or_default() += times;
+        }
         self.killed_mid_work += other.killed_mid_work;
         self.recoveries_killed += other.recoveries_killed;
         self.recoveries_traced += other.recoveries_traced;

@@ -36,6 +36,7 @@ pub struct Torture {
     script: Option<String>,
     artifacts: PathBuf,
     hang_limit: Duration,
+    keep_going: bool,
 }
 
 impl Torture {
@@ -54,6 +55,7 @@ impl Torture {
             script: None,
             artifacts: std::env::temp_dir().join("plugpull-failures"),
             hang_limit: HANG_LIMIT,
+            keep_going: false,
         }
     }
 
@@ -128,6 +130,13 @@ impl Torture {
         self
     }
 
+    /// Goes on after failures, to the end, and keeps one of each
+    /// [class](crate::oracle::Violation::class); else a row stops after three.
+    pub fn keep_going(mut self) -> Self {
+        self.keep_going = true;
+        self
+    }
+
     /// Plays this script, as printed when a failure has been shrunk, instead of anything random: a
     /// traced run of each generation, and all crash states of the last; or a timeline on the
     /// simulated file system, and every moment of its last life.
@@ -163,6 +172,8 @@ impl Torture {
             hang_limit: self.hang_limit,
             shard: Shard::WHOLE,
             disk: DiskOptions::default(),
+            keep_going: self.keep_going,
+            fail_fast: false,
         };
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)
@@ -250,7 +261,9 @@ impl fmt::Display for Failure {
                             row.tally.rounds,
                         )?;
                         row.failures.iter().try_for_each(|failure| {
-                            let SavedFailure { folder, violation } = failure;
+                            let SavedFailure {
+                                folder, violation, ..
+                            } = failure;
                             writeln!(
                                 f,
                                 "  {violation}\n    told in {}/README.md",

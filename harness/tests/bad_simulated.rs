@@ -57,6 +57,10 @@ enum Mistake {
     FailsInRecovery,
     NeverEnds,
     NeverEndsWriting,
+    /// On an error of the disk it tries again, for ever.
+    NeverEndsAfterAnError,
+    /// Recovery of damaged bytes looks for the rest, for ever.
+    NeverEndsOnDamage,
 }
 
 /// A log in segments, in groups of a few entries. It is named after its mistake.
@@ -232,6 +236,11 @@ impl<'a> Log<'a> {
             let is_whole = len == SEGMENT_BYTES && bytes.starts_with(&header_of(segment));
             if mistake == Mistake::PanicsOnDamage {
                 assert!(is_whole, "this cannot be");
+            }
+            if !is_whole && mistake == Mistake::NeverEndsOnDamage {
+                loop {
+                    fs.read_dir(dir)?;
+                }
             }
             if !is_whole {
                 return Err(format!("segment {segment} is damaged").into());
@@ -417,7 +426,13 @@ impl<'a> Log<'a> {
         if self.mistake == Mistake::SyncsBeforeWrite {
             self.sync(touched.clone())?;
         }
-        if let Err(error) = self.write_group(&writes) {
+        let written = self.write_group(&writes);
+        if written.is_err() && self.mistake == Mistake::NeverEndsAfterAnError {
+            loop {
+                self.fs.read_dir(&self.dir)?;
+            }
+        }
+        if let Err(error) = written {
             if self.mistake != Mistake::ForgetsRollback {
                 if error.kind() != io::ErrorKind::StorageFull {
                     return Err(error.into());
@@ -516,7 +531,10 @@ const SIMULATED: [CrashKind; 3] = [CrashKind::Power, CrashKind::Fault, CrashKind
 /// Most are caught in one of the first; a row ends with its third failure.
 fn rounds_for(mistake: Mistake) -> u64 {
     match mistake {
-        Mistake::NeverEnds | Mistake::NeverEndsWriting => 1,
+        Mistake::NeverEnds
+        | Mistake::NeverEndsWriting
+        | Mistake::NeverEndsAfterAnError
+        | Mistake::NeverEndsOnDamage => 1,
         // A crash in the right moment, a recovery, a write, and another crash.
         Mistake::LeavesStaleFrames => 80,
         _ => 30,
@@ -765,4 +783,21 @@ fn to_ask_for_the_simulated_disk_by_name_is_an_error_if_the_store_does_not_run_o
         assert!(why.contains(&expected), "{why}");
         assert!(why.contains("Subject::simulated"), "{why}");
     }
+}
+
+/// A disk that fails excuses a store that stops working, not one that does not stop.
+#[test]
+fn fault_finds_a_store_that_never_ends_after_an_error() {
+    let violation = caught(Mistake::NeverEndsAfterAnError, CrashKind::Fault);
+    assert_broken(&violation, ["the writer failed", "not come to an end"]);
+}
+
+/// Damage excuses a store that refuses, not one that looks for ever.
+#[test]
+fn rot_finds_a_recovery_of_damaged_bytes_that_never_ends() {
+    let violation = caught(Mistake::NeverEndsOnDamage, CrashKind::Rot);
+    assert_broken(
+        &violation,
+        ["recovery of damaged bytes", "not come to an end"],
+    );
 }

@@ -2,9 +2,12 @@
 
 use tokio::runtime::Handle;
 
-use super::{Flush, Writer};
+use super::linger::Linger;
+use super::{Flush, Next, Writer};
 use crate::error::{Error, Kind};
 use crate::executor::{Executor, submit};
+use crate::prepare::Piece;
+use crate::sync::Arc;
 
 /// Writes the group, then each next one that is due, until there is none.
 ///
@@ -12,23 +15,65 @@ use crate::executor::{Executor, submit};
 /// first live member of the next group is not its own and
 /// [`group::Flush::finish`](crate::group::Flush::finish) ends the busy period here: the shutdown
 /// waits for one I/O at most, however busy the log is on another runtime.
-fn drain(flush: Flush) {
+fn drain(flush: Flush, mut linger: Option<Linger>) {
     let mut due = Some(flush);
     while let Some(flush) = due {
-        due = Writer::write_and_finish(flush, true);
+        due = match Writer::write_and_finish(flush, true) {
+            Next::Nothing => None,
+            Next::Group(flush) => Some(flush),
+            Next::Turn(turn) => {
+                if let Some(linger) = &mut linger {
+                    linger.wait(&turn);
+                }
+                turn.take()
+            }
+        };
+        // Only this group was for this thread, if its engine has another way.
+        due = due.and_then(|flush| {
+            let group = Arc::clone(flush.group());
+            group.host().take_back(flush)
+        });
     }
 }
 
 pub(super) fn lead(executor: Option<&dyn Executor>, flush: Flush) {
     if let Some(executor) = executor {
-        // As on the pool: a panic is told by the flush, and nobody else waits for the work.
-        return drop(submit(executor, move || drain(flush)));
+        // As on the pool: a panic is told by the flush, and nobody else waits for the work. It does
+        // not linger: whoever is to join may need this very thread.
+        return drop(submit(executor, move || drain(flush, None)));
     }
     match Handle::try_current() {
         // On a runtime that is shut down the closure is dropped unrun, and the flush with it.
-        Ok(runtime) => drop(runtime.spawn_blocking(move || drain(flush))),
+        Ok(runtime) => {
+            drop(runtime.spawn_blocking(move || drain(flush, Some(Linger::default()))));
+        }
         // Polled outside any runtime: there is nobody else whom a blocked thread could hold up.
-        Err(_) => drain(flush),
+        Err(_) => drain(flush, None),
+    }
+}
+
+/// Does something on the blocking pool that nobody waits for; here, if there is none.
+#[cfg(target_os = "linux")]
+pub(super) fn hand_over(work: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
+/// Runs a piece, and then the next, each on its own: others get their turn in between. Without
+/// anybody to run them they are dropped, and whoever needs the segment makes it.
+pub(super) fn prepare(executor: Option<Arc<dyn Executor>>, piece: Piece) {
+    let next = executor.clone();
+    let work = move || {
+        if let Some(piece) = piece.run() {
+            prepare(next, piece);
+        }
+    };
+    if let Some(executor) = executor {
+        drop(submit(&*executor, work));
+    } else if let Ok(runtime) = Handle::try_current() {
+        drop(runtime.spawn_blocking(work));
     }
 }
 

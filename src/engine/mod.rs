@@ -7,18 +7,30 @@
 
 mod blocking;
 mod inline;
+mod linger;
+#[cfg(target_os = "linux")]
+mod uring;
+#[cfg(not(target_os = "linux"))]
+#[path = "no_uring.rs"]
+mod uring;
+
+use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
-use crate::error::{Error, Kind};
+use self::uring::Uring;
+use crate::error::{Error, Kind, Result};
 use crate::executor::Executor;
 use crate::frame::{FrameBuffer, Header};
 use crate::group::{self, Host, Outcome};
-use crate::log::{Log, WriteError};
+use crate::log::{Failure, Log, Place, WriteError};
 use crate::options::{EngineKind, Options};
+use crate::prepare::Piece;
 use crate::sync::{Arc, Mutex, lock};
 
 pub(crate) type Flush = group::Flush<Writer>;
+type Next = group::Next<Writer>;
+type Turn = group::Turn<Writer>;
 
 /// The writing side of a log, as its write groups see it.
 pub(crate) struct Writer {
@@ -32,13 +44,45 @@ pub(crate) enum Engine {
     /// On the executor, or on Tokio's blocking pool if there is none.
     Blocking(Option<Arc<dyn Executor>>),
     Inline,
+    Uring(Arc<Uring>),
 }
 
 impl Engine {
-    pub(crate) fn choose(options: &Options) -> Self {
+    /// What opens the log.
+    pub(crate) fn to_open(options: &Options) -> Self {
         match options.engine {
-            EngineKind::Auto | EngineKind::Blocking => Self::Blocking(options.executor.clone()),
             EngineKind::Inline => Self::Inline,
+            _ => Self::Blocking(options.executor.clone()),
+        }
+    }
+
+    /// What writes to it. `has_descriptors`: whether the storage has any to hand to the kernel.
+    ///
+    /// # Errors
+    /// If `io_uring` was asked for by name and cannot be had.
+    pub(crate) fn choose(options: &Options, has_descriptors: bool) -> Result<Self> {
+        let blocking = || Self::Blocking(options.executor.clone());
+        match options.engine {
+            EngineKind::Inline => Ok(Self::Inline),
+            EngineKind::Uring => match Uring::new() {
+                Ok(uring) => Ok(Self::Uring(Arc::new(uring))),
+                Err(error) => Err(Error::new(Kind::NoUring(error))),
+            },
+            // A runtime whose reactor is switched off answers with a panic, which must be caught.
+            EngineKind::Auto
+                if has_descriptors
+                    && options.executor.is_none()
+                    && cfg!(all(target_os = "linux", panic = "unwind")) =>
+            {
+                Ok(match Uring::new() {
+                    Ok(uring) => Self::Uring(Arc::new(uring)),
+                    Err(error) => {
+                        tracing::info!(%error, "io_uring cannot be had: using the blocking engine");
+                        blocking()
+                    }
+                })
+            }
+            EngineKind::Auto | EngineKind::Blocking => Ok(blocking()),
         }
     }
 
@@ -46,10 +90,29 @@ impl Engine {
     pub(crate) async fn run<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Error> {
+    ) -> Result<R> {
         match self {
             Self::Blocking(executor) => blocking::run(executor.as_deref(), work).await,
+            Self::Uring(_) => blocking::run(None, work).await,
             Self::Inline => Ok(work()),
+        }
+    }
+
+    /// Called in the poll of a member that waits: whatever happens to the runtime that the flush
+    /// in flight was begun on, this one will hear of its end.
+    pub(crate) fn attend(&self) {
+        if let Self::Uring(uring) = self {
+            uring.attend();
+        }
+    }
+
+    /// Has a segment made ready in the background, if there is one. Rotation with the inline engine
+    /// does it itself.
+    fn prepare(&self, piece: Piece) {
+        match self {
+            Self::Blocking(executor) => blocking::prepare(executor.clone(), piece),
+            Self::Uring(_) => blocking::prepare(None, piece),
+            Self::Inline => {}
         }
     }
 }
@@ -66,15 +129,10 @@ impl Writer {
         &self.engine
     }
 
-    /// Writes a group, syncs it, and gives its members their outcome. Returns the next group if
-    /// `go_on` and it is due here.
-    fn write_and_finish(mut flush: Flush, go_on: bool) -> Option<Flush> {
-        let outcome = Arc::clone(flush.group()).host().write(&mut flush);
-        flush.finish(outcome, go_on)
-    }
-
-    /// Writes and syncs a group on this thread.
-    fn write(&self, flush: &mut Flush) -> Outcome<Error> {
+    /// Writes a group, syncs it, and gives its members their outcome, on this thread. What follows
+    /// may go on here if `go_on`.
+    fn write_and_finish(mut flush: Flush, go_on: bool) -> Next {
+        let group = Arc::clone(flush.group());
         let span = tracing::debug_span!(
             "flush",
             first_seq = flush.first_seq,
@@ -82,29 +140,94 @@ impl Writer {
         );
         let _entered = span.enter();
         flush.begin();
-        let header = Header {
-            payload_len: 0,
-            entry_count: 0,
-            group: 0,
-            first_seq: flush.first_seq,
-            // One flush at a time: whatever came before this group is durable.
-            durable_seq: flush.first_seq,
-            trim_seq: flush.trim_seq,
-            seal: flush.seal,
+        let header = header(&flush);
+        let written = lock(&group.host().log).append(&mut flush.buffer, header);
+        drop(group);
+        Self::finish(flush, written, go_on)
+    }
+
+    /// Finds a place for the group's frame and finishes it, unless that takes I/O.
+    fn begin_at_once(&self, flush: &mut Flush) -> Option<Result<Place, WriteError>> {
+        let mut log = lock(&self.log);
+        log.has_room(&flush.buffer).then(|| {
+            let header = header(flush);
+            log.begin(&mut flush.buffer, header)
+        })
+    }
+
+    /// Gives the members of a group that was written elsewhere their outcome.
+    fn finish_written(
+        flush: Flush,
+        place: Place,
+        ended: Result<Duration, Failure>,
+        go_on: bool,
+    ) -> Next {
+        let group = Arc::clone(flush.group());
+        let mut log = lock(&group.host().log);
+        let written = match ended {
+            Ok(took) => {
+                log.complete(&place, flush.buffer.entry_count(), took);
+                Ok(())
+            }
+            Err(failure) => Err(log.failed(&place, failure)),
         };
-        let written = lock(&self.log).append(&mut flush.buffer, header);
+        drop(log);
+        drop((group, place));
+        Self::finish(flush, written, go_on)
+    }
+
+    /// Gives the members their outcome. Then sees to the next segment, once it is time.
+    fn finish(mut flush: Flush, written: Result<(), WriteError>, go_on: bool) -> Next {
+        let group = Arc::clone(flush.group());
+        let writer = group.host();
+        let piece = lock(&writer.log).piece();
+        let piece = piece.map(|piece| (writer.engine.clone(), piece));
+        // Whoever is told may close the log and open it again.
+        drop(group);
         flush.buffer.clear();
-        match written {
-            Ok(()) => Outcome::Durable,
-            Err(WriteError::NotWritten(error)) => {
-                tracing::warn!(%error, "group not written");
-                Outcome::NotWritten(error)
-            }
-            Err(WriteError::Unknown(error)) => {
-                tracing::error!(%error, "log poisoned");
-                Outcome::Unknown(error)
-            }
+        let next = flush.finish(
+            match written {
+                Ok(()) => Outcome::Durable,
+                Err(WriteError::NotWritten(error)) => {
+                    tracing::warn!(%error, "group not written");
+                    Outcome::NotWritten(error)
+                }
+                Err(WriteError::Unknown(error)) => {
+                    tracing::error!(%error, "log poisoned");
+                    Outcome::Unknown(error)
+                }
+            },
+            go_on,
+        );
+        if let Some((engine, piece)) = piece {
+            engine.prepare(piece);
         }
+        next
+    }
+
+    /// Takes a group back from a thread that was lent, if this engine has another way for it.
+    fn take_back(&self, flush: Flush) -> Option<Flush> {
+        match &self.engine {
+            Engine::Uring(_) => {
+                self.lead(flush);
+                None
+            }
+            Engine::Blocking(_) | Engine::Inline => Some(flush),
+        }
+    }
+}
+
+/// The header of a group's frame, as far as the group knows it; the log fills in the rest.
+fn header(flush: &Flush) -> Header {
+    Header {
+        payload_len: 0,
+        entry_count: 0,
+        group: 0,
+        first_seq: flush.first_seq,
+        // One flush at a time: whatever came before this group is durable.
+        durable_seq: flush.first_seq,
+        trim_seq: flush.trim_seq,
+        seal: flush.seal,
     }
 }
 
@@ -118,6 +241,7 @@ impl Host for Writer {
         match &self.engine {
             Engine::Blocking(executor) => blocking::lead(executor.as_deref(), flush),
             Engine::Inline => inline::lead(flush),
+            Engine::Uring(uring) => uring.lead(flush),
         }
     }
 

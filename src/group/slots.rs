@@ -3,6 +3,7 @@
 use core::mem;
 use core::task::Waker;
 
+use super::wakes::Wakes;
 use super::{Host, Refusal, Room};
 
 /// Index of a slot.
@@ -144,7 +145,7 @@ impl<H: Host> Slots<H> {
     pub(super) fn conclude(
         &mut self,
         list: &mut List,
-        wakes: &mut Vec<Waker>,
+        wakes: &mut Wakes,
         outcome: impl Fn(u32) -> Result<u64, Refusal<H::Error>>,
     ) {
         let mut id = mem::replace(list, List::EMPTY).head;
@@ -156,7 +157,7 @@ impl<H: Host> Slots<H> {
                 0
             };
             slot.stage = Stage::Done(outcome(index));
-            wakes.extend(slot.waker.take());
+            wakes.add(slot.waker.take());
             id = slot.next;
         }
     }

@@ -4,8 +4,13 @@ use core::mem;
 use core::task::Waker;
 
 use super::slots::{List, NO_SLOT, SlotId, Slots, Stage};
+use super::wakes::Wakes;
 use super::{Ask, Flush, Group, Host, Limits, Outcome, Pace, Refusal, Room};
 use crate::sync::Arc;
+
+/// A group of more members is large enough. Measured on two cores with 512 writers in a closed loop: groups
+/// that waited for all to come back, 0.8 million entries a second; that did not, 1.1.
+const CROWD: usize = 128;
 
 /// The group that members are joining.
 pub(super) struct Forming<H: Host> {
@@ -14,6 +19,8 @@ pub(super) struct Forming<H: Host> {
     pub(super) buffer: H::Buffer,
     pub(super) used: Room,
     pub(super) members: List,
+    /// How many have joined, those who left again included.
+    pub(super) joined: usize,
     /// A member without entries wants the group to go now.
     pub(super) urgent: bool,
     pub(super) seal: bool,
@@ -30,6 +37,7 @@ impl<H: Host> Forming<H> {
             buffer,
             used: Room::default(),
             members: List::EMPTY,
+            joined: 0,
             urgent: false,
             seal: false,
             deadline: None,
@@ -43,6 +51,12 @@ impl<H: Host> Forming<H> {
 pub(super) struct Flight {
     pub(super) id: u64,
     pub(super) members: List,
+}
+
+/// Somebody keeps the next group waiting for company.
+pub(super) struct Hold<H: Host> {
+    number: u64,
+    home: H::Home,
 }
 
 pub(super) enum Life<E> {
@@ -64,11 +78,15 @@ pub(super) struct State<H: Host> {
     pub(super) reserved: Room,
     pub(super) forming: Forming<H>,
     pub(super) flight: Option<Flight>,
+    hold: Option<Hold<H>>,
+    holds: u64,
     /// Every entry below it is durable; the first number of the next group.
     pub(super) next_seq: u64,
     pub(super) trim_seq: u64,
     /// The last flush's memory, for the next one.
     pub(super) spare: H::Buffer,
+    /// Memory for the next flush's wakes.
+    pub(super) wakes_memory: Vec<Waker>,
 }
 
 impl<H: Host> State<H> {
@@ -82,17 +100,55 @@ impl<H: Host> State<H> {
             reserved: Room::default(),
             forming: Forming::new(0, H::Buffer::default()),
             flight: None,
+            hold: None,
+            holds: 0,
             next_seq,
             trim_seq,
             spare: H::Buffer::default(),
+            wakes_memory: Vec::new(),
         }
     }
 
     /// Whether the forming group should be taken now.
     pub(super) fn may_go(&self) -> bool {
+        self.hold.is_none() && self.is_ready()
+    }
+
+    /// The same for somebody at this home, whom a turn that is held elsewhere does not bind.
+    pub(super) fn may_go_over(&self, home: impl FnOnce() -> H::Home) -> bool {
+        self.is_ready() && self.hold.as_ref().is_none_or(|hold| hold.home != home())
+    }
+
+    fn is_ready(&self) -> bool {
         let forming = &self.forming;
         let something = forming.used.entries > 0 || forming.urgent;
         self.flight.is_none() && something && self.is_due()
+    }
+
+    /// Whether a moment's wait would make the next group larger: groups go as soon as they can, and
+    /// there is company, some of whom have just been woken. A writer that is alone waits for nobody,
+    /// and a crowd is written faster than it comes back.
+    pub(super) fn is_worth_waiting(&self, woken: usize) -> bool {
+        let (pace, entries) = (self.limits.pace, self.limits.entries);
+        let others = usize::from(self.forming.members.first().is_some());
+        let open = matches!(self.life, Life::Open);
+        open && pace == Pace::Eager
+            && entries > 1
+            && (1..=CROWD).contains(&woken)
+            && woken + others > 1
+    }
+
+    /// Keeps the next group waiting. Returns the number of this turn.
+    pub(super) fn hold(&mut self, home: H::Home) -> u64 {
+        self.holds += 1;
+        let number = self.holds;
+        self.hold = Some(Hold { number, home });
+        number
+    }
+
+    /// Ends the turn with this number, and tells whether it was still held.
+    pub(super) fn release(&mut self, number: u64) -> bool {
+        self.hold.take_if(|hold| hold.number == number).is_some()
     }
 
     pub(super) fn is_due(&self) -> bool {
@@ -119,7 +175,7 @@ impl<H: Host> State<H> {
     }
 
     /// Reserves room for those first in line, as many as fit, and wakes them.
-    pub(super) fn grant(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn grant(&mut self, wakes: &mut Wakes) {
         while let Some(id) = self
             .queue
             .first()
@@ -129,13 +185,13 @@ impl<H: Host> State<H> {
             self.slots.push_back(&mut self.granted, id);
             self.slots[id].stage = Stage::Granted;
             self.reserved.add(self.slots[id].room);
-            wakes.extend(self.slots[id].waker.take());
+            wakes.add(self.slots[id].waker.take());
         }
     }
 
     /// Restores the invariant: grants what fits, and wakes whoever is now responsible for the
     /// forming group.
-    pub(super) fn settle(&mut self, wakes: &mut Vec<Waker>) {
+    pub(super) fn settle(&mut self, wakes: &mut Wakes) {
         self.grant(wakes);
         let first = self.forming.members.first();
         let responsible = if self.may_go() {
@@ -144,7 +200,7 @@ impl<H: Host> State<H> {
             first.filter(|id| self.limits.pace == Pace::Timed && self.forming.timer_holder != *id)
         };
         if let Some(id) = responsible {
-            wakes.extend(self.slots[id].waker.take());
+            wakes.add(self.slots[id].waker.take());
         }
     }
 
@@ -168,32 +224,31 @@ impl<H: Host> State<H> {
         if let Ask::Trim(seq) = ask {
             self.trim_seq = self.trim_seq.max(seq);
         }
+        forming.joined += 1;
         self.slots.push_back(&mut forming.members, id);
     }
 
-    /// Takes the forming group for a flush; a new one begins to form.
-    pub(super) fn take(
-        &mut self,
-        group: &Arc<Group<H>>,
-        home: H::Home,
-        wakes: &mut Vec<Waker>,
-    ) -> Flush<H> {
+    /// Takes the forming group for a flush; a new one begins to form. Whoever gets room in it is
+    /// among the flush's wakes.
+    pub(super) fn take(&mut self, group: Arc<Group<H>>, home: H::Home) -> Flush<H> {
+        self.hold = None;
         let next = Forming::new(self.forming.id + 1, mem::take(&mut self.spare));
         let taken = mem::replace(&mut self.forming, next);
         self.flight = Some(Flight {
             id: taken.id,
             members: taken.members,
         });
-        self.grant(wakes);
+        let mut wakes = Wakes::reusing(mem::take(&mut self.wakes_memory));
+        self.grant(&mut wakes);
         Flush {
-            group: Arc::clone(group),
+            group,
             buffer: taken.buffer,
             first_seq: self.next_seq,
             entries: taken.used.entries,
             trim_seq: self.trim_seq,
             seal: taken.seal,
             home,
-            wakes: super::Wakes::default(),
+            wakes,
             begun: false,
             concluded: false,
         }
@@ -230,7 +285,7 @@ impl<H: Host> State<H> {
     /// Ends the flight and gives its members their outcome.
     pub(super) fn land(&mut self, flush: &mut Flush<H>, outcome: Outcome<H::Error>) {
         let mut members = self.flight.take().expect("the flush is in flight").members;
-        let (slots, wakes) = (&mut self.slots, &mut flush.wakes.0);
+        let (slots, wakes) = (&mut self.slots, &mut flush.wakes);
         match outcome {
             Outcome::Durable => {
                 self.next_seq = flush.first_seq + u64::from(flush.entries);
@@ -262,7 +317,7 @@ impl<H: Host> State<H> {
 
     /// Gives the members of the forming group their outcome without writing it; a new one begins to
     /// form.
-    fn dissolve(&mut self, wakes: &mut Vec<Waker>, outcome: &Result<u64, Refusal<H::Error>>) {
+    fn dissolve(&mut self, wakes: &mut Wakes, outcome: &Result<u64, Refusal<H::Error>>) {
         let next = Forming::new(self.forming.id + 1, H::Buffer::default());
         let mut forming = mem::replace(&mut self.forming, next);
         self.slots
@@ -270,7 +325,7 @@ impl<H: Host> State<H> {
     }
 
     /// Refuses everybody who waits for room.
-    pub(super) fn turn_away(&mut self, refusal: &Refusal<H::Error>, wakes: &mut Vec<Waker>) {
+    pub(super) fn turn_away(&mut self, refusal: &Refusal<H::Error>, wakes: &mut Wakes) {
         self.slots
             .conclude(&mut self.queue, wakes, |_| Err(refusal.clone()));
         self.slots

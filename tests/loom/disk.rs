@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::thread::{self, ThreadId};
 
-use crate::group::{Ask, Flush, Host, Outcome};
+use crate::group::{Ask, Flush, Host, Next, Outcome, Turn};
 use crate::sync::{Mutex, lock};
 use crate::world::Fragile;
 
@@ -196,11 +196,35 @@ impl Job {
         self.0.get().begin();
     }
 
-    /// Writes one group; returns the next if the flush goes on with it.
-    pub(crate) fn write(mut self, go_on: bool) -> Option<Self> {
+    /// Writes one group; returns the next if the flush goes on with it. If it may wait for company
+    /// it does, for as long as it takes others to come between.
+    pub(crate) fn write(self, go_on: bool) -> Option<Self> {
+        match self.write_and_hold(go_on) {
+            Next::Nothing => None,
+            Next::Group(flush) => Some(Self::new(flush)),
+            Next::Turn(turn) => Self::take(turn),
+        }
+    }
+
+    /// Writes one group, and leaves what follows to the model.
+    pub(crate) fn write_and_hold(mut self, go_on: bool) -> Next<Disk> {
         let group = self.0.get().group().clone();
         let outcome = group.host().write(self.0.get());
-        self.0.take().finish(outcome, go_on).map(Self::new)
+        drop(group);
+        self.0.take().finish(outcome, go_on)
+    }
+
+    /// Writes one group with company, and keeps the turn.
+    pub(crate) fn write_and_keep_turn(self) -> Turn<Disk> {
+        match self.write_and_hold(true) {
+            Next::Turn(turn) => turn,
+            Next::Group(_) | Next::Nothing => panic!("it is worth waiting"),
+        }
+    }
+
+    /// Ends a turn with the next group.
+    pub(crate) fn take(turn: Turn<Disk>) -> Option<Self> {
+        turn.take().map(Self::new)
     }
 
     /// Runs it and those that follow from it, as the engine does that has a thread for it.

@@ -16,6 +16,8 @@ mod model;
 mod options;
 #[path = "../properties.rs"]
 mod properties;
+#[path = "../reading.rs"]
+mod reading;
 #[path = "../recovery.rs"]
 mod recovery;
 #[path = "../replay.rs"]

@@ -92,6 +92,8 @@ pub(crate) fn run(
         hang_limit: HANG_LIMIT,
         shard: Shard::WHOLE,
         disk: DiskOptions::default(),
+        keep_going: false,
+        fail_fast: false,
     };
     let progress = if args.json {
         Progress::silent()

@@ -81,6 +81,8 @@ impl Ablation {
                 hang_limit: HANG_LIMIT,
                 shard: Shard::WHOLE,
                 disk: DiskOptions::default(),
+                keep_going: false,
+                fail_fast: false,
             },
         }
     }

@@ -87,7 +87,7 @@ pub(super) fn run(
     progress: &Progress,
 ) -> io::Result<AblationReport> {
     campaign::require(subject, &KINDS, plan).map_err(io::Error::other)?;
-    if plan.engines_of(subject).is_empty() {
+    if plan.simulated_engines_of(subject).is_empty() {
         let name = subject.name();
         return Err(io::Error::other(format!("{name} has no such engine")));
     }
@@ -142,7 +142,8 @@ impl Study<'_> {
     ) -> io::Result<Option<Finding>> {
         let name = worker.to_string();
         let lane = Lane::new(kind, self.subject, self.plan, self.scratch, &name, 0);
-        lane.filter_syncs(filter).round(number, tally)
+        let found = lane.filter_syncs(filter).round(number, tally)?;
+        Ok(found.into_iter().next().map(|found| found.finding))
     }
 
     fn is_over(&self, share: u32) -> bool {

@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// What the child is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Order {
+pub(crate) struct Order {
     command: String,
     output: PathBuf,
     /// For a writer.
@@ -48,6 +48,17 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// A command as a shell takes it. Its standard output goes into a file that is there.
+    pub(crate) fn run(command: String, output: &Path) -> Self {
+        Self {
+            command,
+            output: output.to_owned(),
+            descriptor: None,
+            environment: Vec::new(),
+            traced: false,
+        }
+    }
+
     pub(super) fn write(
         store: &BlackBox,
         dir: &Path,
@@ -133,12 +144,12 @@ struct Ending {
 
 /// How a command ended by itself, and what it printed on standard error.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// It was killed by us.
-    pub(super) killed: bool,
-    pub(super) status: ExitStatus,
+    pub(crate) killed: bool,
+    pub(crate) status: ExitStatus,
     pub(super) left_behind: usize,
-    pub(super) stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
@@ -170,23 +181,23 @@ impl Outcome {
 
 /// A command with its keeper. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     keeper: Child,
     stderr: File,
 }
 
 impl Kept {
-    pub(super) fn start(launcher: &Launcher, order: &Order) -> io::Result<Self> {
+    pub(crate) fn start(launcher: &Launcher, order: &Order) -> io::Result<Self> {
         let (keeper, stderr) = order.spawn(launcher)?;
         Ok(Self { keeper, stderr })
     }
 
-    pub(super) fn is_over(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_over(&mut self) -> io::Result<bool> {
         Ok(self.keeper.try_wait()?.is_some())
     }
 
     /// Kills it, if it has not ended yet. Afterwards nothing of it is left.
-    pub(super) fn end(mut self) -> io::Result<Outcome> {
+    pub(crate) fn end(mut self) -> io::Result<Outcome> {
         drop(self.keeper.stdin.take());
         let status = self.keeper.wait()?;
         let mut said = String::new();

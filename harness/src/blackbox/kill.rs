@@ -105,7 +105,7 @@ impl<'a> Lane<'a> {
                 Ok(None)
             }
             Err(violation) => {
-                tally.violations += 1;
+                tally.violated(&violation);
                 self.begun = false;
                 Ok(Some(self.finding(written, violation)))
             }

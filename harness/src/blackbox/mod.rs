@@ -39,7 +39,7 @@ use crate::tally::Tally;
 
 pub(crate) use disk::DiskStore;
 pub(crate) use failure::{Record, replay};
-pub(crate) use keeper::obey;
+pub(crate) use keeper::{Kept, Order, obey};
 pub use oracle::BlackBoxOracle;
 
 /// Stands for the store's directory in a command.
@@ -82,10 +82,13 @@ impl BlackBox {
 
 /// A command for a store in this directory, as a shell takes it.
 fn command_for(command: &str, dir: &Path) -> String {
-    let dir = dir.to_string_lossy();
+    command.replace(DIR_MARK, &quoted(&dir.to_string_lossy()))
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
     // In single quotes nothing is special but the quote itself.
-    let quoted = format!("'{}'", dir.replace('\'', r"'\''"));
-    command.replace(DIR_MARK, &quoted)
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 impl Subject for BlackBox {

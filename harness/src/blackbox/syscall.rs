@@ -245,7 +245,7 @@ impl<'a> Lane<'a> {
         violation: Violation,
         tally: &mut Tally,
     ) -> io::Result<Finding> {
-        tally.violations += 1;
+        tally.violated(&violation);
         self.begun = false;
         // The state's directory has been recovered since: lay the image out anew.
         state.image.write(&self.state_dir)?;

@@ -98,7 +98,7 @@ impl<'a> Lane<'a> {
                 Ok(None)
             }
             Err(violation) => {
-                tally.violations += 1;
+                tally.violated(&violation);
                 Ok(Some(Finding {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     subject: self.target.subject.clone(),

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ use crate::blackbox;
 use crate::campaign::Plan;
 use crate::disk::FileSystemKind;
 use crate::finding::Finding;
+use crate::oracle::Violation;
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -152,6 +154,44 @@ impl FromStr for CrashKind {
     }
 }
 
+/// A failure, and when it was found.
+pub(crate) struct Found {
+    pub(crate) finding: Finding,
+    /// Crash states that its round had looked at by then.
+    pub(crate) states: u64,
+    pub(crate) at: Instant,
+}
+
+/// Which failures end a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sought {
+    /// The first one.
+    First,
+    /// None: of each class the first one is kept.
+    Each,
+    /// The first one of this class; others are not looked at.
+    Class(String),
+}
+
+impl Sought {
+    /// What a row of this subject looks for.
+    pub(crate) fn by(plan: &Plan, subject: &dyn Subject) -> Self {
+        if plan.goes_on(subject) {
+            Self::Each
+        } else {
+            Self::First
+        }
+    }
+
+    pub(crate) fn ends_with(&self, violation: &Violation) -> bool {
+        match self {
+            Self::First => true,
+            Self::Each => false,
+            Self::Class(class) => violation.class() == *class,
+        }
+    }
+}
+
 /// One directory's crashes after another's, on one thread. Its plan depends on its seed only.
 pub(crate) enum Lane<'a> {
     Kill(Box<kill::Lane<'a>>),
@@ -207,14 +247,21 @@ impl<'a> Lane<'a> {
     }
 
     /// One round: write, crash, recover, check. Counts what it did in `tally`. `number` is the round's
-    /// in its row: what is deterministic depends on it and the seed alone.
-    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
-        match self {
-            Self::Simulated(lane) => lane.round(number, tally),
-            Self::Disk(lane) => lane.round(tally),
-            Self::Kill(lane) => lane.round(tally),
-            Self::Syscall(lane) => lane.round(tally),
-            Self::BlackBox(lane) => lane.round(tally),
-        }
+    /// in its row: what is deterministic depends on it and the seed alone. Of a subject whose row goes
+    /// on after failures there may be several, one of each class.
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
+        let found = match self {
+            Self::Simulated(lane) => return lane.round(number, tally),
+            Self::Syscall(lane) => return lane.round(tally),
+            Self::Disk(lane) => lane.round(tally)?,
+            Self::Kill(lane) => lane.round(tally)?,
+            Self::BlackBox(lane) => lane.round(tally)?,
+        };
+        let now = |finding| Found {
+            finding,
+            states: tally.crash_states,
+            at: Instant::now(),
+        };
+        Ok(found.into_iter().map(now).collect())
     }
 }

@@ -59,7 +59,7 @@ impl Recording {
     ///
     /// A child that has done all it was told may end before, with exit status 0.
     pub(super) fn make(
-        target: &Target,
+        Traced { target, ring_waits }: Traced,
         role: Role,
         base: &Image,
         history: Option<&History>,
@@ -71,6 +71,7 @@ impl Recording {
         let (child, output) = spawn(target, role, true)?;
         let mut recorder = Recorder {
             stops: Arc::default(),
+            ring_waits,
             dir: &target.dir,
             history,
             rng,
@@ -89,7 +90,7 @@ impl Recording {
             }),
             point: "before the first call".to_owned(),
         });
-        let tracer = Tracer::new(child, &target.dir)?;
+        let tracer = Tracer::new(child, &target.dir)?.wait_in_rings(ring_waits);
         let run = match history {
             Some(history) => run_writer(tracer, &mut recorder, history, target.hang_limit),
             None => tracer.time_limit(target.hang_limit).run(&mut recorder),
@@ -175,10 +176,20 @@ pub(crate) fn refuse_io_uring(call: &Call) -> io::Result<()> {
     Ok(())
 }
 
+/// What is traced.
+#[derive(Clone, Copy)]
+pub(super) struct Traced<'a> {
+    pub(super) target: &'a Target,
+    /// It has one `io_uring` request in flight at most, and the call that hands it over waits for it.
+    pub(super) ring_waits: bool,
+}
+
 /// Copies the directory at each stop.
 struct Recorder<'a> {
     /// How often it was called: a sign of life.
     stops: Arc<AtomicU64>,
+    /// What the store hands to `io_uring` is done when the call returns.
+    ring_waits: bool,
     dir: &'a Path,
     history: Option<&'a History>,
     rng: &'a mut ChaCha8Rng,
@@ -265,11 +276,13 @@ pub(crate) fn written_range(
     if same == new.len() {
         return None;
     }
+    let len = usize::try_from(call.length()?).ok()?;
+    // A file that is open to be appended to is written at its end, whatever pwrite is told.
     let start = call
         .offset()
         .and_then(|at| usize::try_from(at).ok())
+        .filter(|at| *at <= same && same - at < len)
         .unwrap_or(same);
-    let len = usize::try_from(call.length()?).ok()?;
     let end = start.checked_add(len)?.min(new.len());
     (start < end).then_some((name, start..end))
 }
@@ -277,7 +290,9 @@ pub(crate) fn written_range(
 impl Observer for Recorder<'_> {
     fn before(&mut self, call: &Call) -> Decision {
         self.stops.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = refuse_io_uring(call) {
+        if !self.ring_waits
+            && let Err(error) = refuse_io_uring(call)
+        {
             self.error = Some(error);
             return Decision::Kill;
         }

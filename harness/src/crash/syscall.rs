@@ -13,15 +13,16 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::recording::{Recording, State};
+use super::recording::{Recording, State, Traced};
 use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Target};
-use crate::crash::CrashKind;
+use crate::crash::{CrashKind, Found, Sought};
 use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::{Event, History};
 use crate::image::Image;
@@ -51,6 +52,9 @@ pub(crate) struct Lane<'a> {
     script: Vec<Generation>,
     /// What the next generation starts from.
     base: Image,
+    sought: Sought,
+    /// What was found beside the failure that ends it: of each class the first.
+    found: Vec<Found>,
     /// Leave nothing to chance: every state is recovered twice, and under trace.
     thorough: bool,
 }
@@ -87,12 +91,19 @@ impl<'a> Lane<'a> {
             oracle: subject.oracle(),
             script: Vec::new(),
             base: Image::default(),
+            sought: Sought::by(plan, subject),
+            found: Vec::new(),
             thorough: false,
         }
     }
 
+    /// From now on, only failures of this class.
+    pub(crate) fn seek(&mut self, class: String) {
+        self.sought = Sought::Class(class);
+    }
+
     /// One generation, drawn from the seed: a traced run and all its states.
-    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Option<Finding>> {
+    pub(crate) fn round(&mut self, tally: &mut Tally) -> io::Result<Vec<Found>> {
         if self.script.is_empty() || self.script.len() >= GENERATIONS {
             let engines = self.plan.engines_of(self.subject);
             let engine = engines[self.rng.random_range(0..engines.len())];
@@ -106,10 +117,24 @@ impl<'a> Lane<'a> {
         };
         let mut examined = match self.generation(Generation { workload, kill }, tally)? {
             Ok(examined) => examined,
-            Err(finding) => return Ok(Some(*finding)),
+            Err(finding) => {
+                self.script.clear();
+                let (states, at) = (tally.crash_states, Instant::now());
+                let finding = *finding;
+                return Ok(vec![Found {
+                    finding,
+                    states,
+                    at,
+                }]);
+            }
         };
         // The next generation goes on from one of the states that a kill there leaves again.
         examined.retain(|examined| examined.state.kill.is_some());
+        let found = std::mem::take(&mut self.found);
+        if examined.is_empty() {
+            self.script.clear();
+            return Ok(found);
+        }
         let Examined {
             state,
             events,
@@ -119,7 +144,7 @@ impl<'a> Lane<'a> {
         let last = self.script.last_mut().expect("it was just run");
         last.kill = state.kill.expect("only such states are left");
         self.base = state.image;
-        Ok(None)
+        Ok(found)
     }
 
     /// Plays a script in a fresh directory: every generation but the last is killed where the
@@ -150,12 +175,15 @@ impl<'a> Lane<'a> {
                 .iter()
                 .position(|e| e.state.kill == Some(generation.kill));
             let last = examined.iter().rposition(|e| e.state.kill.is_some());
-            let killed = wanted.or(last).map(|index| examined.swap_remove(index));
+            let Some(killed) = wanted.or(last) else {
+                // Every state breaks a promise, none of them the one that is looked for.
+                return Ok(None);
+            };
             let Examined {
                 state,
                 events,
                 survivors,
-            } = killed.expect("the first state is one");
+            } = examined.swap_remove(killed);
             self.oracle.advance(&events, &survivors);
             self.base = state.image;
         }
@@ -195,7 +223,9 @@ impl<'a> Lane<'a> {
             };
             let last = recording.states.last().expect("the first state is one");
             let events = history.events_at(&last.mark);
-            return self.finding(last, events, violation, tally).map(Err);
+            if let Some(finding) = self.broken(last, events, violation, tally)? {
+                return Ok(Err(finding));
+            }
         }
         let mut seen = HashSet::new();
         let mut examined = Vec::new();
@@ -211,11 +241,15 @@ impl<'a> Lane<'a> {
                     survivors,
                 }),
                 Err(violation) => {
-                    return self.finding(&state, events, violation, tally).map(Err);
+                    if let Some(finding) = self.broken(&state, events, violation, tally)? {
+                        return Ok(Err(finding));
+                    }
                 }
             }
         }
-        let traced: Vec<usize> = if self.thorough {
+        let traced: Vec<usize> = if examined.is_empty() {
+            Vec::new()
+        } else if self.thorough {
             (0..examined.len()).collect()
         } else {
             (0..TRACED_RECOVERIES)
@@ -239,8 +273,12 @@ impl<'a> Lane<'a> {
         kill: KillPoint,
         tally: &mut Tally,
     ) -> io::Result<Recording> {
+        let ring_waits = self.subject.has_one_request_in_flight(&self.target.engine);
         Recording::make(
-            &self.target,
+            Traced {
+                target: &self.target,
+                ring_waits,
+            },
             role,
             base,
             history,
@@ -316,9 +354,7 @@ impl<'a> Lane<'a> {
                 stage: "recovery failed".into(),
                 detail,
             };
-            return self
-                .finding(state, events.to_vec(), violation, tally)
-                .map(Some);
+            return self.broken(state, events.to_vec(), violation, tally);
         }
         for inner in recording.states {
             let inner = State {
@@ -329,10 +365,10 @@ impl<'a> Lane<'a> {
             if !seen.insert(inner.fingerprint(events)) {
                 continue;
             }
-            if let Err(violation) = self.examine(&inner.image, events, tally)? {
-                return self
-                    .finding(&inner, events.to_vec(), violation, tally)
-                    .map(Some);
+            if let Err(violation) = self.examine(&inner.image, events, tally)?
+                && let Some(finding) = self.broken(&inner, events.to_vec(), violation, tally)?
+            {
+                return Ok(Some(finding));
             }
         }
         Ok(None)
@@ -345,19 +381,49 @@ impl<'a> Lane<'a> {
             .collect()
     }
 
-    fn finding(
+    /// Counts a broken promise. Returns it if it ends the search; else keeps the first of its class.
+    fn broken(
         &mut self,
         state: &State,
         events: Vec<Event>,
         violation: Violation,
         tally: &mut Tally,
-    ) -> io::Result<Box<Finding>> {
-        tally.violations += 1;
-        // The state's directory has been recovered since: lay the image out anew.
-        remove_dir(&self.state_dir)?;
-        fs::create_dir_all(&self.state_dir)?;
-        state.image.write(&self.state_dir)?;
-        Ok(Box::new(Finding {
+    ) -> io::Result<Option<Box<Finding>>> {
+        tally.violated(&violation);
+        let class = violation.class();
+        let ends = self.sought.ends_with(&violation);
+        let is_known = || {
+            self.found
+                .iter()
+                .any(|f| f.finding.violation.class() == class)
+        };
+        if !ends && (self.sought != Sought::Each || is_known()) {
+            return Ok(None);
+        }
+        let name = format!("{}-found-{}", self.state_dir.display(), self.found.len());
+        let finding = self.finding(state, events, violation, name.into())?;
+        if ends {
+            return Ok(Some(Box::new(finding)));
+        }
+        self.found.push(Found {
+            finding,
+            states: tally.crash_states,
+            at: Instant::now(),
+        });
+        Ok(None)
+    }
+
+    fn finding(
+        &self,
+        state: &State,
+        events: Vec<Event>,
+        violation: Violation,
+        image: PathBuf,
+    ) -> io::Result<Finding> {
+        remove_dir(&image)?;
+        fs::create_dir_all(&image)?;
+        state.image.write(&image)?;
+        Ok(Finding {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             subject: self.target.subject.clone(),
             engine: self.target.engine.clone(),
@@ -369,13 +435,13 @@ impl<'a> Lane<'a> {
                 .without_dir(&self.target.dir),
             oracle: self.oracle.save(),
             workloads: self.workloads(),
-            script: std::mem::take(&mut self.script),
+            script: self.script.clone(),
             events,
-            image: self.state_dir.clone(),
+            image,
             timeline: None,
             disk: None,
             tale: None,
             black_box: None,
-        }))
+        })
     }
 }

@@ -26,7 +26,7 @@ pub struct LogOracle {
 impl LogOracle {
     /// Position after the last entry that an earlier recovery showed.
     fn shown_end(&self) -> u64 {
-        self.base + self.shown.len() as u64
+        self.base.saturating_add(self.shown.len() as u64)
     }
 
     fn is_excused(&self, position: u64) -> bool {
@@ -71,7 +71,7 @@ impl LogOracle {
         for event in events {
             match event {
                 Event::Attempt { id, .. } => drop(floors.insert(*id, floor)),
-                Event::Ack { position, .. } => floor = floor.max(position + 1),
+                Event::Ack { position, .. } => floor = floor.max(position.saturating_add(1)),
                 Event::Refused { id } => drop(floors.remove(id)),
                 _ => {}
             }
@@ -165,7 +165,7 @@ fn check_run(survivors: &[Survivor], trimmed: u64) -> Result<(), Violation> {
     }
     if let Some(pair) = survivors
         .windows(2)
-        .find(|p| p[1].position != p[0].position + 1)
+        .find(|p| Some(p[1].position) != p[0].position.checked_add(1))
     {
         return Err(Violation::Hole {
             after: pair[0].position,

@@ -126,6 +126,31 @@ impl Violation {
         )
     }
 
+    /// What sort of failure it is, without entries, positions and other numbers: failures of one class
+    /// most often have one cause, those of different classes never are the same.
+    ///
+    /// For a store that did not open, crashed or stopped it is the stage and the first thing that it
+    /// said.
+    pub fn class(&self) -> String {
+        match self {
+            Self::Hole { .. } => "hole".into(),
+            Self::LostBeginning { .. } => "lost beginning".into(),
+            Self::LostAck { .. } => "lost".into(),
+            Self::WrongAck { .. } => "moved".into(),
+            Self::Unshown { found: None, .. } => "taken back".into(),
+            Self::Unshown { found: Some(_), .. } => "changed after it was shown".into(),
+            Self::Mangled { .. } => "mangled".into(),
+            Self::Phantom { .. } => "phantom".into(),
+            Self::Resurrected { .. } => "resurrected".into(),
+            Self::Duplicate { .. } => "duplicate".into(),
+            Self::OutOfOrder { .. } => "out of order".into(),
+            Self::WrongValue { .. } => "wrong value".into(),
+            Self::NotIdempotent { .. } => "not idempotent".into(),
+            Self::Custom { promise, .. } => promise.clone(),
+            Self::Broken { stage, detail } => format!("{stage}: {}", gist(detail)),
+        }
+    }
+
     /// A store's own words name files in directories that are gone when they are read: without them
     /// the words are the same in every run.
     pub(crate) fn without_dir(self, dir: &Path) -> Self {
@@ -137,6 +162,48 @@ impl Violation {
             other => other,
         }
     }
+}
+
+/// The message in what a store said, without what differs from run to run: of several panics the
+/// first, without its place in the source.
+fn gist(detail: &str) -> String {
+    const CHARS_MAX: usize = 64;
+    const ASSERTION: &str = "assertion `left == right` failed: ";
+    // In this process, `panicked: message`; in another one, what the panic hook printed.
+    let (is_panic, message) = match detail.split_once("panicked at ") {
+        Some((_, place)) => (true, place.split_once('\n').map_or(place, |(_, rest)| rest)),
+        None => match detail.split_once("panicked: ") {
+            Some((_, message)) => (true, message),
+            // Another process: its exit status comes first.
+            None => match detail.strip_prefix("exit status") {
+                Some(rest) => {
+                    let status = |c: char| c.is_ascii_digit() || c == ':' || c == ' ';
+                    (false, rest.trim_start_matches(status))
+                }
+                None => (false, detail),
+            },
+        },
+    };
+    let line = message.trim().lines().next().unwrap_or("").trim();
+    let line = line.strip_prefix(ASSERTION).unwrap_or(line);
+    let mut gist = String::from(if is_panic { "panic: " } else { "" });
+    let mut in_number = false;
+    let mut chars = 0;
+    for c in line.chars() {
+        if !c.is_ascii_digit() {
+            gist.push(c);
+            chars += 1;
+        } else if !in_number {
+            gist.push('N');
+            chars += 1;
+        }
+        in_number = c.is_ascii_digit();
+        // Counted in what is kept: a longer number must not make another class.
+        if chars == CHARS_MAX {
+            break;
+        }
+    }
+    gist
 }
 
 impl fmt::Display for Violation {
@@ -233,6 +300,49 @@ impl fmt::Display for Violation {
             }
             Self::Custom { promise, detail } => write!(f, "{promise}: {detail}"),
             Self::Broken { stage, detail } => write!(f, "broken: {stage}: {detail}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(stage: &str, detail: &str) -> String {
+        let (stage, detail) = (stage.into(), detail.into());
+        Violation::Broken { stage, detail }.class()
+    }
+
+    #[test]
+    fn a_class_says_what_broke_and_leaves_out_what_differs_from_run_to_run() {
+        let lost = |position| Violation::LostAck { id: 7, position }.class();
+        assert_eq!(lost(1), lost(2));
+        assert_ne!(lost(1), Violation::Phantom { id: 7, position: 1 }.class());
+
+        // The same panic, in this process and in another one.
+        let here = class(
+            "recovery failed",
+            "panicked: index 12 out of range for 4 bytes",
+        );
+        let there = "exit status: 101: \nthread 'main' (4711) panicked at src/a.rs:1:2:\n\
+                     index 9 out of range for 10 bytes\nnote: run with `RUST_BACKTRACE=1`\n\
+                     \nthread 'x' panicked at src/a.rs:9:9:\nanother";
+        assert_eq!(here, class("recovery failed", there));
+        assert_eq!(
+            here,
+            "recovery failed: panic: index N out of range for N bytes"
+        );
+        assert_ne!(here, class("the writer failed", there));
+
+        // However long the numbers are, it is cut at the same place.
+        let long = |number: &str| class("s", &format!("panicked: {number} {}", "x".repeat(100)));
+        assert_eq!(long("1"), long("18446744073709551615"));
+
+        // The same error, returned here and printed there.
+        let error = class("recovery failed", "failed to fill whole buffer");
+        for printed in ["exit status: 1: ", "exit status 1: "] {
+            let printed = format!("{printed}failed to fill whole buffer");
+            assert_eq!(error, class("recovery failed", &printed));
         }
     }
 }

@@ -54,6 +54,9 @@ impl Terminal {
     /// The verdict table and the last word.
     pub(crate) fn summary(rows: &[Row], closing: &Closing) {
         println!("{}", table(rows));
+        if rows.iter().any(|row| row.tally.classes.len() > 1) {
+            println!("{}", classes(rows));
+        }
         for failure in rows.iter().flat_map(|row| &row.failures) {
             println!("\n{}\n  {}", failure.violation, replay_command(failure));
         }
@@ -218,6 +221,38 @@ impl Observer for Terminal {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What was broken, by class: how often, and how soon the first time.
+fn classes(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    let header = [
+        "subject",
+        "crash",
+        "what was broken",
+        "times",
+        "after states",
+        "after s",
+    ];
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(header);
+    for row in rows {
+        for (class, times) in &row.tally.classes {
+            let kept = row.failures.iter().find(|kept| kept.class == *class);
+            table.add_row([
+                row.subject.clone(),
+                row.case(),
+                class.clone(),
+                times.to_string(),
+                kept.map_or_else(String::new, |kept| kept.after_states.to_string()),
+                kept.map_or_else(String::new, |kept| format!("{:.1}", kept.after_s)),
+            ]);
+        }
+    }
+    for column in 3..=5 {
+        let column = table.column_mut(column).expect("the header has so many");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
 }
 
 fn table(rows: &[Row]) -> Table {

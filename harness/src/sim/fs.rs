@@ -67,6 +67,8 @@ pub(super) struct State {
     /// The last kind of operation that changed something, and a hash of how it came to that.
     trail: (Option<Discriminant<Call>>, u64),
     operations: u64,
+    /// How many there had been when it refused to work on.
+    endless: Option<u64>,
 }
 
 impl fmt::Debug for SimFs {
@@ -100,6 +102,7 @@ impl SimFs {
                 filter: None,
                 trail: (None, 0),
                 operations: 0,
+                endless: None,
             })),
         }
     }
@@ -133,6 +136,11 @@ impl SimFs {
     /// Makes operations fail from now on, as planned.
     pub fn plan_faults(&self, plan: &[Fault]) {
         self.lock().faults = Faults::new(plan);
+    }
+
+    /// After how many operations it has refused to work on, because the store did not come to an end.
+    pub(crate) fn gave_up_after(&self) -> Option<u64> {
+        self.lock().endless
     }
 
     /// How many errors have been injected.
@@ -374,9 +382,17 @@ impl State {
     pub(super) fn count(&mut self) -> io::Result<()> {
         self.operations += 1;
         if self.operations > OPERATIONS_MAX {
-            return Err(never_ends(OPERATIONS_MAX));
+            return Err(self.never_ends(OPERATIONS_MAX));
         }
         Ok(())
+    }
+
+    fn never_ends(&mut self, operations: u64) -> io::Error {
+        self.endless = Some(operations);
+        io::Error::other(format!(
+            "the simulated file system refuses to work: after {operations} operations the store has \
+             not come to an end"
+        ))
     }
 
     /// Counts a read, and tells whether it is to fail.
@@ -398,7 +414,7 @@ impl State {
         }
         if let Some(recording) = &mut self.recording {
             if recording.operations.len() >= RECORDED_MAX {
-                return Err(never_ends(RECORDED_MAX as u64));
+                return Err(self.never_ends(RECORDED_MAX as u64));
             }
             let operation = Operation {
                 call,
@@ -555,13 +571,6 @@ impl Disk {
     fn places(&self, from: &Path, to: &Path) -> io::Result<(Place, Place)> {
         Ok((self.place(from)?, self.place(to)?))
     }
-}
-
-fn never_ends(operations: u64) -> io::Error {
-    io::Error::other(format!(
-        "the simulated file system refuses to work: after {operations} operations the store has not \
-         come to an end"
-    ))
 }
 
 /// The names in a path, from the root on.

@@ -36,7 +36,7 @@ pub enum Kind {
     /// Hands requests to `io_uring`. Which files they touch is not known, so every one is reported,
     /// whatever the directory, and it is never held back: it may wait for another thread. The
     /// kernel carries requests out while every thread is stopped, so **no snapshot is valid while
-    /// any are in flight**.
+    /// any are in flight**. [`Tracer::wait_in_rings`](super::Tracer::wait_in_rings) makes an exception.
     IoUring,
 }
 
@@ -107,6 +107,11 @@ impl Call {
     pub(super) fn may_wait_for_others(&self) -> bool {
         // One end of a splice is a pipe, and if this one was reported, it is where it reads.
         self.kind == Kind::IoUring || u64::try_from(libc::SYS_splice) == Ok(self.number)
+    }
+
+    /// Hands requests to `io_uring`.
+    pub(super) fn hands_over(&self) -> bool {
+        self.kind == Kind::IoUring && self.length.is_some_and(|requests| requests > 0)
     }
 
     /// Whether it can be cut short: [`Decision::ShortenThenKill`](super::Decision).

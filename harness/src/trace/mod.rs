@@ -146,6 +146,7 @@ pub struct Tracer {
     child: Unreaped,
     dir: PathBuf,
     time_limit: Option<Duration>,
+    wait_in_rings: bool,
     stopper: Stopper,
 }
 
@@ -168,6 +169,7 @@ impl Tracer {
             child,
             dir,
             time_limit: None,
+            wait_in_rings: false,
             stopper,
         })
     }
@@ -176,6 +178,18 @@ impl Tracer {
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = Some(limit);
+        self
+    }
+
+    /// Makes every `io_uring_enter` that hands over requests wait until as many have completed, and
+    /// holds it at the gate like any other call: nothing is in flight when it has ended.
+    ///
+    /// For a child that has one request in flight at most, and takes note of its completion before
+    /// it hands over the next; a completion that is still there would be taken for the new one. A
+    /// request that waits for something else than the disk hangs it.
+    #[must_use]
+    pub fn wait_in_rings(mut self, wait: bool) -> Self {
+        self.wait_in_rings = wait;
         self
     }
 
@@ -224,7 +238,8 @@ impl Tracer {
 
     fn trace(&mut self, observer: &mut impl Observer) -> io::Result<Run> {
         let process = pid_of(self.child.get());
-        let Some(tracees) = Tracees::seize(process, &self.dir, observer)? else {
+        let Some(tracees) = Tracees::seize(process, &self.dir, self.wait_in_rings, observer)?
+        else {
             return self.child.wait();
         };
         // The tracees wait for it, and then its id may become another's.

@@ -32,6 +32,7 @@ enum Task {
 pub(super) struct Tracees<'a, O> {
     root: Pid,
     dir: &'a Path,
+    wait_in_rings: bool,
     observer: &'a mut O,
     tasks: BTreeMap<Pid, Task>,
     gate: Gate<Pid>,
@@ -41,10 +42,16 @@ pub(super) struct Tracees<'a, O> {
 
 impl<'a, O: Observer> Tracees<'a, O> {
     /// Attaches to every thread of a process. `None` if it has ended, or is about to.
-    pub(super) fn seize(root: Pid, dir: &'a Path, observer: &'a mut O) -> io::Result<Option<Self>> {
+    pub(super) fn seize(
+        root: Pid,
+        dir: &'a Path,
+        wait_in_rings: bool,
+        observer: &'a mut O,
+    ) -> io::Result<Option<Self>> {
         let mut tracees = Self {
             root,
             dir,
+            wait_in_rings,
             observer,
             tasks: BTreeMap::new(),
             gate: Gate::default(),
@@ -171,7 +178,8 @@ impl<'a, O: Observer> Tracees<'a, O> {
             go_on(task, Resume::Run { signal: 0 })?;
             return Ok(None);
         };
-        if !call.may_wait_for_others() && !self.gate.enter(task) {
+        let waits_for_disk = self.wait_in_rings && call.hands_over();
+        if (waits_for_disk || !call.may_wait_for_others()) && !self.gate.enter(task) {
             return Ok(None);
         }
         self.begin(task, call)
@@ -192,6 +200,10 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 true
             }
         };
+        if self.wait_in_rings && call.hands_over() {
+            let [_, requests, _, flags, ..] = call.arguments;
+            set_waiting(task, requests, flags | IORING_ENTER_GETEVENTS)?;
+        }
         self.tasks.insert(task, Task::In { call, last });
         go_on(task, Resume::ToExit)?;
         Ok(None)
@@ -202,6 +214,11 @@ impl<'a, O: Observer> Tracees<'a, O> {
         if let Some(Task::In { call, last }) = self.tasks.insert(task, Task::Free)
             && let Some(registers) = alive(Registers::of(task), "read the registers of", task)?
         {
+            if self.wait_in_rings && call.hands_over() {
+                // A system call leaves its arguments as they were.
+                let [_, _, waiting, flags, ..] = call.arguments;
+                set_waiting(task, waiting, flags)?;
+            }
             let flow = self.observer.after(&call, registers.result());
             if last || flow.is_break() {
                 return Ok(Some(End::Killed));
@@ -294,6 +311,18 @@ fn shorten(task: Pid, call: &Call, length: u64) -> io::Result<()> {
         }
     });
     alive(done, "shorten the call of", task).map(drop)
+}
+
+/// Of `io_uring_enter`: also waits for completions.
+const IORING_ENTER_GETEVENTS: u64 = 1;
+
+/// Sets how many completions an `io_uring_enter` waits for, and its flags.
+fn set_waiting(task: Pid, completions: u64, flags: u64) -> io::Result<()> {
+    for (argument, value) in [(2, completions), (3, flags)] {
+        let set = Registers::of(task).and_then(|r| r.set_argument(task, argument, value));
+        alive(set, "change the call of", task)?;
+    }
+    Ok(())
 }
 
 fn go_on(task: Pid, how: Resume) -> io::Result<()> {

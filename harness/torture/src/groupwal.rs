@@ -31,10 +31,10 @@ impl GroupWal {
     }
 
     fn options(&self, engine: &str, small_files: bool) -> Options {
-        let engine = if engine == "inline" {
-            EngineKind::Inline
-        } else {
-            EngineKind::Blocking
+        let engine = match engine {
+            "inline" => EngineKind::Inline,
+            "uring" => EngineKind::Uring,
+            _ => EngineKind::Blocking,
         };
         Options::default()
             .policy(self.policy)
@@ -75,7 +75,16 @@ impl Subject for GroupWal {
     }
 
     fn engines(&self) -> &[&'static str] {
-        &["blocking", "inline"]
+        if EngineKind::Uring.is_available() {
+            &["blocking", "inline", "uring"]
+        } else {
+            &["blocking", "inline"]
+        }
+    }
+
+    /// One group at a time is on its way to the disk.
+    fn has_one_request_in_flight(&self, engine: &str) -> bool {
+        engine == "uring"
     }
 
     fn simulated(&self) -> Option<&dyn Simulated> {
@@ -141,10 +150,10 @@ pub(crate) async fn show_all(wal: &Wal, survivors: &mut Survivors<'_>) -> Result
     Ok(())
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_time()
+        .enable_all()
         .build()
 }
 
@@ -203,7 +212,7 @@ pub(crate) async fn act(
 }
 
 /// Polls a future so many times, then drops it. `None` if it was not ready by then.
-pub(crate) async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+pub async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|cx| match future.as_mut().poll(cx) {

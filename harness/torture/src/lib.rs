@@ -1,8 +1,9 @@
-//! This repository's own subjects: groupwal under each policy, and other people's stores.
+//! This repository's own subjects: groupwal under each policy, the design that it began with, and other
+//! people's stores.
 
-#[cfg(feature = "collection")]
-mod collection;
+mod article;
 mod groupwal;
+mod mutants;
 #[cfg(feature = "neighbours")]
 mod neighbours;
 mod simulated;
@@ -12,9 +13,10 @@ use std::time::Duration;
 use ::groupwal::SyncPolicy;
 use plugpull::Subject;
 
-#[cfg(feature = "collection")]
-pub use crate::collection::{CollectionOracle, VectorCollection};
-pub use crate::groupwal::GroupWal;
+pub use crate::article::Article;
+pub use crate::groupwal::{GroupWal, poll_at_most};
+pub use crate::mutants::mutants;
+pub use crate::simulated::{SimStorage, SoonHere, draw, drive};
 
 /// All of them.
 pub fn subjects() -> Vec<Box<dyn Subject>> {
@@ -34,8 +36,7 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         )),
         Box::new(GroupWal::new("groupwal/background", background)),
         Box::new(GroupWal::new("groupwal/batch", batch)),
-        #[cfg(feature = "collection")]
-        Box::new(VectorCollection),
+        Box::new(Article),
         #[cfg(feature = "neighbours")]
         Box::new(neighbours::Redb),
         #[cfg(feature = "neighbours")]

@@ -1,5 +1,5 @@
 //! The subject `collection` is a gRPC server, which takes longer to compile than everything else here. So it
-//! is built only when it is asked for: this binary then makes way for one with the feature.
+//! has a torture binary of its own, which is built when it is asked for: this one then makes way.
 
 use std::env;
 use std::ffi::OsString;
@@ -32,18 +32,13 @@ fn is_failure_of_it(folder: &Path) -> bool {
     failure.is_ok_and(|failure| failure["subject"] == SUBJECT)
 }
 
-/// Becomes the binary with the subject; returns only if that cannot be.
+/// Becomes that binary; returns only if that cannot be.
 pub(crate) fn run() -> ExitCode {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", "torture", "--manifest-path"]);
+    command.args(["run", "--quiet", "--package", "collection-torture"]);
+    command.arg("--manifest-path");
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    let features = if cfg!(feature = "neighbours") {
-        "collection,neighbours"
-    } else {
-        SUBJECT
-    };
-    command.args(["--features", features]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

@@ -5,18 +5,10 @@ use std::process::Command;
 #[test]
 fn groupwal_loses_nothing_when_it_is_killed_under_any_policy() {
     let out = tempfile::tempdir().expect("a directory");
-    let policies = [
-        "groupwal",
-        "groupwal/every-write",
-        "groupwal/background",
-        "groupwal/batch",
-    ];
     let args = [
-        "--crash", "kill", "--rounds", "30", "--seed", "1", "--json",
+        "run", "--crash", "kill", "--rounds", "30", "--seed", "1", "--json",
     ];
     let output = Command::new(env!("CARGO_BIN_EXE_torture"))
-        .arg("run")
-        .args(policies)
         .args(args)
         .current_dir(out.path())
         .output()
@@ -33,6 +25,12 @@ fn groupwal_loses_nothing_when_it_is_killed_under_any_policy() {
         .iter()
         .filter_map(|row| row["subject"].as_str())
         .collect();
+    let policies = [
+        "groupwal",
+        "groupwal/every-write",
+        "groupwal/background",
+        "groupwal/batch",
+    ];
     assert_eq!(subjects, policies);
     for row in rows {
         assert_eq!(row["rounds"], 30, "{row}");

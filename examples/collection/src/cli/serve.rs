@@ -83,6 +83,7 @@ enum Engine {
     Auto,
     Blocking,
     Inline,
+    Uring,
 }
 
 impl From<Policy> for SyncPolicy {
@@ -107,6 +108,7 @@ impl From<Engine> for EngineKind {
             Engine::Auto => Self::Auto,
             Engine::Blocking => Self::Blocking,
             Engine::Inline => Self::Inline,
+            Engine::Uring => Self::Uring,
         }
     }
 }

@@ -175,7 +175,11 @@ fn inserts_are_refused_when_too_much_waits_to_be_taken_in() {
         assert_eq!(stats.durable_seq - stats.visible_seq, 10);
         // By itself, when the disk works again.
         disk.set(Trouble::None);
-        while client.insert(&[acked], &[USER], vector(1.0).to_vec()).await.is_err() {
+        while client
+            .insert(&[acked], &[USER], vector(1.0).to_vec())
+            .await
+            .is_err()
+        {
             tokio::task::yield_now().await;
         }
         let docs: Vec<u128> = (0..=acked).collect();

@@ -359,7 +359,7 @@ impl<'a> Lane<'a> {
         broken: Broken,
         tally: &mut Tally,
     ) -> io::Result<Finding> {
-        tally.violations += 1;
+        tally.violated(&broken.violation);
         remove_dir(&self.evidence)?;
         fs::create_dir_all(&self.evidence)?;
         let crash = DiskCrash {

@@ -45,8 +45,6 @@ impl DiskCrash {
             ));
         }
         line("What the device was asked, and what was announced meanwhile:\n".into());
-        let from = entries.get(first).map_or(0, |entry| entry.answered);
-        let mut known = run.announced.at(from).len();
         let mut all_there = true;
         for (number, entry) in entries.iter().enumerate().take(done).skip(first) {
             let kept = outcome.kept.iter().find(|kept| kept.entry == number);
@@ -65,8 +63,16 @@ impl DiskCrash {
                 Some((offset, bytes)) => format!("write {bytes} bytes at {offset}"),
             };
             line(format!("    {:>5}  {what}{failed}{fate}", entry.answered));
-            let events = run.announced.at(entry.answered);
-            for event in events.get(known..).unwrap_or_default() {
+            // What was announced between this answer and the next.
+            let next = entries.get(number + 1).filter(|_| number + 1 < done);
+            let until = next.map_or(self.index + 1, |next| next.answered);
+            let meanwhile = |clock: u64| (entry.answered..until).contains(&clock);
+            for (_, event) in run
+                .announced
+                .0
+                .iter()
+                .filter(|(clock, _)| meanwhile(*clock))
+            {
                 if let Event::Ack { id, position } = event {
                     let position = match *position {
                         u64::MAX => String::new(),
@@ -75,7 +81,6 @@ impl DiskCrash {
                     line(format!("           acknowledged: entry {id:#x}{position}"));
                 }
             }
-            known = events.len();
         }
         line(format!(
             "\nThe power is lost after request {}.\n",

@@ -1,7 +1,8 @@
 //! The crash states of a life: at every operation, every outcome, or as many as the effort allows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::time::Instant;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -9,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::timeline::{End, Life, Step, Timeline};
 use super::world::{Lived, World};
+use crate::crash::Sought;
 use crate::history::Event;
 use crate::oracle::Violation;
 use crate::sim::{Disk, Fault, Odometer, Sampler};
@@ -92,10 +94,21 @@ pub(crate) struct Failure {
     pub(crate) disk: Disk,
 }
 
+/// A failure, and when it was found.
+pub(crate) struct Kept {
+    pub(crate) failure: Box<Failure>,
+    /// States that had been looked at by then.
+    pub(crate) states: u64,
+    pub(crate) at: Instant,
+}
+
 /// Goes through crash states and remembers which it has seen.
 pub(crate) struct Explorer<'t> {
     pub(crate) rng: ChaCha8Rng,
     pub(crate) tally: &'t mut Tally,
+    sought: Sought,
+    /// What was found beside the failure that ends it: of each class the first.
+    pub(crate) failures: BTreeMap<String, Kept>,
     /// Bytes on disk and what was known then.
     seen: HashSet<u64>,
     /// Counts recoveries that have come to their end: after each, the same bytes mean something else.
@@ -121,7 +134,7 @@ type Explored<T> = io::Result<Result<T, Box<Failure>>>;
 
 macro_rules! explored {
     ($explored:expr) => {
-        match $explored? {
+        match $explored {
             Ok(value) => value,
             Err(failure) => return Ok(Err(failure)),
         }
@@ -129,14 +142,37 @@ macro_rules! explored {
 }
 
 impl<'t> Explorer<'t> {
-    pub(crate) fn new(rng: ChaCha8Rng, tally: &'t mut Tally) -> Self {
+    pub(crate) fn new(rng: ChaCha8Rng, sought: Sought, tally: &'t mut Tally) -> Self {
         Self {
+            sought,
             rng,
             tally,
+            failures: BTreeMap::new(),
             seen: HashSet::new(),
             epoch: 0,
             trails: HashSet::new(),
         }
+    }
+
+    /// Ends with a failure, if it is what is looked for; else keeps the first of its class.
+    pub(crate) fn found(&mut self, failure: Box<Failure>) -> Result<(), Box<Failure>> {
+        if self.sought.ends_with(&failure.violation) {
+            return Err(failure);
+        }
+        self.keep(failure);
+        Ok(())
+    }
+
+    /// Counts a failure, and keeps the first of its class.
+    pub(crate) fn keep(&mut self, failure: Box<Failure>) {
+        self.tally.violated(&failure.violation);
+        let class = failure.violation.class();
+        let states = self.tally.crash_states;
+        self.failures.entry(class).or_insert_with(|| Kept {
+            failure,
+            states,
+            at: Instant::now(),
+        });
     }
 
     /// Lives a life and looks at its crash states; if the disk fails, those from the first error on.
@@ -160,7 +196,12 @@ impl<'t> Explorer<'t> {
         self.tally.faults += u64::from(lived.faults);
         if let Err(violation) = world.judge(life, &lived) {
             let step = scene.step(None, End::Kill);
-            return Ok(Err(scene.failure(step, violation)));
+            let failure = scene.failure(step, violation);
+            // What a recovery has shown must hold from now on: where it is wrong, nothing follows.
+            if matches!(life, Life::Recover { .. }) {
+                return Ok(Err(failure));
+            }
+            explored!(self.found(failure));
         }
         let workloads = world.workloads_during(life);
         self.epoch += 1;
@@ -174,13 +215,8 @@ impl<'t> Explorer<'t> {
                 break;
             }
             let look = |disk: Disk| world.examine(disk, &events, &workloads);
-            match self.outcomes(&scene, gap, events.len(), look) {
-                Ok(cuts) => unusual.extend(cuts.into_iter().map(|answers| (gap, answers))),
-                Err((answers, violation)) => {
-                    let step = scene.step(Some(gap), End::PowerLoss(answers));
-                    return Ok(Err(scene.failure(step, violation)));
-                }
-            }
+            let cuts = explored!(self.outcomes(&scene, Some(gap), events.len(), look));
+            unusual.extend(cuts.into_iter().map(|answers| (gap, answers)));
         }
         if matches!(life, Life::Recover { .. }) && lived.result.is_ok() {
             // What it has shown must survive from now on.
@@ -188,35 +224,34 @@ impl<'t> Explorer<'t> {
             self.epoch += 1;
             self.tally.recoveries_crashed += 1;
             let look = |disk: Disk| after.examine(disk, &after.events, &after.workloads);
-            if let Err((answers, violation)) = self.outcomes(&scene, last, 0, look) {
-                let step = scene.step(None, End::PowerLoss(answers));
-                return Ok(Err(scene.failure(step, violation)));
-            }
+            explored!(self.outcomes(&scene, None, 0, look));
         }
-        explored!(self.below(&scene, unusual));
+        explored!(self.below(&scene, unusual)?);
         Ok(Ok(lived))
     }
 
-    /// Looks at the outcomes of a power cut at a gap. Returns those after which recovery does what none
-    /// did before.
+    /// Looks at the outcomes of a power cut at a gap, or in the end. Returns those after which recovery
+    /// does what none did before.
     fn outcomes(
         &mut self,
         scene: &Scene<'_, '_>,
-        gap: usize,
+        until: Option<usize>,
         known: usize,
         look: impl Fn(Disk) -> Result<(usize, u64), Violation>,
-    ) -> Result<Vec<Vec<u32>>, (Vec<u32>, Violation)> {
-        let disk = &scene.lived.recording.gaps[gap].disk;
+    ) -> Result<Vec<Vec<u32>>, Box<Failure>> {
+        let gaps = &scene.lived.recording.gaps;
+        let gap = until.unwrap_or(gaps.len() - 1);
+        let disk = &gaps[gap].disk;
         self.tally.moments += 1;
         let mut unusual = Vec::new();
         let can_follow = scene.effort.depth > 0;
         let mut odometer = Odometer::default();
         for _ in 0..scene.effort.exhaustive {
             let crashed = disk.crash(&mut odometer);
-            let is_unusual = self
-                .examine(crashed, known, &look, can_follow)
-                .map_err(|violation| (odometer.answers(), violation))?;
-            unusual.extend(is_unusual.then(|| odometer.answers()));
+            match self.examine(crashed, known, &look, can_follow) {
+                Ok(is_unusual) => unusual.extend(is_unusual.then(|| odometer.answers())),
+                Err(violation) => self.lost(scene, until, odometer.answers(), violation)?,
+            }
             if !odometer.advance() {
                 self.tally.moments_exhausted += 1;
                 return Ok(unusual);
@@ -229,10 +264,26 @@ impl<'t> Explorer<'t> {
             let crashed = disk.crash(&mut sampler);
             match self.examine(crashed, known, &look, can_follow) {
                 Ok(is_unusual) => unusual.extend(is_unusual.then(|| sampler.into_answers())),
-                Err(violation) => return Err((sampler.into_answers(), violation)),
+                Err(violation) => self.lost(scene, until, sampler.into_answers(), violation)?,
             }
         }
         Ok(unusual)
+    }
+
+    /// A power cut that breaks a promise.
+    fn lost(
+        &mut self,
+        scene: &Scene<'_, '_>,
+        until: Option<usize>,
+        answers: Vec<u32>,
+        violation: Violation,
+    ) -> Result<(), Box<Failure>> {
+        if self.failures.contains_key(&violation.class()) {
+            self.tally.violated(&violation);
+            return Ok(());
+        }
+        let step = scene.step(until, End::PowerLoss(answers));
+        self.found(scene.failure(step, violation))
     }
 
     fn examine(
@@ -307,7 +358,9 @@ impl<'t> Explorer<'t> {
                 self.tally.recoveries_crashed += 1;
                 Life::Recover { close }
             };
-            explored!(self.life(&world, &life, &[], scene.effort.below()));
+            if let Err(failure) = self.life(&world, &life, &[], scene.effort.below())? {
+                explored!(self.found(failure));
+            }
         }
         Ok(Ok(()))
     }

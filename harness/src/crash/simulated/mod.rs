@@ -12,6 +12,7 @@ mod timeline;
 mod watch;
 mod world;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use self::watch::{About, Watch};
 use self::world::{Bench, LastWords, Lived, World};
 use crate::campaign::Plan;
 use crate::child::HANG_LIMIT;
-use crate::crash::CrashKind;
+use crate::crash::{CrashKind, Found, Sought};
 use crate::finding::Finding;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
@@ -36,6 +37,7 @@ use crate::tally::Tally;
 use crate::workload::{Workload, stream};
 
 pub(crate) use self::timeline::Timeline;
+pub(crate) use self::world::keep_panics_quiet;
 
 /// Generations on one disk before a round is over.
 const GENERATIONS: u32 = 3;
@@ -51,15 +53,26 @@ pub(crate) struct Lane<'a> {
     crash: CrashKind,
     bench: Bench<'a>,
     plan: &'a Plan,
-    /// Where the disk of a failure is laid out.
+    /// Where the disks of failures are laid out.
     image: PathBuf,
     row: u64,
+    /// Classes of failures that have been told of.
+    told: BTreeSet<String>,
 }
 
 /// What one round has to go by.
 struct Round<'r, 'a> {
     explorer: Explorer<'r>,
     world: World<'a>,
+}
+
+/// Goes on after a failure if that is wanted, else ends the round with it.
+macro_rules! broken {
+    ($explorer:expr, $failure:expr) => {
+        if let Err(failure) = $explorer.found($failure) {
+            return Ok(Err(failure));
+        }
+    };
 }
 
 type Outcome = io::Result<Result<(), Box<Failure>>>;
@@ -93,6 +106,7 @@ impl<'a> Lane<'a> {
             plan,
             image: scratch.join(format!("{name}-image")),
             row,
+            told: BTreeSet::new(),
         }
     }
 
@@ -103,9 +117,9 @@ impl<'a> Lane<'a> {
     }
 
     /// One round, on a disk of its own.
-    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Option<Finding>> {
+    pub(crate) fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
         let mut rng = stream(self.plan.seed, self.row << 32 | number);
-        let engines = self.plan.engines_of(self.bench.subject);
+        let engines = self.plan.simulated_engines_of(self.bench.subject);
         let profiles = self.plan.profiles();
         let timeline = Timeline {
             engine: engines[rng.random_range(0..engines.len())].to_owned(),
@@ -116,23 +130,34 @@ impl<'a> Lane<'a> {
         };
         *tally.engines.entry(timeline.engine.clone()).or_default() += 1;
         tally.rounds += 1;
+        let sought = Sought::by(self.plan, self.bench.subject);
         let mut round = Round {
             world: World::new(self.bench.clone(), timeline),
-            explorer: Explorer::new(rng, tally),
+            explorer: Explorer::new(rng, sought.clone(), tally),
         };
         let outcome = match self.crash {
             CrashKind::Fault => round.fault(),
             CrashKind::Rot => round.rot(),
             _ => round.power(),
         };
-        match outcome? {
-            Ok(()) => Ok(None),
-            Err(failure) => {
-                tally.violations += 1;
-                let about = (self.crash, self.plan.seed);
-                keep(&self.bench, *failure, about, &self.image).map(Some)
+        if let Err(failure) = outcome? {
+            round.explorer.keep(failure);
+        }
+        let Explorer { failures, .. } = round.explorer;
+        let about = (self.crash, self.plan.seed);
+        let mut findings = Vec::new();
+        // Each has a disk to be laid out. Those that the lane has told of before are counted by now.
+        for (class, kept) in failures {
+            if self.told.insert(class) || sought == Sought::First {
+                let image = self.image.join(findings.len().to_string());
+                findings.push(Found {
+                    finding: keep(&self.bench, *kept.failure, about, &image)?,
+                    states: kept.states,
+                    at: kept.at,
+                });
             }
         }
+        Ok(findings)
     }
 }
 
@@ -220,7 +245,7 @@ pub(crate) fn play(
     image: &Path,
 ) -> io::Result<Option<Finding>> {
     let bench = bench_of(subject, timeline, plan.hang_limit, &plan.out)?;
-    let failure = shrink::search(&bench, timeline)?;
+    let failure = shrink::search(&bench, timeline, &Sought::First)?;
     let about = (timeline.kind(), timeline.seed);
     failure
         .map(|failure| keep(&bench, failure, about, image))
@@ -243,7 +268,7 @@ pub(crate) fn shrink(
     let Some(Smallest {
         failure,
         candidates,
-    }) = shrink::shrink(&bench, timeline, deadline)?
+    }) = shrink::shrink(&bench, timeline, &finding.violation.class(), deadline)?
     else {
         return Ok(None);
     };
@@ -349,10 +374,12 @@ impl Round<'_, '_> {
                         self.count(&life, &lived);
                         last = Some((faults, lived));
                     }
-                    Err(failure) => return Ok(Err(failure)),
+                    Err(failure) => broken!(self.explorer, failure),
                 }
             }
-            let (faults, lived) = last.expect("there is a plan");
+            let Some((faults, lived)) = last else {
+                return Ok(Ok(()));
+            };
             self.crash(life, faults, &lived);
             if let Err(failure) = self.faulty_recovery()? {
                 return Ok(Err(failure));
@@ -394,10 +421,12 @@ impl Round<'_, '_> {
             let effort = Effort::FAULTY;
             match self.explorer.life(&self.world, &life, &faults, effort)? {
                 Ok(lived) => last = Some((faults, lived)),
-                Err(failure) => return Ok(Err(failure)),
+                Err(failure) => broken!(self.explorer, failure),
             }
         }
-        let (faults, lived) = last.expect("there is a plan");
+        let Some((faults, lived)) = last else {
+            return Ok(Ok(()));
+        };
         let step = Step {
             life,
             faults,
@@ -421,7 +450,7 @@ impl Round<'_, '_> {
             if let End::PowerLoss(_) = self.world.timeline.steps.last().expect("just pushed").end
                 && let Err(failure) = self.decay(past_of(&self.world, &lived))
             {
-                return Ok(Err(failure));
+                broken!(self.explorer, failure);
             }
             // Closed in order: if something is pending, it may be lost.
             let life = Life::Recover { close: true };
@@ -492,12 +521,13 @@ impl Round<'_, '_> {
                 Err(violation) => {
                     let mut timeline = self.world.timeline.clone();
                     timeline.damage = damage;
-                    return Err(Box::new(Failure {
+                    let failure = Box::new(Failure {
                         timeline,
                         violation,
                         events: self.world.events.clone(),
                         disk,
-                    }));
+                    });
+                    self.explorer.found(failure)?;
                 }
             }
         }
@@ -525,7 +555,7 @@ fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation>
     let survivors = match world.show(disk.clone(), &world.workloads) {
         Ok(survivors) => survivors,
         Err(LastWords::Error(_)) => return Ok(Decayed::Refused),
-        Err(words @ LastWords::Panic(_)) => return Err(words.of("recovery of damaged bytes")),
+        Err(words) => return Err(words.of("recovery of damaged bytes")),
     };
     let Err(violation) = world.oracle.check(&world.events, &survivors) else {
         return Ok(Decayed::Served(survivors.len()));

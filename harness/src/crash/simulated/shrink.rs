@@ -12,6 +12,7 @@ use super::explore::{Effort, Explorer, Failure};
 use super::story;
 use super::timeline::{End, Life, Timeline};
 use super::world::{Bench, World};
+use crate::crash::Sought;
 use crate::shrink::{smaller_numbers, smaller_workloads};
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -23,30 +24,38 @@ pub(crate) struct Smallest {
     pub(crate) candidates: u64,
 }
 
-/// Shrinks a timeline that fails. `None` if it does not fail any more.
+/// Shrinks a timeline that comes to a failure of this class, and keeps to the class, and to the kind of
+/// crash: the smallest version of another failure would say nothing of this one. `None` if it does not
+/// fail so any more.
 pub(crate) fn shrink(
     bench: &Bench<'_>,
     timeline: &Timeline,
+    class: &str,
     deadline: Instant,
 ) -> io::Result<Option<Smallest>> {
-    let Some(mut failure) = search(bench, timeline)? else {
+    let sought = &Sought::Class(class.to_owned());
+    let Some(mut failure) = search(bench, timeline, sought)? else {
         return Ok(None);
     };
     let mut tried = 1;
     'again: loop {
-        for candidate in candidates(&failure.timeline) {
+        let candidates = candidates(&failure.timeline);
+        for candidate in candidates
+            .into_iter()
+            .filter(|c| c.kind() == timeline.kind())
+        {
             if Instant::now() > deadline {
                 break 'again;
             }
             tried += 1;
-            if let Some(smaller) = search(bench, &candidate)? {
+            if let Some(smaller) = search(bench, &candidate, sought)? {
                 failure = smaller;
                 continue 'again;
             }
         }
         break;
     }
-    keep_losses(bench, &mut failure, &mut tried, deadline)?;
+    keep_losses(bench, &mut failure, sought, &mut tried, deadline)?;
     Ok(Some(Smallest {
         failure,
         candidates: tried,
@@ -55,8 +64,12 @@ pub(crate) fn shrink(
 
 /// Looks for a broken promise in a timeline: where it says, on the way there, or anywhere in its last
 /// life.
-pub(crate) fn search(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Option<Failure>> {
-    if let Some(failure) = exactly(bench, timeline)? {
+pub(crate) fn search(
+    bench: &Bench<'_>,
+    timeline: &Timeline,
+    sought: &Sought,
+) -> io::Result<Option<Failure>> {
+    if let Some(failure) = exactly(bench, timeline, sought)? {
         return Ok(Some(failure));
     }
     let Some((last, before)) = timeline.steps.split_last() else {
@@ -67,15 +80,17 @@ pub(crate) fn search(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Optio
     }
     let world = story::after(bench, timeline, before)?;
     let mut tally = Tally::default();
-    let mut explorer = Explorer::new(stream(timeline.seed, 0), &mut tally);
+    let mut explorer = Explorer::new(stream(timeline.seed, 0), sought.clone(), &mut tally);
     let lived = explorer.life(&world, &last.life, &last.faults, Effort::SEARCH)?;
-    Ok(lived.err().map(|failure| *failure))
+    let failure = lived.err().map(|failure| *failure);
+    Ok(failure.filter(|failure| sought.ends_with(&failure.violation)))
 }
 
 /// Plays a timeline as it is.
-fn exactly(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Option<Failure>> {
-    let Err(violation) = story::play(bench, timeline)? else {
-        return Ok(None);
+fn exactly(bench: &Bench<'_>, timeline: &Timeline, sought: &Sought) -> io::Result<Option<Failure>> {
+    let violation = match story::play(bench, timeline)? {
+        Err(violation) if sought.ends_with(&violation) => violation,
+        _ => return Ok(None),
     };
     let World { events, disk, .. } = story::after(bench, timeline, &timeline.steps)?;
     Ok(Some(Failure {
@@ -162,6 +177,7 @@ fn renumber(timeline: &mut Timeline) {
 fn keep_losses(
     bench: &Bench<'_>,
     failure: &mut Failure,
+    sought: &Sought,
     tried: &mut u64,
     deadline: Instant,
 ) -> io::Result<()> {
@@ -189,7 +205,7 @@ fn keep_losses(
                 let mut candidate = failure.timeline.clone();
                 candidate.steps[index].end = End::PowerLoss(fewer);
                 *tried += 1;
-                if let Some(smaller) = exactly(bench, &candidate)? {
+                if let Some(smaller) = exactly(bench, &candidate, sought)? {
                     *failure = smaller;
                 }
             }

@@ -7,7 +7,7 @@ use super::timeline::{End, Life, Step, Timeline};
 use super::world::{Bench, LastWords, Lived, World};
 use crate::history::Event;
 use crate::oracle::Violation;
-use crate::sim::Narrator;
+use crate::sim::{Narrator, Profile};
 
 /// Operations told of each life, its last ones.
 const OPERATIONS_TOLD: usize = 24;
@@ -98,6 +98,7 @@ fn tell_step(
     match (&lived.result, gap == last) {
         (Err(LastWords::Error(words)), true) => writeln!(story, "          it stops: {words}")?,
         (Err(LastWords::Panic(words)), true) => writeln!(story, "          it panics: {words}")?,
+        (Err(LastWords::Endless(_)), true) => writeln!(story, "          it does not stop")?,
         (Ok(survivors), true) if matches!(step.life, Life::Recover { .. }) => {
             let positions = survivors.iter().map(|survivor| survivor.position);
             match (positions.clone().min(), positions.max()) {
@@ -129,10 +130,11 @@ fn tell_step(
                 story,
                 "   The power is lost, by the rules of `{}`. Of what no sync had made durable, {}",
                 world.timeline.profile,
-                if of == 0 {
-                    "nothing is lost."
-                } else {
-                    "this is lost:"
+                match (of, world.timeline.profile) {
+                    // Nobody is asked there.
+                    (_, Profile::SyncedOnly) => "all is lost, names too.",
+                    (0, _) => "nothing is lost.",
+                    _ => "this is lost:",
                 }
             )?;
             for loss in narrator.losses.iter().take(LOSSES_TOLD) {

@@ -1,5 +1,6 @@
 //! A store between two lives, and everything that is known of it.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -66,6 +67,8 @@ pub(crate) enum LastWords {
     Error(String),
     /// It panicked, which nothing on a disk may bring it to.
     Panic(String),
+    /// It did not come to an end, after so many operations; nor may anything bring it to that.
+    Endless(u64),
 }
 
 impl<'a> World<'a> {
@@ -123,10 +126,8 @@ impl<'a> World<'a> {
                     recorder: &recorder,
                 };
                 let write = || self.bench.store.write(&run);
-                self.bench
-                    .watch
-                    .call(|| guarded(write))
-                    .map(|()| Vec::new())
+                let result = self.bench.watch.call(|| guarded(write));
+                ended(&fs, result).map(|()| Vec::new())
             }
             Life::Recover { close } => {
                 fs.record(None);
@@ -154,7 +155,8 @@ impl<'a> World<'a> {
             close,
         };
         let recover = || self.bench.store.recover(&run, &mut survivors);
-        self.bench.watch.call(|| guarded(recover))?;
+        let result = self.bench.watch.call(|| guarded(recover));
+        ended(fs, result)?;
         Ok(survivors.entries)
     }
 
@@ -210,7 +212,7 @@ impl<'a> World<'a> {
     /// What a life did that it must not do, whenever it is ended.
     pub(crate) fn judge(&self, life: &Life, lived: &Lived) -> Result<(), Violation> {
         match (&lived.result, life) {
-            // A store may stop working when its disk does.
+            // A store may stop working when its disk does, if it stops.
             (Err(LastWords::Error(_)), _) if lived.faults > 0 => Ok(()),
             (Err(words), Life::Write(_)) => Err(words.of("the writer failed")),
             (Err(words), Life::Recover { .. }) => Err(words.of("recovery failed")),
@@ -259,6 +261,9 @@ impl LastWords {
         let detail = match self {
             Self::Error(detail) => detail.clone(),
             Self::Panic(message) => format!("panicked: {message}"),
+            Self::Endless(operations) => {
+                format!("it has not come to an end after {operations} operations")
+            }
         };
         Violation::Broken {
             stage: stage.into(),
@@ -267,9 +272,36 @@ impl LastWords {
     }
 }
 
+/// A store that the file system had to stop has not ended, whatever it says of that.
+fn ended<T>(fs: &SimFs, result: Result<T, LastWords>) -> Result<T, LastWords> {
+    match (fs.gave_up_after(), result) {
+        (Some(operations), Ok(_) | Err(LastWords::Error(_))) => Err(LastWords::Endless(operations)),
+        (_, result) => result,
+    }
+}
+
+thread_local! {
+    /// This thread runs a subject's code: what it has to say is caught and told.
+    static IN_STORE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, a panic of a store on the simulated file system is not printed where it happens. A
+/// store that panics in one crash state does so in thousands.
+pub(crate) fn keep_panics_quiet() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !IN_STORE.get() {
+            print(info);
+        }
+    }));
+}
+
 /// Runs a subject's code.
 fn guarded<T>(work: impl FnOnce() -> Result<T, SubjectError>) -> Result<T, LastWords> {
-    match catch_unwind(AssertUnwindSafe(work)) {
+    IN_STORE.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    IN_STORE.set(false);
+    match result {
         Ok(result) => result.map_err(|error| LastWords::Error(error.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ::collection::{Blocking, Collection, Config, Error, Metric, Options};
+use collection::{Blocking, Collection, Config, Error, Metric, Options};
 use groupwal::EngineKind;
 use plugpull::sim::SimFs;
 use plugpull::{
@@ -11,10 +11,10 @@ use plugpull::{
 };
 use tokio::task::{JoinSet, yield_now};
 
-use super::access::Access;
-use super::documents::Layout;
-use super::{HITS_MAX, VectorCollection, act, look, show_all};
-use crate::simulated::{SimStorage, SoonHere, draw, drive};
+use crate::access::Access;
+use crate::documents::Layout;
+use crate::{HITS_MAX, VectorCollection, act, look, show_all};
+use torture::{SimStorage, SoonHere, draw, drive};
 
 /// Room for the payloads of tiny workloads.
 const LAYOUT: Layout = Layout {
@@ -53,6 +53,11 @@ async fn open(fs: &SimFs, dir: &Path, engine: &str) -> Result<Arc<Collection>, E
 }
 
 impl Simulated for VectorCollection {
+    /// There is no ring under a simulated disk.
+    fn runs(&self, engine: &str) -> bool {
+        engine != "uring"
+    }
+
     fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError> {
         drive(async {
             let collection = open(run.fs, run.dir, run.engine).await?;

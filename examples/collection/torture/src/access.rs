@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ::collection::client::Client;
-use ::collection::{Collection, Error, Found};
+use collection::client::Client;
+use collection::{Collection, Error, Found};
 use plugpull::SubjectError;
 use tonic::{Code, Status};
 
-use super::HITS_MAX;
-use super::documents::{Layout, Whole, users};
+use crate::HITS_MAX;
+use crate::documents::{Layout, Whole, users};
 
 #[derive(Clone)]
 pub(super) enum Access {
@@ -137,7 +137,7 @@ impl Access {
     ) -> Result<(), SubjectError> {
         let vector = whole.vector.clone();
         let found = self
-            .search(super::documents::EVERYBODY, vector, 1, None)
+            .search(crate::documents::EVERYBODY, vector, 1, None)
             .await?;
         let doc = layout.docs(whole.key)[0];
         match found.hits.first() {

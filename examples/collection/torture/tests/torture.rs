@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use collection_torture::VectorCollection;
 use plugpull::{CrashKind, Torture};
-use torture::VectorCollection;
 
 #[test]
 fn nothing_acknowledged_is_lost_when_server_and_clients_are_killed() {
@@ -15,6 +15,10 @@ fn nothing_acknowledged_is_lost_when_server_and_clients_are_killed() {
 #[test]
 fn nothing_acknowledged_is_lost_when_the_power_goes() {
     let torture = Torture::new(VectorCollection).crash([CrashKind::Power]);
-    let report = torture.duration(Duration::from_secs(5)).seed(5).run().unwrap();
+    let report = torture
+        .duration(Duration::from_secs(5))
+        .seed(5)
+        .run()
+        .unwrap();
     assert!(report.rows[0].tally.crash_states > 100, "{report:?}");
 }

@@ -6,17 +6,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::workload::{Document, FLOATS, TASKS, now};
+use super::workload::{Document, FLOATS, TASKS, now};
 
-const BLOCK_BYTES: usize = 4096;
+pub(crate) const BLOCK_BYTES: usize = 4096;
 const PREWRITTEN_BYTES: usize = 64 << 20;
 /// Kind, length and body of an entry in a frame.
-const ENTRY_BYTES: usize = 1 + 4 + 8 + 8 + 16 + 16 + 4 * FLOATS + 1;
+pub(crate) const ENTRY_BYTES: usize = 1 + 4 + 8 + 8 + 16 + 16 + 4 * FLOATS + 1;
 /// A frame's header. Its checksums are left out, which are not measurable here.
 const HEADER_BYTES: usize = 64;
 
 /// The bytes that a log writes for this document, apart from the frame around it.
-fn encode(document: &Document, out: &mut [u8]) {
+pub(crate) fn encode(document: &Document, out: &mut [u8]) {
     out[0] = 1;
     out[1..5].copy_from_slice(&(ENTRY_BYTES as u64 - 5).to_le_bytes()[..4]);
     out[5..13].copy_from_slice(&1_u64.to_le_bytes());
@@ -58,20 +58,22 @@ impl Prewritten {
     /// Encodes a thousand documents into one buffer, writes it with one call and syncs once: what
     /// no log with these guarantees can beat.
     pub(crate) fn burst(&mut self) -> Duration {
-        let begin = now();
-        let entries = self.buffer[HEADER_BYTES..].chunks_exact_mut(ENTRY_BYTES);
-        for (number, out) in entries.take(TASKS).enumerate() {
-            encode(&Document::new(number), out);
-        }
-        self.write(self.buffer.len());
-        begin.elapsed()
+        self.group(TASKS)
     }
 
     /// Writes one block with one document and syncs it.
     pub(crate) fn lone(&mut self) -> Duration {
+        self.group(1)
+    }
+
+    /// The same with so many documents, a thousand at most.
+    pub(crate) fn group(&mut self, documents: usize) -> Duration {
         let begin = now();
-        encode(&Document::new(0), &mut self.buffer[HEADER_BYTES..]);
-        self.write(BLOCK_BYTES);
+        let entries = self.buffer[HEADER_BYTES..].chunks_exact_mut(ENTRY_BYTES);
+        for (number, out) in entries.take(documents).enumerate() {
+            encode(&Document::new(number), out);
+        }
+        self.write((HEADER_BYTES + documents * ENTRY_BYTES).next_multiple_of(BLOCK_BYTES));
         begin.elapsed()
     }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod documents;
+mod mutants;
 mod oracle;
 mod simulated;
 
@@ -16,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::collection::client::{Client, ConnectOptions};
-use ::collection::server::{ServeOptions, serve};
-use ::collection::{Blocking, Collection, Config, Metric, Options};
+use collection::client::{Client, ConnectOptions};
+use collection::server::{ServeOptions, serve};
+use collection::{Blocking, Collection, Config, Metric, Options};
 use groupwal::EngineKind;
 use plugpull::oracle::Oracle;
 use plugpull::{
@@ -30,6 +31,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use self::access::{Access, Failed};
 use self::documents::Layout;
+pub use self::mutants::mutants;
 pub use self::oracle::CollectionOracle;
 
 /// Room for the largest payload of any workload.
@@ -49,7 +51,7 @@ impl Subject for VectorCollection {
     }
 
     fn constructor(&self) -> String {
-        "torture::VectorCollection".to_owned()
+        "collection_torture::VectorCollection".to_owned()
     }
 
     /// It listens, and is connected to, before anything is inserted.
@@ -62,7 +64,16 @@ impl Subject for VectorCollection {
     }
 
     fn engines(&self) -> &[&'static str] {
-        &["blocking", "inline"]
+        if EngineKind::Uring.is_available() {
+            &["blocking", "inline", "uring"]
+        } else {
+            &["blocking", "inline"]
+        }
+    }
+
+    /// The log's; the collection's own files are written by plain calls.
+    fn has_one_request_in_flight(&self, engine: &str) -> bool {
+        engine == "uring"
     }
 
     fn simulated(&self) -> Option<&dyn Simulated> {
@@ -136,6 +147,7 @@ fn options(engine: &str) -> Options {
     let log = groupwal::Options::default()
         .engine(match engine {
             "inline" => EngineKind::Inline,
+            "uring" => EngineKind::Uring,
             _ => EngineKind::Blocking,
         })
         .segment_bytes(64 << 10);
@@ -225,7 +237,7 @@ async fn act(
     let outcome = match action.kind {
         plugpull::ActionKind::Append => attempt.await,
         plugpull::ActionKind::Cancel { polls } => {
-            match crate::groupwal::poll_at_most(polls, attempt).await {
+            match torture::poll_at_most(polls, attempt).await {
                 Some(outcome) => outcome,
                 None => return Ok(false),
             }

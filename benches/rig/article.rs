@@ -21,7 +21,12 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, RwLock, oneshot, watch};
 
-use crate::workload::{Document, Store};
+use super::workload::{Document, Store};
+
+/// The article's tick.
+pub(crate) const SYNC_BACKGROUND: Duration = Duration::from_millis(100);
+/// The article's write group: so many followers, the leader not counted, and its timeout.
+pub(crate) const SYNC_ON_BATCH: (usize, Duration) = (940, Duration::from_millis(10));
 
 const OP_INSERT: u8 = 0;
 

@@ -1,0 +1,68 @@
+//! Who looks at the mutants of groupwal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use plugpull::CrashKind;
+use plugpull::mutants::{Catcher, Mutants};
+
+/// `harness/torture/mutants/*.patch`, and everything in this repository that may notice one.
+pub fn mutants() -> Mutants {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tree = here.ancestors().nth(2).expect("harness/torture");
+    let mut mutants = Mutants::new(tree, "harness/torture/mutants")
+        .touching("src")
+        .called("cargo torture mutants");
+    // As long as each usually takes for the slowest of what it must catch, twice.
+    for (kind, seconds) in [
+        (CrashKind::Power, 10),
+        (CrashKind::Fault, 20),
+        (CrashKind::Rot, 10),
+        (CrashKind::Kill, 15),
+        (CrashKind::Syscall, 15),
+        (CrashKind::Disk, 30),
+    ] {
+        let catcher = Catcher::torture(kind, "torture", "groupwal");
+        mutants = mutants.catcher(catcher.budget(Duration::from_secs(seconds)));
+    }
+    let tests = [
+        "cancel",
+        "damage",
+        "faults",
+        "interrupted",
+        "memory",
+        "model",
+        "recovery",
+        "replay",
+        "runtimes",
+        "segments",
+    ];
+    let fuzz = "cargo +nightly fuzz run {argument}";
+    mutants
+        .catcher(
+            Catcher::tests("loom", "groupwal", &["loom"])
+                .sees("races in the write groups, every interleaving; no disk"),
+        )
+        .catcher(
+            Catcher::tests("properties", "groupwal", &["properties"])
+                .sees("formats and small logs, against a model"),
+        )
+        .catcher(
+            Catcher::tests("tests", "groupwal", &tests)
+                .sees("what is not about crashes: progress, errors, limits, who waits for whom"),
+        )
+        .catcher(
+            Catcher::command(
+                "fuzz",
+                "cargo +nightly fuzz build {argument} && \
+                 cargo run --quiet --manifest-path fuzz/Cargo.toml --bin seed",
+                &format!("{fuzz} -- -max_total_time={{budget}} -seed=1"),
+                "recover",
+            )
+            .sees("arbitrary bytes in the decoders")
+            .needs(
+                "cargo +nightly fuzz --version",
+                "needs a nightly toolchain and `cargo install cargo-fuzz`",
+            ),
+        )
+}

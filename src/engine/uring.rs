@@ -1,0 +1,454 @@
+//! A request to `io_uring` for each group: no thread waits for the disk.
+//!
+//! The leader hands the group to the kernel in its own poll. A *reaper*, a task that is no member,
+//! waits for the ring's descriptor on Tokio's reactor, ends the flush and begins the next. Every
+//! runtime on which members wait has a reaper of its own, so that none depends on another being
+//! driven; whichever hears first of the completion reaps it.
+//!
+//! Whatever may block goes to the blocking pool: a rotation for which no segment is ready, the
+//! roll-back of a failed write, and everything on a file without a descriptor.
+//!
+//! # Who owns the memory that the kernel reads
+//!
+//! ```text
+//! Ring ── Flight ── Flush ── buffer     the kernel reads the buffer
+//!  ▲                  └──── group ── Writer ── Engine ┐
+//!  └──────────────────────────────────────────────────┘
+//! ```
+//!
+//! A flight stands in the ring's own state and is taken out only when its request has completed.
+//! It holds the log, and the log the ring: while a request is in flight all of it stays, whoever is
+//! dropped. A reaper that is dropped, as by a runtime that shuts down, waits for the request and ends
+//! the flush. If nobody ever does, all of it is leaked, memory and lock: nothing is freed that the
+//! kernel may still read.
+
+mod progress;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use io_uring::{IoUring, opcode, squeue, types};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::ReadWriteFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Handle, Id};
+use tokio::task::{AbortHandle, yield_now};
+
+use self::progress::{Progress, Verdict};
+use super::{Flush, Next, Writer, blocking};
+use crate::log::{Failure, Place};
+use crate::metrics::Stopwatch;
+use crate::sync::{Arc, Mutex, RwLock, lock, read, write};
+
+/// One request is in flight at a time.
+const ENTRIES: u32 = 2;
+
+/// A log's ring.
+pub(crate) struct Uring(Arc<Shared>);
+
+/// What reapers hold. It does not hold the log, unless a flight is on its way.
+struct Shared {
+    ring: Mutex<Ring>,
+    /// The runtimes on which members have waited.
+    watches: RwLock<Vec<Watch>>,
+}
+
+struct Ring {
+    io: IoUring,
+    flight: Option<Flight>,
+    /// The kernel has refused a request: it is not asked again, since the refused one is still in
+    /// the queue.
+    is_broken: bool,
+}
+
+/// A group on its way.
+struct Flight {
+    flush: Flush,
+    place: Place,
+    progress: Progress,
+    watch: Stopwatch,
+}
+
+/// A runtime that knows the ring.
+struct Watch {
+    runtime: Id,
+    reaper: Reaping,
+}
+
+enum Reaping {
+    /// Its reaper is being started.
+    Soon,
+    Reaper(AbortHandle),
+    /// It has no reactor.
+    Never,
+}
+
+impl Uring {
+    pub(super) fn new() -> io::Result<Self> {
+        let ring = IoUring::new(ENTRIES)?;
+        let mut probe = io_uring::Probe::new();
+        ring.submitter().register_probe(&mut probe)?;
+        let needed = [opcode::Write::CODE, opcode::Fsync::CODE];
+        if !needed.iter().all(|code| probe.is_supported(*code)) {
+            let reason = "the kernel's io_uring cannot write files (it is older than 5.6)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        }
+        Ok(Self(Arc::new(Shared {
+            ring: Mutex::new(Ring {
+                io: ring,
+                flight: None,
+                is_broken: false,
+            }),
+            watches: RwLock::new(Vec::new()),
+        })))
+    }
+
+    /// Sees to it that the current runtime hears of completions. Tells whether it does.
+    pub(super) fn attend(&self) -> bool {
+        self.0.attend()
+    }
+
+    pub(super) fn lead(&self, mut flush: Flush) {
+        let is_heard = self.0.attend() && !lock(&self.0.ring).is_broken;
+        let begun = is_heard.then(|| {
+            let group = Arc::clone(flush.group());
+            group.host().begin_at_once(&mut flush)
+        });
+        match begun.flatten() {
+            Some(Ok(place)) => self.0.begin(flush, place),
+            Some(Err(error)) => drop(Writer::finish(flush, Err(error), false)),
+            None => blocking::lead(None, flush),
+        }
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        // The log is gone, and nothing is in flight: it would hold the log.
+        for watch in write(&self.0.watches).drain(..) {
+            if let Reaping::Reaper(reaper) = watch.reaper {
+                reaper.abort();
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn attend(self: &Arc<Self>) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        let id = runtime.id();
+        let known = |watches: &[Watch]| {
+            let watch = watches.iter().find(|watch| watch.runtime == id);
+            watch.map(|watch| !matches!(watch.reaper, Reaping::Never))
+        };
+        if let Some(heard) = known(&read(&self.watches)) {
+            return heard;
+        }
+        {
+            let mut watches = write(&self.watches);
+            if let Some(heard) = known(&watches) {
+                return heard;
+            }
+            watches.push(Watch {
+                runtime: id,
+                reaper: Reaping::Soon,
+            });
+        }
+        // Outside the lock: a runtime that has shut down drops the reaper at once.
+        let reaper = Reaper::new(Arc::clone(self), id).map(|reaper| runtime.spawn(reaper.reap()));
+        let mut watches = write(&self.watches);
+        let watch = watches.iter_mut().find(|watch| watch.runtime == id);
+        match (watch, reaper) {
+            (Some(watch), Some(reaper)) => {
+                watch.reaper = Reaping::Reaper(reaper.abort_handle());
+                true
+            }
+            (Some(watch), None) => {
+                watch.reaper = Reaping::Never;
+                drop(watches);
+                // Somebody may have relied on it in the meantime.
+                self.wait_out();
+                false
+            }
+            // It has ended already, with its runtime.
+            (None, _) => false,
+        }
+    }
+
+    /// Hands a group to the kernel.
+    fn begin(&self, mut flush: Flush, place: Place) {
+        let raw = place.raw();
+        let len = flush.buffer.bytes().len();
+        let progress = raw.map(|raw| Progress::new(len, raw.can_sync_writes()));
+        let watch = Stopwatch::start();
+        let Some(progress) = progress else {
+            return Self::write_elsewhere(flush, place);
+        };
+        flush.begin();
+        let mut ring = lock(&self.ring);
+        debug_assert!(ring.flight.is_none(), "one flush at a time");
+        ring.flight = Some(Flight {
+            flush,
+            place,
+            progress,
+            watch,
+        });
+        if let Some(flight) = ring.submit() {
+            drop(ring);
+            Self::write_elsewhere(flight.flush, flight.place);
+        }
+    }
+
+    /// Writes a group, from its beginning, on the blocking pool.
+    fn write_elsewhere(mut flush: Flush, place: Place) {
+        blocking::hand_over(move || {
+            flush.begin();
+            let group = Arc::clone(flush.group());
+            let written = lock(&group.host().log).write(&place, &flush.buffer);
+            drop((group, place));
+            go_on(Writer::finish(flush, written, true));
+        });
+    }
+
+    /// Takes note of a completion, if there is one, and begins what it asks for.
+    fn reap(&self) -> Reaped {
+        let mut ring = lock(&self.ring);
+        let Some(result) = ring.io.completion().next().map(|entry| entry.result()) else {
+            return match ring.flight {
+                Some(_) => Reaped::InFlight,
+                None => Reaped::Nothing,
+            };
+        };
+        let flight = ring
+            .flight
+            .as_mut()
+            .expect("only a flight asks for anything");
+        let ended = match flight.progress.absorb(result) {
+            Verdict::Submit => match ring.submit() {
+                None => return Reaped::InFlight,
+                Some(flight) => return Reaped::Refused(flight),
+            },
+            Verdict::Durable => Ok(()),
+            Verdict::Failed(failure) => Err(failure),
+        };
+        let flight = ring.flight.take().expect("it is there");
+        Reaped::Ended(flight, ended)
+    }
+
+    /// Ends what is in flight, waiting for it.
+    fn wait_out(&self) {
+        loop {
+            match self.reap() {
+                Reaped::Nothing => return,
+                Reaped::InFlight => {
+                    let descriptor = lock(&self.ring).io.as_raw_fd();
+                    // SAFETY: the ring is open for as long as `self` is there.
+                    #[expect(unsafe_code, reason = "the ring's descriptor comes as a number")]
+                    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+                    let mut fds = [PollFd::new(&descriptor, PollFlags::IN)];
+                    // Interrupted, or out of memory: then it is asked again.
+                    if poll(&mut fds, None).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+                Reaped::Refused(flight) => Self::write_elsewhere(flight.flush, flight.place),
+                Reaped::Ended(flight, ended) => drop(flight.finish(ended, false)),
+            }
+        }
+    }
+}
+
+/// What came of looking for a completion.
+enum Reaped {
+    Nothing,
+    InFlight,
+    /// The flight is over.
+    Ended(Flight, Result<(), Failure>),
+    /// It is not, but the kernel takes no more requests.
+    Refused(Flight),
+}
+
+impl Ring {
+    /// Hands over the flight's next request. Returns the flight if the kernel refuses it.
+    fn submit(&mut self) -> Option<Flight> {
+        let flight = self.flight.as_ref().expect("there is something to submit");
+        let entry = flight.request();
+        // SAFETY: what the entry points to, the flight's buffer, is in the heap and is neither
+        // changed nor freed before the request has completed: the flight stays in `self` until
+        // `reap` has seen the completion, and whoever drops `self` drops the log first, which the
+        // flight holds. If the kernel refuses the request it never sees it: nothing calls it with
+        // this ring again.
+        #[expect(unsafe_code, reason = "the kernel is given a pointer")]
+        let pushed = unsafe { self.io.submission().push(&entry) };
+        pushed.expect("there is room for one request");
+        let refused = loop {
+            match self.io.submit() {
+                Ok(1..) => return None,
+                Ok(0) => break io::Error::other("the request was not taken"),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error,
+            }
+        };
+        tracing::warn!(error = %refused, "io_uring refuses a request: going on without it");
+        self.is_broken = true;
+        self.flight.take()
+    }
+}
+
+impl Flight {
+    fn request(&self) -> squeue::Entry {
+        let Progress { done, len, .. } = self.progress;
+        let raw = self
+            .place
+            .raw()
+            .expect("it was there when the flight began");
+        let file = types::Fd(raw.fd().as_raw_fd());
+        if self.progress.is_syncing {
+            tracing::trace!(op = "sync", flags = "DATASYNC", "submitted");
+            return opcode::Fsync::new(file)
+                .flags(types::FsyncFlags::DATASYNC)
+                .build();
+        }
+        let bytes = &self.flush.buffer.bytes()[done..];
+        let offset = self.place.offset + done as u64;
+        let flags = if self.progress.write_syncs {
+            ReadWriteFlags::DSYNC
+        } else {
+            ReadWriteFlags::empty()
+        };
+        tracing::trace!(
+            op = "write",
+            offset,
+            len = len - done,
+            ?flags,
+            direct = raw.is_direct(),
+            "submitted"
+        );
+        let len = u32::try_from(bytes.len()).expect("a group's size is limited");
+        opcode::Write::new(file, bytes.as_ptr(), len)
+            .offset(offset)
+            .rw_flags(flags.bits().cast_signed())
+            .build()
+    }
+
+    fn finish(self, ended: Result<(), Failure>, go_on: bool) -> Next {
+        let took = self.watch.elapsed();
+        Writer::finish_written(self.flush, self.place, ended.map(|()| took), go_on)
+    }
+}
+
+/// What follows a group, without waiting for company.
+fn go_on(next: Next) {
+    let flush = match next {
+        Next::Nothing => None,
+        Next::Group(flush) => Some(flush),
+        Next::Turn(turn) => turn.take(),
+    };
+    lead(flush);
+}
+
+fn lead(flush: Option<Flush>) {
+    use crate::group::Host;
+    if let Some(flush) = flush {
+        let group = Arc::clone(flush.group());
+        group.host().lead(flush);
+    }
+}
+
+/// Reaps completions on one runtime. Dropped, it waits for what is in flight.
+struct Reaper {
+    ready: AsyncFd<RingFd>,
+    // Dropped after the registration.
+    watch: Watching,
+}
+
+/// The ring's descriptor, and the ring.
+struct RingFd(
+    RawFd,
+    #[expect(dead_code, reason = "keeps it open")] Arc<Shared>,
+);
+
+impl AsRawFd for RingFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+/// This runtime's place among the watches.
+struct Watching {
+    shared: Arc<Shared>,
+    runtime: Id,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        write(&self.shared.watches).retain(|watch| watch.runtime != self.runtime);
+        self.shared.wait_out();
+    }
+}
+
+impl Reaper {
+    /// `None` if the current runtime has no reactor, or none any more.
+    fn new(shared: Arc<Shared>, runtime: Id) -> Option<Self> {
+        let fd = RingFd(lock(&shared.ring).io.as_raw_fd(), Arc::clone(&shared));
+        // Tokio has no way to ask whether there is a reactor, but this.
+        let registered = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: it is the ring's descriptor, always the same, and the ring is open for as
+            // long as the `RingFd` is there.
+            #[expect(unsafe_code, reason = "the ring's descriptor comes as a number")]
+            unsafe {
+                AsyncFd::register_with_interest(fd, Interest::READABLE)
+            }
+        }));
+        match registered {
+            Ok(Ok(ready)) => Some(Self {
+                ready,
+                watch: Watching { shared, runtime },
+            }),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot wait for io_uring on this runtime");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(
+                    "this runtime has no I/O driver (Builder::enable_io): groups led on it use the \
+                     blocking pool"
+                );
+                None
+            }
+        }
+    }
+
+    async fn reap(self) {
+        // An error means that the runtime is shutting down.
+        while let Ok(mut guard) = self.ready.readable().await {
+            // Before looking: what completes from now on makes it ready again.
+            guard.clear_ready();
+            loop {
+                match self.watch.shared.reap() {
+                    Reaped::Nothing | Reaped::InFlight => break,
+                    Reaped::Refused(flight) => {
+                        Shared::write_elsewhere(flight.flush, flight.place);
+                    }
+                    // Rolling back is I/O.
+                    Reaped::Ended(flight, Err(failure @ Failure::Write(_))) => {
+                        blocking::hand_over(move || go_on(flight.finish(Err(failure), true)));
+                    }
+                    Reaped::Ended(flight, ended) => match flight.finish(ended, true) {
+                        Next::Nothing => {}
+                        Next::Group(flush) => lead(Some(flush)),
+                        Next::Turn(turn) => {
+                            // The members just woken are polled, and join.
+                            yield_now().await;
+                            lead(turn.take());
+                        }
+                    },
+                }
+            }
+        }
+    }
+}
