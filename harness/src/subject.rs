@@ -1,6 +1,7 @@
 //! What is under test.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ablate::SyncSite;
 use crate::blackbox::BlackBox;
@@ -39,6 +40,14 @@ pub trait Subject: Send + Sync {
     /// The ways in which it can be run, such as I/O engines. Each directory of a torture draws one.
     fn engines(&self) -> &[&'static str] {
         &["default"]
+    }
+
+    /// For [`CrashKind::Kill`]: how long a writer lives at most, its start included. Say more if the store
+    /// takes longer to begin with its work, as a server does that clients connect to.
+    ///
+    /// [`CrashKind::Kill`]: crate::CrashKind::Kill
+    fn life_max(&self) -> Duration {
+        Duration::from_millis(18)
     }
 
     /// Whether, run in this way, its process has one `io_uring` request in flight at most, one that

@@ -22,8 +22,6 @@ use crate::workload::Workload;
 
 /// Generations on one directory before a fresh one is begun.
 const GENERATIONS: u32 = 24;
-/// A writer lives no longer than this, start included.
-const LIFE_MAX: Duration = Duration::from_millis(18);
 const EVENTS_MAX: usize = 1 << 17;
 
 /// One directory after another, killed again and again. Each runs on one thread; its plan depends
@@ -127,6 +125,7 @@ impl<'a> Lane<'a> {
     /// returns what it printed.
     fn write_until_killed(&mut self, history: &History) -> io::Result<Option<String>> {
         let workload = self.workloads.last().expect("one was just drawn");
+        let life_max = self.subject.life_max();
         // Half of the instants are spread over time, so that opening and idling are hit; half lie a
         // little after some event, so that work is.
         let after_event = self.rng.random_bool(0.5).then(|| {
@@ -134,13 +133,13 @@ impl<'a> Lane<'a> {
             self.rng.random_range(1..2_u64 << magnitude)
         });
         let wait = match after_event {
-            None => Duration::from_micros(self.rng.random_range(0..micros(LIFE_MAX))),
+            None => Duration::from_micros(self.rng.random_range(0..micros(life_max))),
             Some(_) => Duration::from_micros(self.rng.random_range(0..300)),
         };
         let mut writer = Running::writer(&self.target, history, workload)?;
         let started = Instant::now();
         if let Some(event) = after_event {
-            while history.reserved() < event && started.elapsed() < LIFE_MAX && writer.is_alive()? {
+            while history.reserved() < event && started.elapsed() < life_max && writer.is_alive()? {
                 std::thread::sleep(Duration::from_micros(20));
             }
         }
@@ -222,7 +221,7 @@ pub(crate) fn check_again(
         let history = History::create(EVENTS_MAX)?;
         let workload = finding.workloads.last().expect("a finding has a workload");
         let mut writer = Running::writer(&target, &history, workload)?;
-        std::thread::sleep(4 * LIFE_MAX);
+        std::thread::sleep(4 * subject.life_max());
         if !writer.kill()? {
             return Ok(Err(broken(stage, writer.output())));
         }

@@ -212,7 +212,7 @@ pub(crate) async fn act(
 }
 
 /// Polls a future so many times, then drops it. `None` if it was not ready by then.
-pub(crate) async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
+pub async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|cx| match future.as_mut().poll(cx) {

@@ -14,8 +14,9 @@ use ::groupwal::SyncPolicy;
 use plugpull::Subject;
 
 pub use crate::article::Article;
-pub use crate::groupwal::GroupWal;
+pub use crate::groupwal::{GroupWal, poll_at_most};
 pub use crate::mutants::mutants;
+pub use crate::simulated::{SimStorage, SoonHere, draw, drive};
 
 /// All of them.
 pub fn subjects() -> Vec<Box<dyn Subject>> {

@@ -129,9 +129,7 @@ fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
 /// # Panics
 /// If it has none: everybody waits for somebody else, and no timer is set. That is not excused by a
 /// disk that fails, as an error would be.
-pub(crate) fn drive(
-    work: impl Future<Output = Result<(), SubjectError>>,
-) -> Result<(), SubjectError> {
+pub fn drive(work: impl Future<Output = Result<(), SubjectError>>) -> Result<(), SubjectError> {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -196,13 +194,13 @@ async fn replay(wal: &Wal, recorder: &Recorder) -> Result<(), Error> {
 }
 
 /// A number that derives from two.
-pub(crate) fn draw(seed: u64, id: u64) -> u64 {
+pub fn draw(seed: u64, id: u64) -> u64 {
     (seed ^ id.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 33
 }
 
 /// Runs blocking work on the runtime's own thread, after others have had a turn or two.
 #[derive(Default)]
-struct SoonHere {
+pub struct SoonHere {
     pieces: AtomicU64,
 }
 
@@ -223,7 +221,7 @@ impl Executor for SoonHere {
 
 /// The storage seam over the simulated file system.
 #[derive(Debug)]
-struct SimStorage(SimFs);
+pub struct SimStorage(pub SimFs);
 
 impl Storage for SimStorage {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {

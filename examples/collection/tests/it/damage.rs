@@ -1,0 +1,122 @@
+//! Bytes on the disk that are not what was written: an error, never a panic, never a wrong answer.
+
+use std::fs;
+use std::path::Path;
+
+use crate::stage::{Stage, USER, documents, runtime, vector};
+
+/// Two segments, and an operation in the log.
+fn prepare() -> Stage {
+    let mut stage = Stage::new();
+    // They stay two.
+    stage.options.merge_width = 4;
+    stage.crash_after(async |collection| {
+        for doc in [1, 2] {
+            collection
+                .insert(&[doc], &[USER, 8], &vector(1.0).repeat(1))
+                .await
+                .unwrap();
+            collection.flush().await.unwrap();
+        }
+        collection
+            .insert(&[3], &[USER], &vector(3.0))
+            .await
+            .unwrap();
+        collection.close().await.unwrap();
+    });
+    stage
+}
+
+/// Opens it and looks at everything; whether an error said what is damaged.
+fn notices(stage: &Stage, path: &Path, what: &str) -> bool {
+    let outcome = runtime().block_on(async {
+        let collection = stage.try_open().await?;
+        let found = collection
+            .search(USER, &vector(0.0), 10, Some(2), false)
+            .await?;
+        collection.close().await?;
+        Ok::<_, collection::Error>(found.hits.iter().map(|hit| hit.doc).collect::<Vec<_>>())
+    });
+    match outcome {
+        Err(error) => {
+            assert!(error.is_corruption(), "{what}: {error}");
+            let name = path.file_name().unwrap().to_string_lossy();
+            assert!(error.to_string().contains(&*name), "{what}: {error}");
+            true
+        }
+        Ok(docs) => {
+            assert_eq!(docs, [1, 2, 3], "{what}");
+            false
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_manifest_and_segment_is_noticed() {
+    let stage = prepare();
+    let paths = [
+        stage.dir().join("MANIFEST"),
+        stage.segment_files()[0].clone(),
+    ];
+    for path in &paths {
+        let whole = fs::read(path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            fs::write(path, &damaged).unwrap();
+            let what = format!("byte {at} of {}", path.display());
+            assert!(notices(&stage, path, &what), "{what} was not noticed");
+        }
+        fs::write(path, &whole).unwrap();
+    }
+    assert!(!notices(&stage, &paths[0], "restored"));
+}
+
+#[test]
+fn a_manifest_or_a_segment_that_is_cut_short_is_noticed() {
+    let stage = prepare();
+    let paths = [
+        stage.dir().join("MANIFEST"),
+        stage.segment_files()[0].clone(),
+    ];
+    for path in &paths {
+        let whole = fs::read(path).unwrap();
+        for len in (0..whole.len()).step_by(7) {
+            fs::write(path, &whole[..len]).unwrap();
+            let what = format!("{len} bytes of {}", path.display());
+            assert!(notices(&stage, path, &what), "{what} were enough");
+        }
+        fs::write(path, &whole).unwrap();
+    }
+}
+
+#[test]
+fn a_log_without_its_manifest_or_behind_it_is_refused() {
+    let stage = prepare();
+    let manifest = stage.dir().join("MANIFEST");
+    let whole = fs::read(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    assert!(notices(&stage, &manifest, "no manifest"));
+    fs::write(&manifest, whole).unwrap();
+    // A new log, of which the manifest says that it goes up to operation 2.
+    fs::remove_dir_all(stage.dir().join("log")).unwrap();
+    let refused = runtime().block_on(stage.try_open()).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("up to operation 2, and the log holds those from 0 to 0")
+    );
+}
+
+#[test]
+fn what_a_crash_left_behind_is_removed() {
+    let stage = prepare();
+    let leftovers = ["00000000000000ff.segment", "MANIFEST.new"].map(|name| stage.dir().join(name));
+    for leftover in &leftovers {
+        fs::write(leftover, "half of it").unwrap();
+    }
+    stage.crash_after(async |collection| {
+        assert_eq!(documents(&collection, USER).await, [1, 2, 3]);
+    });
+    assert!(leftovers.iter().all(|leftover| !leftover.exists()));
+}
