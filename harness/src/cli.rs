@@ -218,6 +218,16 @@ struct RunArgs {
     /// one torture would. `merge` makes one report of theirs.
     #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]
     shard: Shard,
+    #[command(flatten)]
+    patience: Patience,
+    /// Print one JSON object a line: a row each, then the summary.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What happens after a failure.
+#[derive(Debug, Args)]
+struct Patience {
     /// Go on after failures, to the end, and keep one of each class; if not given, a row stops after
     /// three.
     #[arg(long)]
@@ -225,9 +235,6 @@ struct RunArgs {
     /// End all of it at the first failure, instead of a row at its third.
     #[arg(long, conflicts_with = "keep_going")]
     fail_fast: bool,
-    /// Print one JSON object a line: a row each, then the summary.
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -381,8 +388,8 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         profiles: args.profile,
         hang_limit: args.hang_limit,
         shard: args.shard,
-        keep_going: args.keep_going,
-        fail_fast: args.fail_fast,
+        keep_going: args.patience.keep_going,
+        fail_fast: args.patience.fail_fast,
     };
     if args.rounds.is_none() {
         let rows = passes
