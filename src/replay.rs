@@ -62,7 +62,10 @@ pub struct Replay {
 
 /// Blocking work that was begun. The lock is never taken: it makes a replay `Sync`, as all else in it
 /// is.
-struct Pending<T>(Mutex<Pin<Box<dyn Future<Output = Result<Result<T>>> + Send>>>);
+struct Pending<T>(Mutex<Work<T>>);
+
+/// The outer result says whether it was done.
+type Work<T> = Pin<Box<dyn Future<Output = Result<Result<T>>> + Send>>;
 
 impl<T> Pending<T> {
     /// Its result, or the reason why it was not done.

@@ -170,12 +170,11 @@ impl Search {
             };
             let listed = listed.filter(|listed| listed.first_seq == next.next_seq);
             let is_over = listed.is_some();
-            match listed {
-                Some(listed) => {
-                    next.offset = listed.segment.first_offset();
-                    next.segment = listed.segment;
-                }
-                None => (next.segment, next.offset) = (segment, offset),
+            if let Some(listed) = listed {
+                next.offset = listed.segment.first_offset();
+                next.segment = listed.segment;
+            } else {
+                (next.segment, next.offset) = (segment, offset);
             }
             if !frames.is_empty() {
                 return Ok(Ok((Chunk { window, frames }, next)));

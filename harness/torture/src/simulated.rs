@@ -129,6 +129,9 @@ fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
 /// # Panics
 /// If it has none: everybody waits for somebody else, and no timer is set. That is not excused by a
 /// disk that fails, as an error would be.
+///
+/// # Errors
+/// As `work` ends.
 pub fn drive(work: impl Future<Output = Result<(), SubjectError>>) -> Result<(), SubjectError> {
     let runtime = Builder::new_current_thread()
         .enable_time()
