@@ -131,9 +131,9 @@ impl Ingestion {
             }
             let mut view = self.shared.view.write().await;
             view.visible += batch.len() as u64;
-            batch
-                .into_iter()
-                .for_each(|operation| view.memory.apply(operation));
+            for operation in batch {
+                view.memory.apply(operation);
+            }
             let visible = view.visible;
             drop(view);
             self.shared

@@ -105,11 +105,8 @@ impl Limits {
             }
             let mut sorted = ids.to_vec();
             sorted.sort_unstable();
-            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Error::invalid(
-                    field,
-                    format!("{} is there twice", twice[0]),
-                ));
+            if let Some([twice, ..]) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(Error::invalid(field, format!("{} is there twice", twice)));
             }
         }
         let rows = docs.len() * users.len();

@@ -50,11 +50,12 @@ impl Default for ServeOptions {
 }
 
 impl ServeOptions {
-    fn has_tls(&self) -> bool {
+    fn keeps_strangers_out(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.tls.is_some();
+        let has_tls = self.tls.is_some();
         #[cfg(not(feature = "tls"))]
-        false
+        let has_tls = false;
+        has_tls || self.token.is_some()
     }
 
     /// Refuses to serve everybody everything.
@@ -62,7 +63,7 @@ impl ServeOptions {
     /// # Errors
     /// If the address can be reached from outside this machine, and there is neither token nor TLS.
     pub fn check_address(&self, address: SocketAddr) -> Result<(), String> {
-        if address.ip().is_loopback() || self.token.is_some() || self.has_tls() {
+        if address.ip().is_loopback() || self.keeps_strangers_out() {
             return Ok(());
         }
         Err(format!(
@@ -115,25 +116,25 @@ pub async fn serve(
         .add_service(InterceptedService::new(reflection, check.clone()))
         .add_service(InterceptedService::new(service, check));
 
-    let (begin, begun) = oneshot::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
     // Answers are not held back until the client has acknowledged the one before.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, async move {
         // Also if the sender is dropped.
-        drop(begun.await);
+        drop(stopped.await);
     });
     let mut serving = Box::pin(serving);
-    let served = tokio::select! {
-        served = &mut serving => served,
+    let outcome = tokio::select! {
+        ended = &mut serving => ended,
         () = shutdown => {
             health.set_not_serving::<CollectionServer<Service>>().await;
-            drop(begin);
+            drop(stop);
             // Whoever is still connected then only watches.
             timeout(SHUTDOWN_MAX, serving).await.unwrap_or(Ok(()))
         }
     };
     collection.close().await?;
-    Ok(served?)
+    Ok(outcome?)
 }
 
 /// Lets requests through that show the token.

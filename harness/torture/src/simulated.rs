@@ -126,6 +126,9 @@ fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
 
 /// Runs it to its end, on one thread.
 ///
+/// # Errors
+/// As the work has.
+///
 /// # Panics
 /// If it has none: everybody waits for somebody else, and no timer is set. That is not excused by a
 /// disk that fails, as an error would be.

@@ -13,7 +13,7 @@ fn prepare() -> Stage {
     stage.crash_after(async |collection| {
         for doc in [1, 2] {
             collection
-                .insert(&[doc], &[USER, 8], &vector(1.0).repeat(1))
+                .insert(&[doc], &[USER, 8], &vector(1.0))
                 .await
                 .unwrap();
             collection.flush().await.unwrap();

@@ -34,6 +34,8 @@ impl Gate {
     pub(crate) fn open(&self) {
         self.is_shut.store(false, Ordering::SeqCst);
         let kept = std::mem::take(&mut *self.kept.lock().unwrap());
-        kept.into_iter().for_each(|work| self.execute(work));
+        for work in kept {
+            self.execute(work);
+        }
     }
 }

@@ -154,7 +154,8 @@ impl Server {
     pub(crate) async fn client_with(&self, token: Option<&str>) -> Client {
         let options = ConnectOptions {
             token: token.map(str::to_owned),
-            ..ConnectOptions::default()
+            #[cfg(feature = "tls")]
+            authority: None,
         };
         let client = Client::connect(&self.address, options).await;
         client.expect("the server answers")

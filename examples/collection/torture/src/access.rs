@@ -8,7 +8,7 @@ use plugpull::SubjectError;
 use tonic::{Code, Status};
 
 use crate::HITS_MAX;
-use crate::documents::{Layout, Whole, users};
+use crate::documents::{self, Layout, Whole, users};
 
 #[derive(Clone)]
 pub(super) enum Access {
@@ -88,7 +88,7 @@ impl Access {
             1 => vectors.truncate(vectors.len() / 2),
             _ => drop(vectors.pop()),
         }
-        self.insert(layout.docs(key), users(key), vectors).await
+        self.insert(documents::docs(key), users(key), vectors).await
     }
 
     async fn search(
@@ -126,20 +126,14 @@ impl Access {
         };
         let hits = found.hits.into_iter();
         let documents = hits.map(|hit| (hit.doc, hit.vector.unwrap_or_default()));
-        Ok(layout.assemble(documents.collect())?)
+        Ok(Layout::assemble(documents.collect())?)
     }
 
     /// A document must be found as the nearest to its own vector. Another one may be as near: a copy.
-    pub(super) async fn check_nearest(
-        &self,
-        layout: Layout,
-        whole: &Whole,
-    ) -> Result<(), SubjectError> {
+    pub(super) async fn check_nearest(&self, whole: &Whole) -> Result<(), SubjectError> {
         let vector = whole.vector.clone();
-        let found = self
-            .search(crate::documents::EVERYBODY, vector, 1, None)
-            .await?;
-        let doc = layout.docs(whole.key)[0];
+        let found = self.search(documents::EVERYBODY, vector, 1, None).await?;
+        let doc = documents::docs(whole.key)[0];
         match found.hits.first() {
             Some(hit) if hit.doc == doc && hit.distance == 0.0 => Ok(()),
             other => Err(format!(

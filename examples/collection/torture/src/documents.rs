@@ -33,7 +33,13 @@ pub(super) fn key_of_its_own(id: u64) -> u64 {
     1 << 63 | id
 }
 
-/// Who may see a key's documents.
+/// A key's documents.
+pub(super) fn docs(key: u64) -> Vec<u128> {
+    let doc = |place: u8| u128::from(key) << 8 | u128::from(place);
+    (0..DOCS).map(doc).collect()
+}
+
+/// Who may see them.
 pub(super) fn users(key: u64) -> [u128; 2] {
     [EVERYBODY, OWN_USERS.start + u128::from(key % 3)]
 }
@@ -46,11 +52,6 @@ impl Layout {
 
     pub(super) fn dimension(self) -> u32 {
         u32::try_from(HEAD + self.data()).expect("payloads are short")
-    }
-
-    pub(super) fn docs(self, key: u64) -> Vec<u128> {
-        let doc = |place: u8| u128::from(key) << 8 | u128::from(place);
-        (0..DOCS).map(doc).collect()
     }
 
     /// The vectors of a key's documents.
@@ -70,17 +71,17 @@ impl Layout {
 
     /// The keys of documents that a search has found, in order. The error names a key of which a part is
     /// missing, or of another attempt.
-    pub(super) fn assemble(self, mut found: Vec<(u128, Vec<f32>)>) -> Result<Vec<Whole>, String> {
+    pub(super) fn assemble(mut found: Vec<(u128, Vec<f32>)>) -> Result<Vec<Whole>, String> {
         found.sort_by_key(|(doc, _)| *doc);
         let mut wholes = Vec::new();
         for docs in found.chunk_by(|(a, _), (b, _)| a >> 8 == b >> 8) {
             let key = u64::try_from(docs[0].0 >> 8).map_err(|_| "a document of no key")?;
-            wholes.push(self.assemble_key(key, docs)?);
+            wholes.push(Self::assemble_key(key, docs)?);
         }
         Ok(wholes)
     }
 
-    fn assemble_key(self, key: u64, docs: &[(u128, Vec<f32>)]) -> Result<Whole, String> {
+    fn assemble_key(key: u64, docs: &[(u128, Vec<f32>)]) -> Result<Whole, String> {
         let places: Vec<u128> = docs.iter().map(|(doc, _)| doc & 0xff).collect();
         if places != (0..u128::from(DOCS)).collect::<Vec<_>>() {
             return Err(format!(

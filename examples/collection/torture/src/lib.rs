@@ -226,11 +226,13 @@ async fn act(
     }
     let attempt = async {
         if is_remove {
-            access.remove(layout.docs(key), documents::users(key)).await
+            access
+                .remove(documents::docs(key), documents::users(key))
+                .await
         } else {
             let vectors = layout.vectors(id, &workload.payload(id));
             access
-                .insert(layout.docs(key), documents::users(key), vectors)
+                .insert(documents::docs(key), documents::users(key), vectors)
                 .await
         }
     };
@@ -324,7 +326,7 @@ async fn show_all(
     }
     for (whole, nth) in found.iter().zip(0_u32..) {
         if nth.is_multiple_of(16) {
-            access.check_nearest(layout, whole).await?;
+            access.check_nearest(whole).await?;
         }
         survivors.push(whole.key, &whole.payload);
     }
