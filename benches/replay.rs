@@ -128,7 +128,7 @@ fn main() {
                     // The first round warms up.
                     if round > 0 {
                         speeds.push(gigabytes / spent.as_secs_f64());
-                        let used = processor_time() - before;
+                        let used = processor_time().saturating_sub(before);
                         processor[contestant].push(1e9 * used.as_secs_f64() / entries as f64);
                     }
                 }

@@ -95,12 +95,12 @@ fn record(site: &Site, file_system: &FileSystem) -> io::Result<Recording> {
 fn writer_times(site: &Site, file_system: &FileSystem) -> io::Result<(Duration, Duration)> {
     const ROUNDS: usize = 5;
     let clock = Arc::new(AtomicU64::new(0));
-    let recorder = Disk::new(site, Image::zeros(file_system.bytes), clock)?;
-    recorder.format(file_system)?;
+    let disk = Disk::new(site, Image::zeros(file_system.bytes), clock)?;
+    disk.format(file_system)?;
     let plain = PlainLoop::mount(file_system)?;
     let (mut recorded, mut on_plain) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (times, _) = recorder.record(file_system, appends)?;
+        let (times, _) = disk.record(file_system, appends)?;
         recorded.extend(times?);
         on_plain.extend(appends(plain.dir.path())?);
     }

@@ -106,7 +106,7 @@ impl Limits {
             let mut sorted = ids.to_vec();
             sorted.sort_unstable();
             if let Some([twice, ..]) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return Err(Error::invalid(field, format!("{} is there twice", twice)));
+                return Err(Error::invalid(field, format!("{twice} is there twice")));
             }
         }
         let rows = docs.len() * users.len();
