@@ -28,14 +28,17 @@ pub fn mutants() -> Mutants {
     let tests = [
         "cancel",
         "damage",
+        "engines",
         "faults",
         "interrupted",
         "memory",
         "model",
+        "prepare",
         "recovery",
         "replay",
         "runtimes",
         "segments",
+        "submissions",
     ];
     let fuzz = "cargo +nightly fuzz run {argument}";
     mutants
@@ -50,6 +53,15 @@ pub fn mutants() -> Mutants {
         .catcher(
             Catcher::tests("tests", "groupwal", &tests)
                 .sees("what is not about crashes: progress, errors, limits, who waits for whom"),
+        )
+        .catcher(
+            Catcher::command(
+                "unit",
+                "cargo test --quiet -p groupwal --lib --no-run",
+                "cargo test --quiet -p groupwal --lib {argument}",
+                "",
+            )
+            .sees("the few lines that talk to the kernel, one by one"),
         )
         .catcher(
             Catcher::command(
