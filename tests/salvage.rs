@@ -208,6 +208,25 @@ fn a_header_that_is_gone_altogether_is_worked_out_from_the_frames() {
     assert_eq!(report.losses, []);
 }
 
+/// The payloads of the last two groups are damaged, their headers are not: the last one says that the
+/// one before it had been durable. Its number was acknowledged, so no other entry may get it.
+#[test]
+fn a_number_that_only_a_torn_header_vouches_for_is_not_given_again() {
+    let subject = Subject::new(0, false);
+    let [.., before, last] = &subject.frames[..] else {
+        panic!("there are frames")
+    };
+    let mut damaged = subject.image.clone();
+    for frame in [before, last] {
+        damaged.get_mut(&frame.file).unwrap()[frame.range().end - 1] ^= 1;
+    }
+    let hit = |frame: &FrameAt| frame.header.group >= before.header.group;
+    let report = subject.check(&damaged, hit);
+    assert_eq!(report.next_seq, last.header.first_seq);
+    assert_eq!(report.lost_entries(), 1);
+    assert_eq!(report.torn_entries, 1);
+}
+
 #[test]
 fn a_missing_segment_is_a_loss_between_what_is_there() {
     let subject = Subject::new(0, true);
