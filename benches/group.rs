@@ -10,23 +10,16 @@
 //!
 //! `BENCH_JSON=DIR` writes `DIR/group.json`.
 
-#[path = "../tests/support/mem.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod mem;
 #[path = "rig/mod.rs"]
 mod rig;
 
-use std::hint::black_box;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use groupwal::{Options, Wal};
 
-use crate::mem::MemStorage;
-use crate::rig::bare::{ENTRY_BYTES, encode};
 use crate::rig::closed_loop::Turns;
-use crate::rig::workload::{Document, Rotating, Store};
+use crate::rig::floor::{Locked, Switch, rotating_in_memory};
 use crate::rig::{Engine, Report, is_measuring, runtime};
 
 #[derive(Parser)]
@@ -45,31 +38,6 @@ struct Arguments {
     bench: bool,
 }
 
-struct Switch;
-
-impl Store for Switch {
-    async fn insert(&self, document: Document) {
-        let mut entry = [0; ENTRY_BYTES];
-        encode(&document, &mut entry);
-        black_box(&entry);
-        tokio::task::yield_now().await;
-    }
-}
-
-struct Locked(Mutex<[u8; ENTRY_BYTES]>);
-
-impl Store for Locked {
-    async fn insert(&self, document: Document) {
-        {
-            let mut entry = self.0.lock().expect("nobody panics");
-            encode(&document, &mut *entry);
-            black_box(&*entry);
-        }
-        // Who never waits must let the others in.
-        tokio::task::consume_budget().await;
-    }
-}
-
 fn main() {
     let mut arguments = Arguments::parse();
     if !is_measuring() {
@@ -80,19 +48,11 @@ fn main() {
     let mut report = Report::new("group", "a log in memory".into());
     for &writers in &arguments.writers {
         let switch = Arc::new(Switch);
-        let locked = Arc::new(Locked(Mutex::new([0; ENTRY_BYTES])));
+        let locked = Arc::new(Locked::default());
         let logs: Vec<_> = arguments
             .engine
             .iter()
-            .map(|engine| {
-                let options = Options::default()
-                    .engine(engine.kind)
-                    .segment_bytes(16 << 20);
-                let storage = Arc::new(MemStorage::new(1));
-                let wal = runtime.block_on(Wal::open_with(storage, "/log", options));
-                let wal = wal.expect("the log opens");
-                Arc::new(Rotating::new(wal, &runtime))
-            })
+            .map(|engine| rotating_in_memory(&runtime, engine.kind))
             .collect();
         let mut turns: Vec<Turns> = Vec::new();
         turns.resize_with(2 + logs.len(), Turns::default);

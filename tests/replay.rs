@@ -9,7 +9,9 @@ use std::task::Poll;
 use groupwal::format::Header;
 use groupwal::{EngineKind, Entry, Options, Replay, Storage, Wal};
 use support::fault::{EIO, Op, Plan};
-use support::image::{forge_frame, frames, opaque_payload, segment_name};
+use support::image::{
+    forge_frame, forge_segment, frames, opaque_payload, segment_fields, segment_name,
+};
 use support::mem::MemStorage;
 use support::tiny::{
     BLOCK, DIR, append_all, contents, open, open_with, options, payload, payloads, ready,
@@ -304,4 +306,62 @@ fn a_frame_that_does_not_continue_the_log_is_not_shown() {
     forge_frame(segment, free, stray, &opaque_payload(&[b"stray"]));
     let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
     assert_eq!(contents(&wal), shown);
+}
+
+/// The same where the number of the entry fits, but the group is another one: left behind by a log that
+/// was cut there and written on.
+#[test]
+fn a_frame_of_another_group_is_none_of_the_logs() {
+    let storage = MemStorage::new(1);
+    let wal = open(&storage).unwrap();
+    append_all(&wal, 0..3);
+    drop(wal);
+    let mut image = storage.snapshot();
+    let old = Header {
+        payload_len: 0,
+        entry_count: 1,
+        group: 1,
+        first_seq: 3,
+        durable_seq: 0,
+        trim_seq: 0,
+        seal: false,
+        lost: false,
+    };
+    let segment = image.get_mut(&segment_name(0)).unwrap();
+    forge_frame(segment, 4 * BLOCK, old, &opaque_payload(&[b"old"]));
+    let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
+    assert_eq!(contents(&wal), payloads(0..3));
+    // Nor if it comes to lie there later.
+    let storage = MemStorage::from_snapshot(&image, 3);
+    let wal = open(&storage).unwrap();
+    append_all(&wal, 3..4);
+    let path = std::path::Path::new(DIR).join(segment_name(0));
+    let file = storage.open(&path).unwrap();
+    let at = 4 * BLOCK;
+    file.write_at(&image[&segment_name(0)][at..at + BLOCK], at as u64)
+        .unwrap();
+    assert!(replay_from(&wal, 0).unwrap_err().is_corruption());
+}
+
+/// A crash may leave a segment without frames between two that have some. What was read of it is no
+/// answer for the one behind it.
+#[test]
+fn a_replay_goes_over_a_segment_without_frames() {
+    let storage = MemStorage::new(1);
+    let wal = open(&storage).unwrap();
+    append_all(&wal, 0..10);
+    assert_eq!(wal.segment_count(), 2);
+    drop(wal);
+    let mut image = storage.snapshot();
+    let last = image.remove(&segment_name(1)).unwrap();
+    let fields = segment_fields(&last).unwrap();
+    let forge = |id, salt| forge_segment(1, BLOCK, last.len(), fields.log_id, id, salt);
+    let mut moved = forge(2, fields.salt);
+    moved[BLOCK..].copy_from_slice(&last[BLOCK..]);
+    image.insert(segment_name(1), forge(1, !fields.salt));
+    image.insert(segment_name(2), moved);
+    let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
+    for from in 0..=10 {
+        assert_eq!(replay_from(&wal, from).unwrap(), payloads(from..10));
+    }
 }

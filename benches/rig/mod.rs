@@ -8,7 +8,11 @@
 pub(crate) mod article;
 pub(crate) mod bare;
 pub(crate) mod closed_loop;
+pub(crate) mod floor;
 pub(crate) mod log_image;
+#[path = "../../tests/support/mem.rs"]
+#[allow(unreachable_pub)]
+mod mem;
 mod place;
 mod report;
 pub(crate) mod workload;

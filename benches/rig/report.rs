@@ -49,8 +49,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Prints the table, with a new head wherever the columns change, and writes the JSON file if
-    /// the environment names a directory for it.
+    /// Prints the table, with a new head wherever the columns change, and writes the JSON file.
     pub(crate) fn finish(self) {
         println!("\n{}, interleaved, on {}", self.bench, self.file_system);
         let name_len = self.rows.iter().map(|row| row.name.len()).max();
@@ -78,6 +77,11 @@ impl Report {
             }
             println!();
         }
+        self.write_json();
+    }
+
+    /// Writes the JSON file if the environment names a directory for it.
+    pub(crate) fn write_json(self) {
         if let Some(dir) = std::env::var_os(JSON_VARIABLE) {
             self.write(&PathBuf::from(dir));
         }
