@@ -136,6 +136,15 @@ impl<'a> Documents<'a> {
 
     /// Decodes the bytes after the length field.
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let documents = Self::split(body)?;
+        match documents.vectors_misfit() {
+            None => Ok(documents),
+            Some(_) => Err(DecodeError::VectorsMisfit),
+        }
+    }
+
+    /// Takes the bytes after the length field apart.
+    fn split(body: &'a [u8]) -> Result<Self, DecodeError> {
         let (n_docs, rest) = take_u64(body)?;
         let (n_users, rest) = take_u64(rest)?;
         let (&op, rest) = rest.split_last().ok_or(DecodeError::Truncated)?;
@@ -157,10 +166,11 @@ impl<'a> Documents<'a> {
             },
             _ => return Err(DecodeError::UnknownOp(op)),
         };
-        if !tail.is_empty() || documents.vectors_misfit().is_some() {
-            return Err(DecodeError::VectorsMisfit);
+        if tail.is_empty() {
+            Ok(documents)
+        } else {
+            Err(DecodeError::VectorsMisfit)
         }
-        Ok(documents)
     }
 
     fn vectors_misfit(&self) -> Option<String> {
@@ -206,6 +216,20 @@ pub enum DecodeError {
 /// If `bytes` does not start with a whole, well-formed entry. Nothing is allocated whatever the
 /// lengths say.
 pub fn decode(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), DecodeError> {
+    decode_with(bytes, Documents::decode)
+}
+
+/// [`decode`] for bytes that it has accepted before: what costs a division is not checked again.
+#[inline]
+pub(crate) fn decode_again(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), DecodeError> {
+    decode_with(bytes, Documents::split)
+}
+
+#[inline]
+fn decode_with<'a>(
+    bytes: &'a [u8],
+    documents: impl FnOnce(&'a [u8]) -> Result<Documents<'a>, DecodeError>,
+) -> Result<(Entry<'a>, &'a [u8]), DecodeError> {
     let (&kind, rest) = bytes.split_first().ok_or(DecodeError::Truncated)?;
     let (len, rest) = rest
         .split_first_chunk::<4>()
@@ -213,7 +237,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Entry<'_>, &[u8]), DecodeError> {
     let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| DecodeError::Truncated)?;
     let (body, rest) = rest.split_at_checked(len).ok_or(DecodeError::Truncated)?;
     let entry = match kind {
-        KIND_DOCUMENTS => Entry::Documents(Documents::decode(body)?),
+        KIND_DOCUMENTS => Entry::Documents(documents(body)?),
         KIND_BYTES => Entry::Bytes(body),
         _ => return Err(DecodeError::UnknownKind(kind)),
     };

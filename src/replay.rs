@@ -106,6 +106,7 @@ pub struct Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Record<'a>> {
         let seq = self.frame.seq;
         let entry = self.chunk.take_entry(self.frame)?;

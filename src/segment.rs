@@ -254,6 +254,7 @@ impl Default for Window {
 
 impl Window {
     /// Bytes at a range that [`Found::Frame`] named, until the cursor reads on.
+    #[inline]
     pub(crate) fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.bytes[..self.len][range]
     }

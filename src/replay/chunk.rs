@@ -47,12 +47,13 @@ impl Chunk {
     }
 
     /// Takes the next entry out of a frame of this chunk.
+    #[inline]
     pub(super) fn take_entry(&self, frame: &mut Frame) -> Option<Entry<'_>> {
         if frame.seq == frame.end_seq {
             return None;
         }
         let payload = self.window.bytes(frame.payload.clone());
-        let (entry, rest) = entry::decode(payload).expect("a frame's entries were checked");
+        let (entry, rest) = entry::decode_again(payload).expect("a frame's entries were checked");
         frame.payload.start = frame.payload.end - rest.len();
         frame.seq += 1;
         Some(entry)
