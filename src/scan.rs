@@ -228,14 +228,22 @@ impl Scan {
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn look_again(&mut self) -> Result<bool> {
-        let broken = self.end;
+        let end = self.end;
         self.torn.clear();
-        self.index = broken.segment;
-        self.cursor = Cursor::new(Arc::clone(&self.segments[broken.segment].segment));
-        self.cursor.offset = broken.offset;
         self.at_hand = None;
-        let found = self.cursor.peek()?;
-        Ok(matches!(found, Found::Frame(header, _) if self.continues(&header)))
+        // It goes on there, or in a segment that was ready and empty.
+        for index in end.segment..self.segments.len() {
+            self.index = index;
+            self.cursor = Cursor::new(Arc::clone(&self.segments[index].segment));
+            if index == end.segment {
+                self.cursor.offset = end.offset;
+            }
+            let found = self.cursor.peek()?;
+            if matches!(found, Found::Frame(header, _) if self.continues(&header)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Looks at every block behind the end: later headers that testify make the log `Corrupt`, the
