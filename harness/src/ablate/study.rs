@@ -86,11 +86,11 @@ pub(super) fn run(
     stop: &AtomicBool,
     progress: &Progress,
 ) -> io::Result<AblationReport> {
-    campaign::require(subject, &KINDS, plan).map_err(io::Error::other)?;
-    if plan.simulated_engines_of(subject).is_empty() {
+    if plan.engines_of(subject).is_empty() {
         let name = subject.name();
         return Err(io::Error::other(format!("{name} has no such engine")));
     }
+    campaign::require(subject, &KINDS, plan).map_err(io::Error::other)?;
     let scratch = Scratch::create(&std::env::temp_dir())?;
     let study = Study {
         subject,

@@ -35,16 +35,12 @@ fn a_few_rounds_notice_most_of_the_syncs_of_groupwal_by_the_way_to_each() {
         found[0]["outcome"].as_str().expect("a word").to_owned()
     };
     let noticed = [
-        ("fdatasync", &["log::append", "engine::write"][..]),
+        ("fdatasync", &["log::write", "log::append"][..]),
         ("fdatasync", &["recovery::repair", "recovery::recover"]),
         ("fsync directory", &["directory::open"]),
         (
             "fsync directory",
-            &["directory::sync", "directory::prepare", "recovery::begin"],
-        ),
-        (
-            "fsync directory",
-            &["directory::sync", "directory::prepare", "log::rotate"],
+            &["directory::sync", "directory::name", "prepare::name"],
         ),
     ];
     for (kind, functions) in noticed {
