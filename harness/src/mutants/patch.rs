@@ -324,7 +324,7 @@ diff --git a/src/a.rs b/src/a.rs
         for (from, to, words) in [
             ("caught-by: power, power(store/batch)\n", "", "'caught-by:'"),
             ("hazard: 8 acknowledged\n  too early\n", "", "'hazard:'"),
-            ("What is lost, and why.\n", "", "an empty line, the story"),
+            ("What is lost, and why.\n", "", "it needs a story"),
             (": the page cache\n  survives", "", "gives no reason"),
             (
                 "missed-by: kill",
