@@ -82,7 +82,7 @@ fn options(appends_max: usize) -> Options {
         .entry_bytes_max(8 << 10)
         // The disk is memory, too: no rotation, even if every large append is a frame of its own, and no
         // next segment made ready, which would be as soon as a quarter of this one is full.
-        .segment_bytes(96 << 20)
+        .segment_bytes(192 << 20)
         .appends_max(appends_max)
 }
 
