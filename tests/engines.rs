@@ -202,6 +202,36 @@ fn a_runtime_dropped_under_load_hangs_nobody_and_leaves_the_log_free() {
     }
 }
 
+/// A runtime that shuts down waits for what the log has in flight. The completion of a flush that another
+/// runtime leads was noted there between this one's look at the ring and its wait for it: it waited for ever.
+#[test]
+fn a_runtime_that_shuts_down_beside_another_is_not_left_waiting_for_what_that_one_has_noted() {
+    for engine in engines() {
+        let dir = scratch();
+        let stays = threads();
+        let wal = stays
+            .block_on(Wal::open(dir.path(), options(engine)))
+            .unwrap();
+        for round in 0..100 {
+            let doomed = threads();
+            doomed
+                .block_on(wal.append(b"it listens from now on"))
+                .unwrap();
+            let appending = wal.clone();
+            let append = stays.spawn(async move { appending.append(b"beside it").await });
+            let (ended, has_ended) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                drop(doomed);
+                ended.send(()).unwrap();
+            });
+            stays.block_on(append).unwrap().unwrap();
+            let patience = std::time::Duration::from_secs(20);
+            let end = has_ended.recv_timeout(patience);
+            assert!(end.is_ok(), "{engine:?}, round {round}: it still waits");
+        }
+    }
+}
+
 /// Polls once.
 fn poll_once<F: Future>(runtime: &Runtime, future: &mut Pin<Box<F>>) -> Poll<F::Output> {
     runtime.block_on(poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))))

@@ -29,7 +29,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use io_uring::{IoUring, opcode, squeue, types};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ReadWriteFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -44,6 +44,11 @@ use crate::sync::{Arc, Mutex, RwLock, lock, read, write};
 
 /// One request is in flight at a time.
 const ENTRIES: u32 = 2;
+/// Who waits for a completion on a thread of its own looks again so often.
+const LOOK_AGAIN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
 
 /// A log's ring.
 pub(crate) struct Uring(Arc<Shared>);
@@ -250,8 +255,11 @@ impl Shared {
                     #[expect(unsafe_code, reason = "the ring's descriptor comes as a number")]
                     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
                     let mut fds = [PollFd::new(&descriptor, PollFlags::IN)];
-                    // Interrupted, or out of memory: then it is asked again.
-                    if poll(&mut fds, None).is_err() {
+                    // Somebody else may take note of the completion between the look and this: the reaper of
+                    // another runtime, or one that this runtime drops while it shuts down. Then the ring
+                    // never becomes readable. So the wait is short, and one looks again; also if it was
+                    // interrupted, or out of memory.
+                    if poll(&mut fds, Some(&LOOK_AGAIN)).is_err() {
                         std::thread::yield_now();
                     }
                 }
