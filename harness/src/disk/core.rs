@@ -1,7 +1,7 @@
 //! The disk itself: an image, what is recorded of it, and how it breaks. It knows nothing of how
 //! requests get here.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::faults::{FaultPlan, Faults};
 use super::image::Image;
@@ -9,7 +9,8 @@ use super::record::{Clock, Entry, Recording, Request, now, raise};
 
 /// A disk that several threads may serve.
 pub(super) struct Core {
-    clock: Arc<dyn Clock>,
+    /// Changed while nobody uses the disk.
+    clock: RwLock<Arc<dyn Clock>>,
     bytes: u64,
     /// Held for one request at a time, and never while anybody is answered.
     state: Mutex<State>,
@@ -28,7 +29,7 @@ pub(super) struct Failed;
 impl Core {
     pub(super) fn new(image: Image, clock: Arc<dyn Clock>) -> Self {
         Self {
-            clock,
+            clock: RwLock::new(clock),
             bytes: image.bytes(),
             state: Mutex::new(State {
                 image,
@@ -43,13 +44,23 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn clock(&self) -> Arc<dyn Clock> {
+        let clock = self.clock.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&clock)
+    }
+
+    /// Raises another clock from now on. Nobody may be using the disk.
+    pub(super) fn set_clock(&self, clock: Arc<dyn Clock>) {
+        *self.clock.write().unwrap_or_else(PoisonError::into_inner) = clock;
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// A request arrives: what the clock says. Call it first thing.
     pub(super) fn arrive(&self) -> u64 {
-        now(&*self.clock)
+        now(&*self.clock())
     }
 
     pub(super) fn read(&self, offset: u64, into: &mut [u8]) {
@@ -66,7 +77,7 @@ impl Core {
         }
         if let Some(recording) = &mut state.recording {
             // Under the lock: the order of entries is the order of indices.
-            let answered = raise(&*self.clock);
+            let answered = raise(&*self.clock());
             recording.entries.push(Entry {
                 arrived,
                 answered,
@@ -97,7 +108,7 @@ impl Core {
 
     pub(super) fn start_recording(&self) {
         let mut state = self.state();
-        let start = now(&*self.clock);
+        let start = now(&*self.clock());
         state.recording = Some(Recording {
             start,
             end: start,
@@ -109,7 +120,7 @@ impl Core {
     pub(super) fn stop_recording(&self) -> Option<Recording> {
         let mut state = self.state();
         let mut recording = state.recording.take()?;
-        recording.end = now(&*self.clock);
+        recording.end = now(&*self.clock());
         Some(recording)
     }
 }

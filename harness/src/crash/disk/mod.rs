@@ -65,6 +65,8 @@ pub(crate) struct Lane<'a> {
 struct Bench {
     site: Site,
     examiner: Examiner,
+    /// On which writers are recorded. None if it has failed, or something on it has.
+    recorder: Option<Disk>,
     /// A fresh file system with an empty store.
     fresh: Image,
 }
@@ -137,8 +139,15 @@ impl<'a> Lane<'a> {
             .or_default() += 1;
         let clock = self.store.clock()?;
         let began = Instant::now();
-        let disk = Disk::new(&bench.site, image, clock)?;
+        let disk = match bench.recorder.take() {
+            Some(disk) => {
+                disk.renew(&image, clock)?;
+                disk
+            }
+            None => Disk::new(&bench.site, image, clock)?,
+        };
         let faults = self.draw_faults();
+        let is_faulty = faults.is_some();
         let (store, rng) = (&mut self.store, &mut self.rng);
         let (written, recording) = disk.record(&self.file_system, |dir| {
             if let Some(faults) = faults {
@@ -157,9 +166,15 @@ impl<'a> Lane<'a> {
         if let Some(violation) = failed.filter(|_| disk.faults() == 0) {
             return self.writer_failed(bench, run, violation, tally).map(Some);
         }
-        drop(disk);
+        // The kernel may remember what failed.
+        bench.recorder = Some(disk).filter(|_| !is_faulty);
+        if self.is_over() {
+            return Ok(None);
+        }
+        let began = Instant::now();
         let sampling = Sampling::seeded(self.rng.next_u64()).on(&self.file_system);
         let crashes = Crashes::new(&recording, &sampling);
+        tally.spend("plan", began.elapsed());
         tally.calls += recording.entries.len() as u64;
         let states = crashes.states();
         let wanted = &states[..states.len().min(STATES_MAX)];
@@ -167,6 +182,9 @@ impl<'a> Lane<'a> {
             return Ok(Some(found));
         }
         for _ in 0..RECORDED_RECOVERIES {
+            if self.is_over() {
+                break;
+            }
             let state = &states[self.rng.random_range(0..states.len())];
             if let Some(found) = self.crash_recovery(bench, run, &crashes, state, tally)? {
                 return Ok(Some(found));
@@ -175,10 +193,17 @@ impl<'a> Lane<'a> {
         // The next generation goes on behind one of them, recovered.
         let state = &states[self.rng.random_range(0..states.len())];
         tally.killed_mid_work += u64::from(state.index() < recording.end);
-        if !self.stop.load(Ordering::Relaxed) {
+        if !self.is_over() {
+            let began = Instant::now();
             self.image = self.go_on(bench, run, &crashes, state)?;
+            tally.spend("record", began.elapsed());
         }
         Ok(None)
+    }
+
+    /// Somebody wants it to end: it does so between any two images.
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// In one generation of five, one request of the device fails; half of the time everything after it,
@@ -210,7 +235,7 @@ impl<'a> Lane<'a> {
         tally: &mut Tally,
     ) -> io::Result<Option<Finding>> {
         for state in states {
-            if self.stop.load(Ordering::Relaxed) {
+            if self.is_over() {
                 break;
             }
             let began = Instant::now();
@@ -279,9 +304,11 @@ impl<'a> Lane<'a> {
         tally: &mut Tally,
     ) -> io::Result<Option<Finding>> {
         let (store, examiner) = (&mut self.store, &mut bench.examiner);
+        let began = Instant::now();
         let image = image_of(crashes, state);
         let looked =
             examiner.with_mounted_recorded(&image, |dir| store.recover(&dir.join(STORE), false));
+        tally.spend("record", began.elapsed());
         let recording = match looked {
             Ok((recovered, recording)) => {
                 // What it says is examined among the others.
@@ -397,6 +424,7 @@ impl Bench {
         Ok(Self {
             examiner: Examiner::new(&site, file_system)?,
             fresh: disk.image(),
+            recorder: Some(disk),
             site,
         })
     }
