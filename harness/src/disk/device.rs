@@ -71,7 +71,15 @@ impl Disk {
     /// If `mkfs` is missing or fails, or the kernel does not mount what it made.
     pub fn format(&self, file_system: &FileSystem) -> io::Result<()> {
         file_system.make(self.device.path())?;
-        self.mount(file_system)?.unmount()
+        let mounted = self.mount(file_system).map_err(|error| {
+            // Fresh as it is, the image cannot be to blame.
+            let options = match file_system.mount_options.as_str() {
+                "" => String::new(),
+                options => format!(" with the mount options '{options}'"),
+            };
+            doing(format!("mount a fresh {}{options}", file_system.kind))(error)
+        })?;
+        mounted.unmount()
     }
 
     /// Mounts it.

@@ -192,7 +192,9 @@ impl<'a> Lane<'a> {
         }
         // The next generation goes on behind one of them, recovered.
         let state = &states[self.rng.random_range(0..states.len())];
-        tally.killed_mid_work += u64::from(state.index() < recording.end);
+        // A writer that was killed has been counted.
+        let is_mid_work = tally.killed_mid_work > 0 || state.index() < recording.end;
+        tally.killed_mid_work = u64::from(is_mid_work);
         if !self.is_over() {
             let began = Instant::now();
             self.image = self.go_on(bench, run, &crashes, state)?;

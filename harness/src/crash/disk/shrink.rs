@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::saved::Opened;
 use super::{DiskCrash, Store, recover, verdict};
-use crate::disk::{Crashes, Kept, Outcome, Recording, Sampling};
+use crate::disk::{Crashes, Kept, Outcome, Recording, Sampling, available};
 use crate::finding::Finding;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
@@ -36,6 +36,8 @@ pub(crate) fn shrink(
     scratch: &Path,
     deadline: Instant,
 ) -> io::Result<Option<Shrunk>> {
+    available(&crash.file_system, scratch)
+        .map_err(|why| io::Error::other(format!("the crash image has to be mounted, and {why}")))?;
     let mut opened = Opened::open(crash, scratch)?;
     let recording = opened.recording.clone();
     let crashes = Crashes::new(&recording, &Sampling::prefixes());

@@ -48,11 +48,12 @@ impl DiskCrash {
         let mut all_there = true;
         for (number, entry) in entries.iter().enumerate().take(done).skip(first) {
             let kept = outcome.kept.iter().find(|kept| kept.entry == number);
-            let is_lost =
-                kept.is_none() && number >= outcome.before && entry.answered > outcome.epoch;
+            let is_lost = !entry.request.is_flush()
+                && kept.is_none()
+                && number >= outcome.before
+                && entry.answered > outcome.epoch;
             all_there &= !is_lost && kept.is_none_or(|kept| kept.sectors.is_none());
             let fate = match kept {
-                _ if entry.request.is_flush() => "",
                 Some(kept) if kept.sectors.is_some() => "   <- torn in the cut",
                 _ if is_lost => "   <- not flushed, lost in the cut",
                 _ => "",
