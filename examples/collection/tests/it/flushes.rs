@@ -95,6 +95,23 @@ fn a_flush_of_nothing_and_one_of_removals_alone_move_on_and_trim() {
     });
 }
 
+/// Memory is full in the middle of it, and a flush there would publish a position that covers the whole.
+#[test]
+fn an_operation_larger_than_memory_is_flushed_whole() {
+    let stage = Stage::new();
+    let docs: Vec<u128> = (0..150).collect();
+    stage.crash_after(async |collection| {
+        let vectors = [1.0; 150 * DIMENSION];
+        collection.insert(&docs, &[USER], &vectors).await.unwrap();
+        assert_eq!(documents(&collection, USER).await, docs);
+        collection.remove(&docs[1..], &[USER]).await.unwrap();
+        assert_eq!(documents(&collection, USER).await, [0]);
+    });
+    stage.crash_after(async |collection| {
+        assert_eq!(documents(&collection, USER).await, [0]);
+    });
+}
+
 /// The order that everything depends on: segment, its name, manifest, its name, and only then the trim.
 #[test]
 fn a_segment_and_the_manifest_are_durable_before_the_log_is_trimmed() {

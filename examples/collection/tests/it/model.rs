@@ -10,8 +10,8 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::stage::{DIMENSION, Stage};
 
 const USERS: u128 = 3;
-const DOCS: u128 = 12;
-const STEPS: usize = 120;
+const DOCS: u128 = 150;
+const STEPS: usize = 160;
 
 type Model = BTreeMap<(u128, u128), Vec<f32>>;
 
@@ -45,7 +45,7 @@ fn vector(rng: &mut ChaCha8Rng) -> Vec<f32> {
 
 async fn step(collection: &Collection, model: &mut Model, rng: &mut ChaCha8Rng) {
     let users = some_of(rng, USERS, 2);
-    let docs = some_of(rng, DOCS, 5);
+    let docs = some_of(rng, DOCS, 40);
     match rng.random_range(0..10) {
         0..5 => {
             let vectors: Vec<Vec<f32>> = docs.iter().map(|_| vector(rng)).collect();
@@ -114,7 +114,23 @@ fn searches_find_what_a_map_and_a_sort_find_whatever_happened_before() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut stage = Stage::new();
         stage.metric = metric;
+        // The flushes are those that the steps ask for.
+        stage.options.memory_bytes_max = 1 << 20;
         let mut model = Model::new();
+        // An old segment that is larger than those to come: they are merged without it.
+        stage.crash_after(async |collection| {
+            let docs: Vec<u128> = (0..DOCS).collect();
+            let vectors: Vec<Vec<f32>> = docs.iter().map(|_| vector(&mut rng)).collect();
+            collection
+                .insert(&docs, &[0, 1], &vectors.concat())
+                .await
+                .unwrap();
+            collection.flush().await.unwrap();
+            for user in [0, 1] {
+                let rows = docs.iter().zip(&vectors);
+                model.extend(rows.map(|(doc, vector)| ((user, *doc), vector.clone())));
+            }
+        });
         for _ in 0..8 {
             stage.crash_after(async |collection| {
                 compare(&collection, &model, metric, &mut rng).await;
