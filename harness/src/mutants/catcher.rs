@@ -13,6 +13,7 @@ use super::process::{Ended, How, Program};
 use super::result::Verdict;
 use super::tree::Slot;
 use crate::crash::CrashKind;
+use crate::scratch::remove_dir;
 
 /// A build that takes longer is no build.
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
@@ -22,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(90);
 const BUDGET: Duration = Duration::from_secs(20);
 /// Tests know themselves when they are through; they are given so long.
 const TESTS_LIMIT: Duration = Duration::from_secs(180);
+/// Where a torture saves what it finds.
+const FAILURES: &str = "failures";
 /// Everything random in a catcher derives from it.
 const SEED: &str = "1";
 
@@ -203,7 +206,7 @@ impl Catcher {
     pub(super) fn look(
         &self,
         argument: Option<&str>,
-        slot: &Slot<'_>,
+        slot: &mut Slot<'_>,
         bench: &Bench<'_>,
     ) -> Result<Answer, Trouble> {
         if let Some(need) = &self.needs {
@@ -238,8 +241,7 @@ impl Catcher {
             }
         };
         let elapsed = started.elapsed();
-        fs::remove_dir_all(&slot.out)?;
-        fs::create_dir_all(&slot.out)?;
+        remove_dir(&slot.out.join(FAILURES))?;
         if bench.stop.load(std::sync::atomic::Ordering::Relaxed) {
             // It was interrupted, so what it did not see means nothing.
             return Err(Trouble::Stopped);
@@ -247,11 +249,12 @@ impl Catcher {
         Ok(Answer { elapsed, ..answer })
     }
 
-    /// Returns copies of what was built: the next build writes to the same place.
+    /// Returns copies of what was built: the next build writes to the same place. What one catcher
+    /// has built, another may use.
     fn build(
         &self,
         argument: Option<&str>,
-        slot: &Slot<'_>,
+        slot: &mut Slot<'_>,
         bench: &Bench<'_>,
     ) -> Result<Vec<PathBuf>, Trouble> {
         let (program, wanted, is_test) = match &self.kind {
@@ -277,7 +280,12 @@ impl Catcher {
                 (program, Vec::new(), false)
             }
         };
+        let key = program.words.join(" ");
+        if let Some(executables) = slot.built(&key) {
+            return Ok(executables.to_vec());
+        }
         let _turn = bench.building.lock().expect("nobody panics with it");
+        slot.freshen()?;
         let ended = program.run(&slot.path, BUILD_LIMIT, bench.stop, |_| false)?;
         match ended.how {
             How::ByItself(status) if status.success() => {}
@@ -300,6 +308,7 @@ impl Catcher {
             fs::copy(path, &copy)?;
             copies.push(copy);
         }
+        slot.note_built(key, copies.clone());
         Ok(copies)
     }
 
@@ -326,7 +335,7 @@ impl Catcher {
         ));
         program.words[0] = binary.to_string_lossy().into_owned();
         let out = program.words.last_mut().expect("there are words");
-        *out = slot.out.join("failures").to_string_lossy().into_owned();
+        *out = slot.out.join(FAILURES).to_string_lossy().into_owned();
         let ended = program.run(&slot.path, budget + GRACE, stop, |_| false)?;
         Ok(understand(&ended))
     }

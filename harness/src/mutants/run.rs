@@ -281,7 +281,7 @@ impl Shared<'_> {
         row: &Row<'_>,
         claim: &Claim,
         catcher: &Catcher,
-        slot: &Slot<'_>,
+        slot: &mut Slot<'_>,
     ) -> Result<Cell, Trouble> {
         let answer = catcher.look(claim.argument.as_deref(), slot, &self.bench)?;
         Ok(Cell {

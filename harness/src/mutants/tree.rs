@@ -7,11 +7,13 @@
 //! WORK/out-0/      what its catchers leave
 //! ```
 //!
-//! Copies are removed at the end, or by the next run if this one dies. They always have the same
-//! paths, and their files the times of the originals, so that cargo finds again what it has built.
-//! Only below the folders that mutants change, every file is newer than any build: an object file of
-//! an earlier mutant must never pass for the source as it is now.
+//! Copies are removed at the end, or by the next run if this one dies. Their files have the times of
+//! the originals, so that cargo finds again what it has built, in all copies: it knows the packages of
+//! a workspace by their place in it, so the builds of all copies are the same to it. An object file of
+//! another copy's mutant would pass for the source in this one. So everything that a mutant may
+//! change is made newer than any build before each build ([`Slot::freshen`]).
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::hash::Hasher;
 use std::io;
@@ -84,10 +86,13 @@ impl Tree {
         Ok(hasher.finish())
     }
 
+    fn may_change(&self, name: &Path) -> bool {
+        self.touching.iter().any(|folder| name.starts_with(folder))
+    }
+
     /// Why a mutant cannot be put into the tree as it is, if it cannot.
     pub(super) fn misfit(&self, mutant: &Mutant) -> Result<(), String> {
-        let below = |name: &Path| self.touching.iter().any(|folder| name.starts_with(folder));
-        if let Some(name) = mutant.touches.iter().find(|name| !below(name)) {
+        if let Some(name) = mutant.touches.iter().find(|name| !self.may_change(name)) {
             let folders: Vec<String> = self
                 .touching
                 .iter()
@@ -196,6 +201,8 @@ pub(super) struct Slot<'a> {
     pub(super) out: PathBuf,
     /// Files that the mutant in it has changed.
     changed: Vec<PathBuf>,
+    /// What has been built of it: executables by the command that built them.
+    built: BTreeMap<String, Vec<PathBuf>>,
 }
 
 impl<'a> Slot<'a> {
@@ -208,6 +215,7 @@ impl<'a> Slot<'a> {
             path,
             out,
             changed: Vec::new(),
+            built: BTreeMap::new(),
         };
         for name in &tree.files {
             slot.restore(name)?;
@@ -220,13 +228,33 @@ impl<'a> Slot<'a> {
         let (from, to) = (self.tree.root.join(name), self.path.join(name));
         fs::create_dir_all(to.parent().expect("it lies in the copy"))?;
         fs::copy(&from, &to)?;
-        let mutable = self.tree.touching.iter().any(|f| name.starts_with(f));
-        let time = if mutable {
-            SystemTime::now()
-        } else {
-            fs::metadata(&from)?.modified()?
-        };
+        let time = fs::metadata(&from)?.modified()?;
         File::options().append(true).open(&to)?.set_modified(time)
+    }
+
+    /// Makes every file that a mutant may change newer than any build. To be called by whoever has
+    /// the turn to build.
+    pub(super) fn freshen(&self) -> io::Result<()> {
+        let now = SystemTime::now();
+        for name in self
+            .tree
+            .files
+            .iter()
+            .filter(|name| self.tree.may_change(name))
+        {
+            let file = File::options().append(true).open(self.path.join(name))?;
+            file.set_modified(now)?;
+        }
+        Ok(())
+    }
+
+    /// Where the executables of this build of the mutant in it are, if it has been built.
+    pub(super) fn built(&self, build: &str) -> Option<&[PathBuf]> {
+        self.built.get(build).map(Vec::as_slice)
+    }
+
+    pub(super) fn note_built(&mut self, build: String, executables: Vec<PathBuf>) {
+        self.built.insert(build, executables);
     }
 
     /// Takes out the mutant that was in it, and puts in this one.
@@ -236,6 +264,7 @@ impl<'a> Slot<'a> {
             self.restore(name).map_err(at)?;
         }
         self.changed.clear();
+        self.built.clear();
         let Some(mutant) = mutant else { return Ok(()) };
         self.changed.extend(mutant.touches.iter().cloned());
         self.tree.misfit(mutant)?;
