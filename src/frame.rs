@@ -177,17 +177,6 @@ impl Header {
         Some((seed, header, payload_checksum))
     }
 
-    /// What bytes say that look like a header, unchecked: the frame's length without padding, and the
-    /// sequence number behind it. To plan a read with, nothing else.
-    pub(crate) fn glance(bytes: &[u8]) -> Option<(u64, u64)> {
-        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
-        let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
-        let first_seq = u64::from_le_bytes(*bytes[24..].first_chunk().expect("in range"));
-        let frame_bytes = HEADER_BYTES as u64 + u64::from(u32_at(8));
-        let end_seq = first_seq.saturating_add(u64::from(u32_at(12)));
-        (bytes[..4] == MAGIC).then_some((frame_bytes, end_seq))
-    }
-
     fn encode(&self, seed: Seed, payload_checksum: u64) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
@@ -227,12 +216,13 @@ impl Header {
 /// Whether `payload` is what `header` was written for: checksum, entry count and every entry's
 /// structure.
 pub fn payload_is_valid(seed: Seed, header: &Header, checksum: u64, payload: &[u8]) -> bool {
-    let Ok(len) = usize::try_from(header.payload_len) else {
-        return false;
-    };
-    if payload.len() != len || seed.checksum(payload) != checksum {
-        return false;
-    }
+    payload.len() as u64 == u64::from(header.payload_len)
+        && seed.checksum(payload) == checksum
+        && payload_is_well_formed(header, payload)
+}
+
+/// The same but for length and checksum: whether `payload` is made of as many entries as `header` says.
+pub(crate) fn payload_is_well_formed(header: &Header, payload: &[u8]) -> bool {
     if header.lost {
         return true;
     }

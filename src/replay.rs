@@ -1,37 +1,31 @@
 //! Reading a log in order, while writers go on.
 //!
-//! A replay takes a chunk at a time: some frames of a segment, read at once and checked once. Entries
-//! are borrowed from the chunk.
+//! A replay takes a chunk at a time: some frames of a segment, read at once. Entries are borrowed from the
+//! chunk. Whoever reads a chunk sees to headers, order and structure; the payloads' checksums are looked at
+//! when a frame is shown: the two take about the same time, and may have a processor each.
 //!
 //! A first short chunk is read on the spot if it is in the page cache: waking another thread would
 //! take longer. Whoever reads on gets the following ones read ahead where the engine has its blocking work
 //! done, while those before are checked and shown. Nothing that waits for a disk is done on the spot.
 
+mod ahead;
 mod chunk;
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
-
+use self::ahead::Ahead;
 use self::chunk::{Chunk, Frame, Position, Search};
 use crate::catalog::Catalog;
 use crate::engine::{Engine, Writer};
 use crate::entry::{Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
 use crate::group::Group;
-use crate::segment::{Cursor, Segment, Window};
-use crate::sync::{Arc, Mutex};
+use crate::segment::Check;
+use crate::sync::Arc;
 
 /// The first read of a replay that has just begun or had caught up.
 const FIRST_READ_BYTES: usize = 16 << 10;
-/// The first read ahead. Each one is twice as long as the one before.
-const AHEAD_BYTES_MIN: usize = 256 << 10;
-/// The longest read ahead.
-const AHEAD_BYTES_MAX: usize = 2 << 20;
 /// How much is read on the spot if it is in the page cache. A longer frame is read and checked
 /// elsewhere.
 const SPOT_BYTES: u64 = 1 << 20;
-
 /// What costs a task as much of its turn as a message on one of Tokio's channels.
 const MESSAGE_BYTES: usize = 64 << 10;
 
@@ -40,7 +34,7 @@ const MESSAGE_BYTES: usize = 64 << 10;
 /// It keeps its place: when it has caught up, [`next`](Self::next) returns `None`, and goes on from
 /// there when it is called after more entries have become durable.
 ///
-/// It takes four megabytes of memory at most, or twice the longest frame if that is more.
+/// It takes five megabytes of memory at most, and twice the longest frame.
 pub struct Replay {
     group: Arc<Group<Writer>>,
     catalog: Arc<Catalog>,
@@ -51,37 +45,9 @@ pub struct Replay {
     frame: Frame,
     /// Behind the chunk at hand; `None` before the first read and after a failed one.
     position: Option<Position>,
-    /// A chunk that is read and checked elsewhere. Its place is only there.
-    reading: Option<Pending<(Chunk, Position)>>,
-    /// What probably follows the chunk at hand.
-    ahead: Option<Ahead>,
-    /// Memory of the chunk before.
-    spare: Chunk,
-    ahead_bytes: usize,
-}
-
-/// Blocking work that was begun. The lock is never taken: it makes a replay `Sync`, as all else in it
-/// is.
-struct Pending<T>(Mutex<Work<T>>);
-
-/// The outer result says whether it was done.
-type Work<T> = Pin<Box<dyn Future<Output = Result<Result<T>>> + Send>>;
-
-impl<T> Pending<T> {
-    /// Its result, or the reason why it was not done.
-    async fn finish(&mut self) -> Result<Result<T>> {
-        let future = self.0.get_mut().expect("the lock is never taken");
-        poll_fn(|cx| future.as_mut().poll(cx)).await
-    }
-}
-
-/// A part of a segment that is being read. It is looked at when it turns out to be what follows.
-struct Ahead {
-    segment_id: u64,
-    /// Every entry below it was durable before the read began.
-    durable_seq: SeqNo,
-    bytes: usize,
-    window: Pending<Window>,
+    ahead: Ahead,
+    /// How the next search examines frames.
+    check: Check,
 }
 
 /// An entry and its place in the log.
@@ -132,10 +98,8 @@ impl Replay {
             chunk: Chunk::default(),
             frame: Frame::default(),
             position: None,
-            reading: None,
-            ahead: None,
-            spare: Chunk::default(),
-            ahead_bytes: AHEAD_BYTES_MIN,
+            ahead: Ahead::default(),
+            check: Check::ButChecksum,
         }
     }
 
@@ -197,7 +161,14 @@ impl Replay {
             if let Some(trimmed) = self.trimmed() {
                 return Err(trimmed);
             }
-            if let Some(frame) = self.chunk.pop() {
+            let popped = match self.chunk.pop() {
+                Ok(popped) => popped,
+                Err(place) => {
+                    self.doubt(place);
+                    None
+                }
+            };
+            if let Some(frame) = popped {
                 self.frame = frame;
                 // The replay begins in the middle of a frame.
                 while self.frame.seq < self.next_seq {
@@ -215,50 +186,57 @@ impl Replay {
 
     /// Goes to the next chunk; `false` if none is durable yet.
     async fn next_chunk(&mut self) -> Result<bool> {
-        if self.spare.is_bare() {
-            // All of the chunk at hand has been shown.
-            self.spare = std::mem::take(&mut self.chunk);
+        self.ahead.reuse(std::mem::take(&mut self.chunk));
+        // Other tasks get their turn as if what was read had come in small messages.
+        for _ in 0..self.ahead.next_bytes() / MESSAGE_BYTES {
+            tokio::task::consume_budget().await;
         }
-        if self.reading.is_none() {
-            let window = self.finish_ahead().await;
-            let Some(search) = self.search(window) else {
-                self.ahead_bytes = AHEAD_BYTES_MIN;
+        loop {
+            if let Some((chunk, end)) = self.ahead.next().await? {
+                self.show(chunk, end);
+                return Ok(true);
+            }
+            let Some(search) = self.search() else {
+                self.ahead.calm_down();
                 return Ok(false);
             };
             if matches!(self.engine(), Engine::Inline) {
                 // The worker itself waits for the disk.
-                let (chunk, position) = search.run()?;
-                self.show(chunk, position);
+                (self.chunk, self.position) =
+                    search.run().map(|(chunk, end)| (chunk, Some(end)))?;
                 return Ok(true);
             }
             match search.run_cached(SPOT_BYTES)? {
-                Ok((chunk, position)) => {
-                    self.show(chunk, position);
+                Ok((chunk, end)) => {
+                    self.show(chunk, end);
                     return Ok(true);
                 }
-                Err(search) => {
-                    let engine = self.engine().clone();
-                    let work = async move { engine.run(move || search.run()).await };
-                    self.reading = Some(Pending(Mutex::new(Box::pin(work))));
-                }
+                Err(search) => self.ahead.begin(self.group.host().engine(), search, true),
             }
         }
-        let reading = self.reading.as_mut().expect("a read was begun");
-        let done = reading.finish().await;
-        self.reading = None;
-        let (chunk, position) = done??;
-        self.show(chunk, position);
-        Ok(true)
     }
 
     /// Goes to the beginning of a chunk, and has what follows it read.
-    fn show(&mut self, chunk: Chunk, position: Position) {
+    fn show(&mut self, chunk: Chunk, end: Position) {
         self.chunk = chunk;
-        if self.ahead.is_none() && !matches!(self.engine(), Engine::Inline) {
-            let (segment, offset) = (position.segment.clone(), position.offset);
-            self.begin_ahead(segment, offset, position.next_seq);
+        let durable_seq = self.group.durable_seq();
+        if let Some(place) = self.ahead.due(&end)
+            && place.next_seq < durable_seq
+        {
+            let search = Search::behind(self.catalog.clone(), place, durable_seq);
+            let engine = self.group.host().engine();
+            self.ahead.begin(engine, search, false);
         }
-        self.position = Some(position);
+        self.position = Some(end);
+    }
+
+    /// What follows `place` is not what it seemed. It may be what a failed write has left, where the next
+    /// segment goes on: whatever was read behind it is forgotten, and read again with more care.
+    fn doubt(&mut self, place: Position) {
+        self.chunk.forget();
+        self.ahead = Ahead::default();
+        self.position = Some(place);
+        self.check = Check::Whole;
     }
 
     fn trimmed(&self) -> Option<Error> {
@@ -270,96 +248,20 @@ impl Replay {
         self.group.host().engine()
     }
 
-    /// The search for the next chunk, unless no entry of it is durable yet. It begins in a window that
-    /// was read ahead, with what was durable before that.
-    fn search(&mut self, ahead: Option<(Window, SeqNo)>) -> Option<Search> {
+    /// The search for the next chunk, unless no entry of it is durable yet.
+    fn search(&mut self) -> Option<Search> {
         let from = self.position.as_ref().map_or(self.next_seq, |p| p.next_seq);
         let from = from.max(self.next_seq);
-        let mut memory = std::mem::take(&mut self.spare);
-        let (durable_seq, read_bytes) = match ahead {
-            Some((window, durable_seq)) if from < durable_seq => {
-                memory.window = window;
-                (durable_seq, AHEAD_BYTES_MIN)
-            }
-            _ => {
-                memory.window.clear();
-                (self.group.durable_seq(), FIRST_READ_BYTES)
-            }
-        };
-        if from >= durable_seq {
-            self.spare = memory;
-            return None;
-        }
-        Some(Search {
+        let durable_seq = self.group.durable_seq();
+        (from < durable_seq).then(|| Search {
             catalog: self.catalog.clone(),
             position: self.position.take(),
             from,
             durable_seq,
-            memory,
-            read_bytes,
+            memory: self.ahead.memory(),
+            read_bytes: FIRST_READ_BYTES,
+            check: std::mem::replace(&mut self.check, Check::ButChecksum),
         })
-    }
-
-    /// Begins to read what follows an entry, as it seems, unless that is not durable yet.
-    fn begin_ahead(&mut self, segment: Arc<Segment>, offset: u64, next_seq: SeqNo) {
-        let durable_seq = self.group.durable_seq();
-        if next_seq >= durable_seq {
-            return;
-        }
-        let window = std::mem::take(&mut self.spare.window);
-        let segment_id = segment.id();
-        let bytes = self.ahead_bytes;
-        let cursor = Cursor::with_window(segment, offset, window, bytes);
-        self.ahead_bytes = (2 * self.ahead_bytes).min(AHEAD_BYTES_MAX);
-        let engine = self.engine().clone();
-        let mut future: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(async move { engine.run(move || cursor.read_ahead()).await });
-        // The first poll hands the work over. Nobody is to be woken when it is done.
-        let begun = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(done) = begun {
-            future = Box::pin(std::future::ready(done));
-        }
-        self.ahead = Some(Ahead {
-            segment_id,
-            durable_seq,
-            bytes,
-            window: Pending(Mutex::new(future)),
-        });
-    }
-
-    /// Waits for what is read ahead, has what follows it read, and returns it if it is what follows the
-    /// chunk at hand. If it could not be read, it is read again on demand, which tells why.
-    async fn finish_ahead(&mut self) -> Option<(Window, SeqNo)> {
-        let ahead = self.ahead.as_mut()?;
-        // Checking it takes a while. Other tasks get their turn as if it had come in small messages.
-        for _ in 0..ahead.bytes / MESSAGE_BYTES {
-            tokio::task::consume_budget().await;
-        }
-        let done = ahead.window.finish().await;
-        let ahead = self.ahead.take()?;
-        let window = done.ok()?.ok()?;
-        let position = self.position.as_ref()?;
-        if position.segment.id() != ahead.segment_id {
-            return None;
-        }
-        let segment = position.segment.clone();
-        let cursor = Cursor::with_window(segment.clone(), position.offset, window, 0);
-        let seq = position.next_seq;
-        match cursor.glance_ahead() {
-            Some((offset, Some(seq))) => self.begin_ahead(segment, offset, seq),
-            // A frame that is longer than the window, or something else: to be found out on demand.
-            Some((_, None)) => {}
-            None => {
-                if let Some(next) = self.catalog.after(segment.id()) {
-                    let offset = next.segment.first_offset();
-                    self.begin_ahead(next.segment, offset, next.first_seq.max(seq));
-                }
-            }
-        }
-        let (_, _, window) = cursor.into_parts();
-        Some((window, ahead.durable_seq))
     }
 }
 

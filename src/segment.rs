@@ -28,7 +28,9 @@ use std::path::PathBuf;
 use aligned_vec::{AVec, ConstAlign};
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid};
+use crate::frame::{
+    FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid, payload_is_well_formed,
+};
 use crate::storage::{RawFile, StorageFile, read_cached_exact_at, read_exact_at};
 use crate::sync::Arc;
 
@@ -197,6 +199,13 @@ impl Segment {
     pub(crate) fn seed(&self, offset: u64) -> Seed {
         Seed::new(self.header.log_id, self.header.salt, offset)
     }
+
+    /// Whether the checksum of the frame at `offset` fits its payload. `frame` is all of it but padding.
+    pub(crate) fn payload_fits(&self, offset: u64, frame: &[u8]) -> bool {
+        let seed = self.seed(offset);
+        Header::decode(seed, frame)
+            .is_some_and(|(_, checksum)| seed.checksum(&frame[HEADER_BYTES..]) == checksum)
+    }
 }
 
 /// What stands at a cursor's position.
@@ -208,6 +217,15 @@ pub(crate) enum Found {
     Torn(Header),
     /// No valid header, or the end of the segment.
     Nothing,
+}
+
+/// How a frame is examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Whole,
+    /// All but the checksum over its entries: whoever takes the frame looks at that
+    /// ([`Segment::payload_fits`]).
+    ButChecksum,
 }
 
 /// Reads a segment from front to back, frame by frame.
@@ -259,9 +277,9 @@ impl Window {
         &self.bytes[..self.len][range]
     }
 
-    /// Whether it has no memory at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// How much memory it takes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Forgets what was read, and keeps the memory.
@@ -305,42 +323,6 @@ impl Cursor {
         (self.segment, self.offset, self.window)
     }
 
-    /// Reads as much as one read takes, from the current position on, and looks at nothing.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub(crate) fn read_ahead(mut self) -> Result<Window> {
-        self.window.clear();
-        if self.offset < self.segment.end_offset() {
-            self.read(self.offset, 0)?;
-        }
-        Ok(self.window)
-    }
-
-    /// Goes over the frames in memory by what their headers say, unchecked, to where one begins that is
-    /// not in memory as a whole; with the sequence number that should follow, if any frame was seen. `None` if
-    /// there is no such place: the segment's frames end before.
-    ///
-    /// A guess, to plan a read with.
-    pub(crate) fn glance_ahead(&self) -> Option<(u64, Option<u64>)> {
-        let (mut offset, mut end_seq) = (self.offset, None);
-        loop {
-            match self.locate(offset, HEADER_BYTES as u64) {
-                Located::InWindow(range) => {
-                    let (len, seq) = Header::glance(self.bytes(range))?;
-                    match self.locate(offset, len) {
-                        Located::InWindow(_) => end_seq = Some(seq),
-                        Located::InFile => return Some((offset, end_seq)),
-                        Located::Nowhere => return None,
-                    }
-                    offset += len.next_multiple_of(self.segment.block_bytes());
-                }
-                Located::InFile => return Some((offset, end_seq)),
-                Located::Nowhere => return None,
-            }
-        }
-    }
-
     /// How much a read takes at once, at most.
     pub(crate) fn read_bytes(&self) -> u64 {
         self.read_bytes as u64
@@ -362,17 +344,22 @@ impl Cursor {
     /// # Errors
     /// If the file cannot be read. Invalid bytes are not an error here.
     pub(crate) fn peek(&mut self) -> Result<Found> {
+        self.peek_with(Check::Whole)
+    }
+
+    /// [`peek`](Self::peek) that may leave something to be checked by others.
+    pub(crate) fn peek_with(&mut self, check: Check) -> Result<Found> {
         // At most twice: for a header, and for the rest of a frame longer than a read.
         loop {
-            match self.peek_in_window() {
+            match self.peek_in_window(check) {
                 Ok(found) => return Ok(found),
                 Err(missing) => self.read(self.offset, missing)?,
             }
         }
     }
 
-    /// [`peek`](Self::peek) without a read; how many bytes have to be in memory if it takes one.
-    pub(crate) fn peek_in_window(&self) -> std::result::Result<Found, u64> {
+    /// [`peek_with`](Self::peek_with) without a read; how many bytes have to be in memory if it takes one.
+    pub(crate) fn peek_in_window(&self, check: Check) -> std::result::Result<Found, u64> {
         let header_at = match self.locate(self.offset, HEADER_BYTES as u64) {
             Located::InWindow(range) => range,
             Located::InFile => return Err(HEADER_BYTES as u64),
@@ -388,7 +375,12 @@ impl Cursor {
             Located::Nowhere => return Ok(Found::Torn(header)),
         };
         let payload = frame_at.start + HEADER_BYTES..frame_at.end;
-        if payload_is_valid(seed, &header, checksum, self.bytes(payload.clone())) {
+        let bytes = self.bytes(payload.clone());
+        let is_valid = match check {
+            Check::ButChecksum if !header.lost => payload_is_well_formed(&header, bytes),
+            _ => payload_is_valid(seed, &header, checksum, bytes),
+        };
+        if is_valid {
             Ok(Found::Frame(header, payload))
         } else {
             Ok(Found::Torn(header))

@@ -1,4 +1,4 @@
-//! A piece of a log in memory: whole frames, each checked once, all of them durable.
+//! A piece of a log in memory: whole frames, all of them durable.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -6,19 +6,26 @@ use std::ops::Range;
 use crate::catalog::Catalog;
 use crate::entry::{self, Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
-use crate::segment::{Cursor, Found, Segment, Window};
+use crate::frame::HEADER_BYTES;
+use crate::segment::{Check, Cursor, Found, Segment, Window};
 use crate::sync::Arc;
 
 /// Frames in a row of one segment.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    pub(super) window: Window,
+    window: Window,
     frames: VecDeque<Frame>,
+    /// Where they are from, unless that does not matter any more: the checksums of their payloads are
+    /// still to be looked at.
+    unchecked: Option<Arc<Segment>>,
 }
 
 /// The entries of a frame, or those that are left of it, in a chunk's window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Frame {
+    /// Where it stands in its segment.
+    offset: u64,
+    group: u64,
     payload: Range<usize>,
     /// Number of the first entry in `payload`.
     pub(super) seq: SeqNo,
@@ -28,22 +35,47 @@ pub(super) struct Frame {
 /// Where the frames of a chunk end, and what goes on there.
 #[derive(Clone, Debug)]
 pub(super) struct Position {
-    pub(super) segment: Arc<Segment>,
-    pub(super) offset: u64,
+    segment: Arc<Segment>,
+    offset: u64,
     pub(super) next_seq: SeqNo,
     /// Not known at the beginning of a segment that was looked up.
     next_group: Option<u64>,
 }
 
 impl Chunk {
-    /// Whether there is no memory in it to be used again.
-    pub(super) fn is_bare(&self) -> bool {
-        self.window.is_empty()
+    /// How much it takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.window.memory_bytes()
+    }
+
+    /// Keeps the memory alone: what was read into it is no answer for what has been written since.
+    pub(super) fn forget(&mut self) {
+        self.window.clear();
+        self.frames.clear();
+        self.unchecked = None;
     }
 
     /// The next frame of the chunk, which it then does not have any more.
-    pub(super) fn pop(&mut self) -> Option<Frame> {
-        self.frames.pop_front()
+    ///
+    /// # Errors
+    /// If the frame's checksum does not fit. What it is the place of then has to be found out by a search
+    /// that is [`Check::Whole`], from there on.
+    pub(super) fn pop(&mut self) -> std::result::Result<Option<Frame>, Position> {
+        let Some(frame) = self.frames.pop_front() else {
+            return Ok(None);
+        };
+        if let Some(segment) = &self.unchecked {
+            let whole = frame.payload.start - HEADER_BYTES..frame.payload.end;
+            if !segment.payload_fits(frame.offset, self.window.bytes(whole)) {
+                return Err(Position {
+                    segment: segment.clone(),
+                    offset: frame.offset,
+                    next_seq: frame.seq,
+                    next_group: Some(frame.group),
+                });
+            }
+        }
+        Ok(Some(frame))
     }
 
     /// Takes the next entry out of a frame of this chunk.
@@ -70,10 +102,10 @@ pub(super) struct Search {
     /// Every entry below it is durable, and was so before this search began to read. Nothing from
     /// there on is looked at: it may be half written.
     pub(super) durable_seq: SeqNo,
-    /// Memory to be used again. What its window holds was read ahead from the position's segment,
-    /// when all below `durable_seq` was durable already.
+    /// Memory to be used again, with nothing in it but what this search has read.
     pub(super) memory: Chunk,
     pub(super) read_bytes: usize,
+    pub(super) check: Check,
 }
 
 /// How a search may read.
@@ -110,7 +142,6 @@ impl Search {
     ) -> Result<std::result::Result<(Chunk, Position), Self>> {
         debug_assert!(self.from < self.durable_seq);
         let mut frames = self.memory.frames;
-        frames.clear();
         let mut next = match self.position {
             Some(position) => position,
             None => Position::find(&self.catalog, self.from)?,
@@ -123,7 +154,7 @@ impl Search {
             let mut is_end = false;
             while next.next_seq < self.durable_seq {
                 // What is in memory is looked at first, and handed on before more is read.
-                let found = match cursor.peek_in_window() {
+                let found = match cursor.peek_in_window(self.check) {
                     Ok(found) => found,
                     Err(_) if !frames.is_empty() => break,
                     Err(missing) if patience.allows(&mut cursor, missing) => continue,
@@ -131,11 +162,13 @@ impl Search {
                         must_wait = true;
                         break;
                     }
-                    Err(_) => cursor.peek()?,
+                    Err(_) => cursor.peek_with(self.check)?,
                 };
                 match found {
                     Found::Frame(header, payload)
-                        if header.continues(next.next_seq, next.next_group) =>
+                        if header.continues(next.next_seq, next.next_group)
+                            && (header.end_seq() > self.from
+                                || is_whole(&cursor, &payload, self.check)) =>
                     {
                         if header.lost && header.end_seq() > self.from {
                             if !frames.is_empty() {
@@ -144,11 +177,14 @@ impl Search {
                             let (first, end) = (self.from, header.end_seq());
                             return Err(Error::new(Kind::Lost { first, end }));
                         }
+                        let offset = cursor.offset;
                         cursor.advance(&header);
                         next.next_seq = header.end_seq();
                         next.next_group = Some(header.group + 1);
                         if header.end_seq() > self.from {
                             frames.push_back(Frame {
+                                offset,
+                                group: header.group,
                                 payload,
                                 seq: header.first_seq,
                                 end_seq: header.end_seq(),
@@ -163,6 +199,7 @@ impl Search {
             }
             let (segment, offset);
             (segment, offset, window) = cursor.into_parts();
+            let unchecked = (self.check == Check::ButChecksum).then(|| segment.clone());
             // The rest of the segment is unused if the next one goes on with the entry we look for.
             let listed = if is_end {
                 self.catalog.after(segment.id())
@@ -178,12 +215,21 @@ impl Search {
                 (next.segment, next.offset) = (segment, offset);
             }
             if !frames.is_empty() {
-                return Ok(Ok((Chunk { window, frames }, next)));
+                let chunk = Chunk {
+                    window,
+                    frames,
+                    unchecked,
+                };
+                return Ok(Ok((chunk, next)));
             }
             if must_wait {
                 return Ok(Err(Self {
                     position: Some(next),
-                    memory: Chunk { window, frames },
+                    memory: Chunk {
+                        window,
+                        frames,
+                        unchecked: None,
+                    },
                     ..self
                 }));
             }
@@ -194,6 +240,16 @@ impl Search {
             window.clear();
         }
     }
+}
+
+/// Whether a frame that is skipped is whole: nobody else will look at its checksum.
+fn is_whole(cursor: &Cursor, payload: &Range<usize>, check: Check) -> bool {
+    let frame = payload.start - HEADER_BYTES..payload.end;
+    let fits = || {
+        let bytes = cursor.bytes(frame);
+        cursor.segment.payload_fits(cursor.offset, bytes)
+    };
+    check == Check::Whole || fits()
 }
 
 impl Patience {
