@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
 
-use groupwal::format::Header;
+use groupwal::format::{HEADER_BYTES, Header};
 use groupwal::{EngineKind, Entry, Options, Replay, Storage, Wal};
 use support::fault::{EIO, Op, Plan};
 use support::image::{
@@ -305,6 +305,42 @@ fn a_frame_that_does_not_continue_the_log_is_not_shown() {
     let free = segment.len() - BLOCK;
     forge_frame(segment, free, stray, &opaque_payload(&[b"stray"]));
     let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
+    assert_eq!(contents(&wal), shown);
+}
+
+/// What a failed write has left behind the end of a segment's log looks like the frame that comes next, down
+/// to a payload that does not fit its checksum. The log went on in the next segment.
+#[test]
+fn a_torn_frame_does_not_hide_that_the_log_goes_on() {
+    let storage = MemStorage::new(1);
+    let wal = open(&storage).unwrap();
+    let blocks = u64::try_from(support::tiny::SEGMENT / BLOCK).unwrap() - 1;
+    append_all(&wal, 0..blocks - 1);
+    ready(wal.append(&vec![7; 600])).unwrap();
+    append_all(&wal, blocks..blocks + 2);
+    let shown = contents(&wal);
+    drop(wal);
+
+    let mut image = storage.snapshot();
+    let failed = Header {
+        payload_len: 0,
+        entry_count: 1,
+        group: blocks - 1,
+        first_seq: blocks - 1,
+        durable_seq: 0,
+        trim_seq: 0,
+        seal: false,
+        lost: false,
+    };
+    let segment = image.get_mut(&segment_name(0)).unwrap();
+    let free = segment.len() - BLOCK;
+    forge_frame(segment, free, failed, &opaque_payload(&[b"failed"]));
+    segment[free + HEADER_BYTES + 9] ^= 1;
+    let wal = open(&MemStorage::from_snapshot(&image, 2)).unwrap();
+    assert_eq!(contents(&wal), shown);
+    // The same where another thread reads ahead.
+    let storage = MemStorage::from_snapshot(&image, 2);
+    let wal = open_with(Arc::new(storage), blocking()).unwrap();
     assert_eq!(contents(&wal), shown);
 }
 
