@@ -160,6 +160,8 @@ async fn run(options: Options, steps: &[Step]) {
                 let below = (wal.durable_seq() as f64 * share) as u64;
                 wal.trim(below).await.unwrap();
                 model.trim_seq = model.trim_seq.max(below);
+                // Nothing is given up that is not there yet.
+                assert!(wal.trim(wal.durable_seq() + 1).await.is_err());
             }
             Step::Kill => {
                 drop(wal);

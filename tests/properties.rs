@@ -202,7 +202,15 @@ proptest! {
         let (decoded, checksum) = Header::decode(seed(place), bytes).unwrap();
         prop_assert_eq!(decoded, header);
         prop_assert!(payload_is_valid(seed(place), &header, checksum, &payload));
-        for neighbour in [other, (place.0, place.1 ^ 1, place.2), (place.0, place.1, place.2 + 1)] {
+        let (mut log_id, salt, block) = place;
+        log_id[3] ^= 1;
+        let neighbours = [
+            other,
+            (log_id, salt, block),
+            (place.0, salt ^ 1, block),
+            (place.0, salt, block + 1),
+        ];
+        for neighbour in neighbours {
             prop_assert!(Header::decode(seed(neighbour), bytes).is_none());
         }
         let bit = bit.index(8 * bytes.len());
