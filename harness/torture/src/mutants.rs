@@ -34,6 +34,7 @@ pub fn mutants() -> Mutants {
         "memory",
         "model",
         "prepare",
+        "reading",
         "recovery",
         "replay",
         "runtimes",
