@@ -24,6 +24,9 @@ pub(crate) const LOCK_NAME: &str = "LOCK";
 /// How much of a new file is filled at once: little enough that a group's write, which may come in
 /// between, hardly waits for it.
 const FILL_BYTES: usize = 256 << 10;
+/// How much of a removed file is given back at once. ext4 takes a quarter of a millisecond for each
+/// megabyte, and whoever writes waits for its journal meanwhile.
+const SHRINK_BYTES: u64 = 1 << 20;
 
 /// Aligned for `O_DIRECT`.
 #[repr(align(4096))]
@@ -291,7 +294,7 @@ impl Files {
     /// A crash in the middle leaves some of them; recovery knows from the trim position that they
     /// may be gone.
     pub(crate) fn retire(&self, segments: Vec<Arc<Segment>>) -> Result<()> {
-        let mut recycled = Vec::new();
+        let (mut recycled, mut removed) = (Vec::new(), Vec::new());
         for segment in segments {
             let path = segment.path.clone();
             let room = {
@@ -309,16 +312,24 @@ impl Files {
                         .map_err(|error| Error::io("rename", &path, error))?;
                     recycled.push(Spare { path: spare, file });
                 }
-                _ => {
+                (_, segment) => {
                     self.storage
                         .remove(&path)
                         .map_err(|error| Error::io("remove", &path, error))?;
+                    removed.extend(segment);
                 }
             }
         }
         // Only when the old names are durably gone may their bytes be touched.
         self.sync()?;
         lock(&self.spares).free.append(&mut recycled);
+        for Segment { header, file, .. } in removed {
+            let mut len = header.segment_bytes;
+            while len > 0 {
+                len = len.saturating_sub(SHRINK_BYTES);
+                file.shrink(len);
+            }
+        }
         Ok(())
     }
 

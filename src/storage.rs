@@ -145,6 +145,13 @@ pub trait StorageFile: Send + Sync + 'static {
     /// As the operating system reports them.
     fn length(&self) -> io::Result<u64>;
 
+    /// Gives back the room behind `len`, of a file that has lost its name for good and that nobody
+    /// else has open. A hint, so that the blocks of a large file are not all freed in one go, which
+    /// holds up whoever writes to the file system meanwhile; the provided method does nothing.
+    fn shrink(&self, len: u64) {
+        let _ = len;
+    }
+
     /// Takes the file's exclusive lock if it is free, and tells whether it did.
     ///
     /// The lock belongs to this open file: it is held until the last descriptor of it is closed,

@@ -173,6 +173,11 @@ impl StorageFile for OsFile {
         Ok(self.file.metadata()?.len())
     }
 
+    fn shrink(&self, len: u64) {
+        // All of it goes when the file is closed, in any case.
+        drop(self.file.set_len(len));
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         match self.locked().try_lock() {
             Ok(()) => Ok(true),

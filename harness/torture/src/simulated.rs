@@ -302,6 +302,10 @@ impl StorageFile for SimStorageFile {
         self.0.len()
     }
 
+    fn shrink(&self, len: u64) {
+        drop(self.0.set_len(len));
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         Ok(self.0.try_lock())
     }
