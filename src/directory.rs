@@ -423,3 +423,24 @@ impl Spare {
 pub(crate) fn segment_path(dir: &Path, segment_id: u64) -> PathBuf {
     dir.join(format!("{segment_id:020}.seg"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::OsStorage;
+
+    /// A piece of work may have begun when there still was a log, and come to the point when the next
+    /// owner is at work.
+    #[test]
+    fn names_are_changed_in_the_background_only_while_the_directory_is_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Arc::new(OsStorage);
+        let directory = Directory::open(storage.clone(), dir.path(), 1).unwrap();
+        let files = Arc::clone(directory.files());
+        assert_eq!(files.while_owned(|| 7), Some(7));
+        drop(directory);
+        let next = Directory::open(storage, dir.path(), 1).unwrap();
+        assert_eq!(files.while_owned(|| 7), None);
+        assert!(!files.is_owned() && next.files().is_owned());
+    }
+}

@@ -214,37 +214,6 @@ fn a_piece_that_outlives_the_log_touches_no_name() {
     }
 }
 
-/// It fails after the next owner has begun a file of the same name, and does not take that away.
-#[test]
-fn a_piece_that_fails_after_the_log_is_gone_removes_nothing() {
-    let log = Log::new();
-    log.append_and_keep_piece(0..2);
-    // Begin and fill; the third writes the header and syncs.
-    let mut kept = log.bench.kept();
-    for _ in 0..2 {
-        log.bench.keep(true);
-        kept.pop().expect("there is more to do")();
-        log.bench.keep(false);
-        kept = log.bench.kept();
-    }
-    let gate = log.plan.shut_gate();
-    log.plan.fail(Op::Sync, 0, EIO);
-    let piece = kept.pop().expect("it is one");
-    let late = std::thread::spawn(piece);
-    log.plan.until_sync_waits();
-    drop(log.wal);
-    let next = Log::on(&log.storage);
-    next.append_and_keep_piece(2..4);
-    let mut kept = next.bench.kept();
-    next.bench.keep(true);
-    kept.pop().expect("it is one")();
-    let before = log.storage.snapshot();
-    assert_eq!(spare_names(&before).len(), 1);
-    drop(gate);
-    late.join().unwrap();
-    assert_eq!(log.storage.snapshot(), before);
-}
-
 #[test]
 fn a_segment_that_cannot_be_made_ready_is_no_error_before_it_is_needed() {
     for (op, errno) in [(Op::Create, ENOSPC), (Op::Write, ENOSPC), (Op::Sync, EIO)] {
