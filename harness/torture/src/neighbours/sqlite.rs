@@ -33,16 +33,16 @@ impl Subject for Sqlite {
 fn open(dir: &Path) -> Result<Connection, SubjectError> {
     let connection = Connection::open(dir.join("sqlite.db"))?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    // After an I/O error SQLite stays with the rollback journal, and does not call that an error. That one
-    // loses the last commit by design when the power goes: its unlinking is not synced.
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16;
+         CREATE TABLE IF NOT EXISTS entries (key INTEGER PRIMARY KEY, value BLOB NOT NULL);",
+    )?;
+    // After an I/O error SQLite may stay with the rollback journal without a word. That one loses the last
+    // commit by design when the power goes: the journal's unlinking is not synced.
+    let mode: String = connection.query_row("PRAGMA journal_mode", (), |row| row.get(0))?;
     if mode != "wal" {
         return Err(format!("the journal mode is '{mode}' instead of 'wal'").into());
     }
-    connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 16;
-         CREATE TABLE IF NOT EXISTS entries (key INTEGER PRIMARY KEY, value BLOB NOT NULL);",
-    )?;
     Ok(connection)
 }
 
