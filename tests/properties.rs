@@ -2,7 +2,7 @@
 
 mod support;
 
-use groupwal::format::{HEADER_BYTES, Header, Seed, decode, payload_is_valid};
+use groupwal::format::{DecodeError, HEADER_BYTES, Header, Seed, decode, payload_is_valid};
 use groupwal::{Delete, Entry, Insert, Op};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -219,6 +219,40 @@ proptest! {
             payload_is_valid(seed(place), &header, checksum, &bytes[HEADER_BYTES..])
         });
         prop_assert!(!still_valid);
+    }
+}
+
+/// The vectors of all documents are of one length, and a removal has none.
+#[test]
+fn vectors_that_do_not_fit_the_documents_are_no_entry() {
+    let entry = |docs: &[u128], floats: &[f32], op: u8, tail: &[u8]| {
+        let mut body = documents(docs, &[1], floats, op);
+        // In front of the operation, which is the last byte.
+        let end = body.len() - 1;
+        body.splice(end..end, tail.iter().copied());
+        let len = u32::try_from(body.len()).unwrap();
+        [vec![1], len.to_le_bytes().to_vec(), body].concat()
+    };
+    let (insert, delete) = (0, 1);
+    for (docs, floats, op) in [
+        (&[][..], &[][..], insert),
+        (&[1, 2], &[], insert),
+        (&[1, 2], &[0.5, 1.5], insert),
+        (&[1, 2], &[], delete),
+    ] {
+        assert!(decode(&entry(docs, floats, op, &[])).is_ok());
+        // Bytes that are no whole float.
+        let with_tail = entry(docs, floats, op, &[7; 3]);
+        assert_eq!(decode(&with_tail).unwrap_err(), DecodeError::VectorsMisfit);
+    }
+    for (docs, floats, op) in [
+        (&[1, 2][..], &[0.5][..], insert),
+        (&[1, 2], &[0.5, 1.5, 2.5], insert),
+        (&[], &[0.5], insert),
+        (&[1, 2], &[0.5, 1.5], delete),
+    ] {
+        let misfit = entry(docs, floats, op, &[]);
+        assert_eq!(decode(&misfit).unwrap_err(), DecodeError::VectorsMisfit);
     }
 }
 

@@ -216,7 +216,10 @@ impl Catcher {
                 return Ok(Answer::new(Verdict::Unavailable, need.hint.clone()));
             }
         }
+        let turn = bench.building.lock().expect("nobody panics with it");
         let executables = self.build(argument, slot, bench)?;
+        // A command runs what was built in the place where the next build will write.
+        let _turn = matches!(self.kind, Kind::Command { .. }).then_some(turn);
         let budget = self.budget_of(bench);
         let started = Instant::now();
         let answer = match &self.kind {
@@ -250,7 +253,7 @@ impl Catcher {
     }
 
     /// Returns copies of what was built: the next build writes to the same place. What one catcher
-    /// has built, another may use.
+    /// has built, another may use. The caller has the turn to build.
     fn build(
         &self,
         argument: Option<&str>,
@@ -281,10 +284,10 @@ impl Catcher {
             }
         };
         let key = program.words.join(" ");
-        if let Some(executables) = slot.built(&key) {
+        let is_command = matches!(self.kind, Kind::Command { .. });
+        if let Some(executables) = slot.built(&key).filter(|_| !is_command) {
             return Ok(executables.to_vec());
         }
-        let _turn = bench.building.lock().expect("nobody panics with it");
         slot.freshen()?;
         let ended = program.run(&slot.path, BUILD_LIMIT, bench.stop, |_| false)?;
         match ended.how {
