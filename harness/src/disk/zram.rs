@@ -48,7 +48,7 @@ pub(super) struct Zram {
     touched: BTreeSet<u64>,
     buffer: Buffer,
     /// Locked as long as the device is ours.
-    _claim: File,
+    claim: File,
 }
 
 /// Whether the kernel can make such devices.
@@ -90,7 +90,7 @@ impl Zram {
             stored_empty: (0, 0),
             touched: BTreeSet::new(),
             buffer: Buffer::new(),
-            _claim: claim,
+            claim,
         };
         zram.set_up(&mark)?;
         intent.fulfilled()?;
@@ -208,6 +208,7 @@ impl Drop for Zram {
         if remove(self.number).is_ok() {
             fs::remove_file(claim_path(self.number)).ok();
         }
+        self.claim.unlock().ok();
     }
 }
 
@@ -407,7 +408,7 @@ mod tests {
         zram.device = None;
         // As `remove` begins.
         while_busy(|| fs::write(setting(number, "reset"), "1")).expect("not in use");
-        zram._claim.unlock().expect("it was locked");
+        zram.claim.unlock().expect("it was locked");
         // Killed.
         std::mem::forget(zram);
         sweep().expect("swept");
