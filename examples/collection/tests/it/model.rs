@@ -121,15 +121,15 @@ fn searches_find_what_a_map_and_a_sort_find_whatever_happened_before() {
         stage.crash_after(async |collection| {
             let docs: Vec<u128> = (0..DOCS).collect();
             let vectors: Vec<Vec<f32>> = docs.iter().map(|_| vector(&mut rng)).collect();
-            collection
-                .insert(&docs, &[0, 1], &vectors.concat())
-                .await
-                .unwrap();
-            collection.flush().await.unwrap();
             for user in [0, 1] {
+                collection
+                    .insert(&docs, &[user], &vectors.concat())
+                    .await
+                    .unwrap();
                 let rows = docs.iter().zip(&vectors);
                 model.extend(rows.map(|(doc, vector)| ((user, *doc), vector.clone())));
             }
+            collection.flush().await.unwrap();
         });
         for _ in 0..8 {
             stage.crash_after(async |collection| {
