@@ -98,7 +98,8 @@ fn a_flush_of_nothing_and_one_of_removals_alone_move_on_and_trim() {
 /// Memory is full in the middle of it, and a flush there would publish a position that covers the whole.
 #[test]
 fn an_operation_larger_than_memory_is_flushed_whole() {
-    let stage = Stage::new();
+    let mut stage = Stage::new();
+    stage.options.memory_bytes_max = 4 << 10;
     let docs: Vec<u128> = (0..150).collect();
     stage.crash_after(async |collection| {
         let vectors = [1.0; 150 * DIMENSION];
