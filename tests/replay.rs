@@ -12,7 +12,7 @@ use support::fault::{EIO, Op, Plan};
 use support::image::{
     forge_frame, forge_segment, frames, opaque_payload, segment_fields, segment_name,
 };
-use support::mem::MemStorage;
+use support::mem::{Image, MemStorage};
 use support::tiny::{
     BLOCK, DIR, append_all, contents, open, open_with, options, payload, payloads, ready,
     replay_from,
@@ -276,26 +276,31 @@ async fn the_blocking_engine_reads_on_no_worker_thread() {
     }
 }
 
-/// A replay took a valid frame behind the end of a segment's log for the next one, and skipped the
-/// entries between without a word. Recovery had gone on in the next segment. Found by fuzzing.
-#[test]
-fn a_frame_that_does_not_continue_the_log_is_not_shown() {
+/// An image of a log whose first segment has a free block at its end, the number of the entry that follows
+/// that segment, and what the log holds.
+fn with_a_free_block() -> (Image, u64, Vec<(u64, Vec<u8>)>) {
     let storage = MemStorage::new(1);
     let wal = open(&storage).unwrap();
     let blocks = u64::try_from(support::tiny::SEGMENT / BLOCK).unwrap() - 1;
-    // One block of the first segment stays free: the next group takes two.
     append_all(&wal, 0..blocks - 1);
+    // It takes two blocks.
     ready(wal.append(&vec![7; 600])).unwrap();
     append_all(&wal, blocks..blocks + 2);
     let shown = contents(&wal);
     drop(wal);
+    (storage.snapshot(), blocks - 1, shown)
+}
 
-    let mut image = storage.snapshot();
+/// A replay took a valid frame behind the end of a segment's log for the next one, and skipped the
+/// entries between without a word. Recovery had gone on in the next segment. Found by fuzzing.
+#[test]
+fn a_frame_that_does_not_continue_the_log_is_not_shown() {
+    let (mut image, next_seq, shown) = with_a_free_block();
     let stray = Header {
         payload_len: 0,
         entry_count: 1,
         group: 0,
-        first_seq: blocks,
+        first_seq: next_seq + 1,
         durable_seq: 0,
         trim_seq: 0,
         seal: false,
@@ -312,21 +317,12 @@ fn a_frame_that_does_not_continue_the_log_is_not_shown() {
 /// to a payload that does not fit its checksum. The log went on in the next segment.
 #[test]
 fn a_torn_frame_does_not_hide_that_the_log_goes_on() {
-    let storage = MemStorage::new(1);
-    let wal = open(&storage).unwrap();
-    let blocks = u64::try_from(support::tiny::SEGMENT / BLOCK).unwrap() - 1;
-    append_all(&wal, 0..blocks - 1);
-    ready(wal.append(&vec![7; 600])).unwrap();
-    append_all(&wal, blocks..blocks + 2);
-    let shown = contents(&wal);
-    drop(wal);
-
-    let mut image = storage.snapshot();
+    let (mut image, next_seq, shown) = with_a_free_block();
     let failed = Header {
         payload_len: 0,
         entry_count: 1,
-        group: blocks - 1,
-        first_seq: blocks - 1,
+        group: next_seq,
+        first_seq: next_seq,
         durable_seq: 0,
         trim_seq: 0,
         seal: false,

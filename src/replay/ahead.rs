@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::chunk::{Chunk, Position, Search};
+use crate::catalog::Catalog;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::segment::Check;
@@ -198,7 +199,7 @@ fn read(queue: &Mutex<Queue>, mut search: Search, count: usize) -> Result<()> {
             queue.chunks.push_back((chunk, end));
             let bytes = queue.bytes();
             waiting = queue.waiting.take_if(|_| bytes >= WAKE_BYTES);
-            has_room = queue.bytes() < ROOM_BYTES;
+            has_room = bytes < ROOM_BYTES;
         }
         if let Some(waiting) = waiting {
             waiting.wake();
@@ -216,11 +217,7 @@ fn read(queue: &Mutex<Queue>, mut search: Search, count: usize) -> Result<()> {
 
 impl Search {
     /// For the chunk that follows a place.
-    pub(super) fn behind(
-        catalog: Arc<crate::catalog::Catalog>,
-        place: Position,
-        durable_seq: u64,
-    ) -> Self {
+    pub(super) fn behind(catalog: Arc<Catalog>, place: Position, durable_seq: u64) -> Self {
         Self {
             catalog,
             from: place.next_seq,
