@@ -4,6 +4,9 @@ use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::task::ready;
+
+use tokio::task::coop::poll_proceed;
 
 use crate::catalog::{self, Catalog};
 use crate::directory::Directory;
@@ -205,9 +208,13 @@ impl Wal {
         let timer = MemberTimer::new(self.inner.pace);
         let mut member = Member::new(&self.inner.group, ask, room, timer, encode);
         poll_fn(|cx| {
+            // An engine that never waits must not keep its task's thread from everybody else's.
+            let budget = ready!(poll_proceed(cx));
             let polled = Pin::new(&mut member).poll(cx);
             if polled.is_pending() {
                 self.inner.engine().attend();
+            } else {
+                budget.made_progress();
             }
             polled
         })

@@ -5,15 +5,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use groupwal::{EngineKind, Entry, Options, OsStorage, RawFile, Result, Storage, StorageFile, Wal};
+use groupwal::{EngineKind, Entry, Options, OsStorage, RawFile, Result, Storage, Wal};
+use support::over::{Layer, Over};
 use tokio::runtime::{Builder, Runtime};
 
 /// The engines that run here.
@@ -348,85 +347,28 @@ fn a_member_is_woken_once_and_then_has_its_answer() {
 }
 
 /// Real files, but what goes past them goes to a device that refuses.
+#[derive(Clone)]
 struct Refusing {
-    write_syncs: bool,
     device: Arc<std::fs::File>,
-}
-
-struct RefusingFile {
-    inner: Arc<dyn StorageFile>,
     write_syncs: bool,
-    device: Arc<std::fs::File>,
 }
 
-impl Refusing {
-    fn new(write_syncs: bool) -> Arc<Self> {
-        let mut device = std::fs::OpenOptions::new();
-        let device = Arc::new(device.write(true).open("/dev/full").unwrap());
-        Arc::new(Self {
-            write_syncs,
-            device,
-        })
-    }
-
-    fn file(&self, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(RefusingFile {
-            inner,
-            write_syncs: self.write_syncs,
-            device: self.device.clone(),
-        })
-    }
-}
-
-impl Storage for Refusing {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        OsStorage.create_dir_all(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        OsStorage.list(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(OsStorage.create(path)?))
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(OsStorage.open(path)?))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsStorage.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsStorage.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        OsStorage.sync_dir(dir)
-    }
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        OsStorage.fill_random(bytes)
-    }
-}
-
-impl StorageFile for RefusingFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.inner.read_at(bytes, offset)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.inner.write_at(bytes, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-    fn length(&self) -> io::Result<u64> {
-        self.inner.length()
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.inner.try_lock()
-    }
+impl Layer for Refusing {
     fn raw(&self) -> Option<RawFile<'_>> {
         Some(RawFile::new(self.device.as_fd()).write_syncs(self.write_syncs))
     }
+}
+
+fn refusing(write_syncs: bool) -> Arc<dyn Storage> {
+    let mut device = std::fs::OpenOptions::new();
+    let device = Arc::new(device.write(true).open("/dev/full").unwrap());
+    Arc::new(Over {
+        inner: OsStorage,
+        layer: Refusing {
+            device,
+            write_syncs,
+        },
+    })
 }
 
 /// Whether such a write failed or its sync did, nobody can say.
@@ -435,7 +377,7 @@ fn a_write_that_syncs_by_itself_and_fails_poisons_the_log() {
     for engine in engines() {
         let dir = scratch();
         one_thread().block_on(async {
-            let wal = Wal::open_with(Refusing::new(true), dir.path(), options(engine));
+            let wal = Wal::open_with(refusing(true), dir.path(), options(engine));
             let wal = wal.await.unwrap();
             let error = wal.append(b"lost").await.unwrap_err();
             assert!(error.is_outcome_unknown(), "{engine:?}: {error}");
@@ -456,7 +398,7 @@ fn a_plain_write_in_the_ring_that_fails_is_rolled_back() {
     let dir = scratch();
     one_thread().block_on(async {
         let options = options(EngineKind::Uring);
-        let wal = Wal::open_with(Refusing::new(false), dir.path(), options);
+        let wal = Wal::open_with(refusing(false), dir.path(), options);
         let wal = wal.await.unwrap();
         for _ in 0..3 {
             let error = wal.append(b"refused").await.unwrap_err();

@@ -3,15 +3,15 @@
 
 mod support;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use groupwal::inspect::Reader;
-use groupwal::{Storage, StorageFile, Wal};
+use groupwal::{Storage, Wal};
 use support::image::{frames, segment_names, watermark};
 use support::mem::{Image, MemStorage};
+use support::over::{Layer, Over};
 use support::tiny::{
     DIR, append_all, contents, open, open_with, options, payload, payloads, ready,
 };
@@ -174,54 +174,16 @@ fn an_intact_log_has_no_stray_byte_even_in_recycled_files() {
     );
 }
 
-/// A disk on which the owner of the log appends whenever somebody has read a segment.
+/// The owner of the log appends whenever somebody has read from a file.
+#[derive(Clone)]
 struct Busy {
-    inner: MemStorage,
     wal: Arc<Wal>,
     /// Entries that are still to be appended.
     left: Arc<AtomicU64>,
 }
 
-struct BusyFile {
-    inner: Arc<dyn StorageFile>,
-    wal: Arc<Wal>,
-    left: Arc<AtomicU64>,
-}
-
-impl Storage for Busy {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.inner.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(BusyFile {
-            inner: self.inner.open(path)?,
-            wal: self.wal.clone(),
-            left: self.left.clone(),
-        }))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.inner.fill_random(bytes)
-    }
-}
-
-impl StorageFile for BusyFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.inner.read_at(bytes, offset)?;
+impl Layer for Busy {
+    fn was_read(&self) {
         // Two at a time: the second one vouches for the first.
         for _ in 0..2 {
             if self.left.load(Ordering::SeqCst) > 0 {
@@ -230,22 +192,6 @@ impl StorageFile for BusyFile {
                 append_all(&self.wal, next..next + 1);
             }
         }
-        Ok(read)
-    }
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.inner.write_at(bytes, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.inner.sync_data()
-    }
-    fn sync_all(&self) -> io::Result<()> {
-        self.inner.sync_all()
-    }
-    fn length(&self) -> io::Result<u64> {
-        self.inner.length()
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.inner.try_lock()
     }
 }
 
@@ -258,13 +204,11 @@ fn what_is_written_between_two_looks_is_no_damage() {
         let inner = MemStorage::new(4);
         let wal = Arc::new(open(&inner).unwrap());
         append_all(&wal, 0..1);
-        let left = Arc::new(AtomicU64::new(more));
-        let busy = Busy {
-            inner,
+        let layer = Busy {
             wal: wal.clone(),
-            left,
+            left: Arc::new(AtomicU64::new(more)),
         };
-        let storage: Arc<dyn Storage> = Arc::new(busy);
+        let storage: Arc<dyn Storage> = Arc::new(Over { inner, layer });
         let mut reader = Reader::open_with(&storage, DIR).unwrap();
         let mut next = 0;
         while let Some(group) = reader.next_group().unwrap() {

@@ -310,3 +310,25 @@ fn what_arrives_during_a_sync_is_acknowledged_by_the_next_one() {
         assert_eq!(plan.count(Op::Sync), syncs + 2);
     }
 }
+
+/// On the engine that never waits, a task that appended in a loop kept its thread for ever: no other task ran
+/// there, and its runtime could not shut down.
+#[test]
+fn a_task_that_appends_without_end_lets_others_have_their_turn() {
+    const MANY: u64 = 10_000;
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let wal = open(&MemStorage::new(1)).unwrap();
+    runtime.block_on(async {
+        let appending = wal.clone();
+        let task = tokio::spawn(async move {
+            for _ in 0..MANY {
+                appending.append(b"and again").await.unwrap();
+            }
+        });
+        tokio::task::yield_now().await;
+        let between = wal.durable_seq();
+        assert!(between > 0 && between < MANY, "after {between} of {MANY}");
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}

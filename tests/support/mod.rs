@@ -6,4 +6,5 @@
 pub mod fault;
 pub mod image;
 pub mod mem;
+pub mod over;
 pub mod tiny;
