@@ -182,7 +182,7 @@ impl<'a> Documents<'a> {
 fn vectors_misfit(op: Op, docs: usize, floats: usize) -> Option<String> {
     let fits = match op {
         Op::Delete => floats == 0,
-        Op::Insert if docs == 0 => floats == 0,
+        // Without documents only zero is a multiple.
         Op::Insert => floats.is_multiple_of(docs),
     };
     (!fits).then(|| {

@@ -8,6 +8,8 @@ mod cancel;
 mod damage;
 #[path = "../faults.rs"]
 mod faults;
+#[path = "../format.rs"]
+mod format;
 #[path = "../interrupted.rs"]
 mod interrupted;
 #[path = "../model.rs"]
@@ -22,5 +24,7 @@ mod reading;
 mod recovery;
 #[path = "../replay.rs"]
 mod replay;
+#[path = "../salvage.rs"]
+mod salvage;
 #[path = "../segments.rs"]
 mod segments;
