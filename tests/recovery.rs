@@ -87,6 +87,27 @@ fn what_was_cut_never_returns() {
     }
 }
 
+/// What a read shows there may be younger than what is on the disk: a frame whose write failed may come back.
+#[test]
+fn the_block_in_which_the_log_goes_on_is_destroyed_whatever_it_shows() {
+    for mut image in [unsealed(3), sealed(2)] {
+        let end = frames(&image).last().unwrap().offset + BLOCK;
+        let segment = image.get_mut(&segment_name(0)).unwrap();
+        segment[end..end + 2 * BLOCK].fill(0xaa);
+        let mut expected = segment.clone();
+        expected[end..end + BLOCK].fill(0);
+        let storage = MemStorage::from_snapshot(&image, 1);
+        drop(open(&storage).unwrap());
+        let found = &storage.snapshot()[&segment_name(0)];
+        let differs = |block: &usize| {
+            let block = block * BLOCK..(block + 1) * BLOCK;
+            found[block.clone()] != expected[block]
+        };
+        let different: Vec<usize> = (0..SEGMENT / BLOCK).filter(differs).collect();
+        assert_eq!(different, [0; 0], "blocks");
+    }
+}
+
 /// Where the cut only moved the end of the log, the torn frame's header stayed behind it, and a
 /// later recovery found it and took it for a witness of groups that never were.
 #[test]
