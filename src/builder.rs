@@ -310,7 +310,11 @@ impl Builder {
         };
         self.next_segment += 1;
         Ok(Growing {
-            segment: Segment { header, path, file },
+            segment: Segment {
+                header,
+                path,
+                file: file.into(),
+            },
             offset: u64::from(self.block_bytes),
         })
     }

@@ -3,6 +3,7 @@
 use crate::directory::Directory;
 use crate::error::Result;
 use crate::segment::Segment;
+use crate::shelf::Shelf;
 use crate::sync::{Arc, Mutex, lock};
 
 /// The segments that hold entries, oldest first, shared with replays.
@@ -46,6 +47,18 @@ impl Catalog {
 
     pub(crate) fn push(&self, listed: Listed) {
         lock(&self.0).push(listed);
+    }
+
+    /// Nobody writes the segments before the newest one any more. One that is being read stays open until the
+    /// next call.
+    pub(crate) fn rest(&self, on: &Arc<Shelf>) {
+        if let Some((_, older)) = lock(&self.0).split_last_mut() {
+            for listed in older {
+                if let Some(segment) = Arc::get_mut(&mut listed.segment) {
+                    segment.rest(on);
+                }
+            }
+        }
     }
 
     /// Notes that the newest segment has got a durable frame.

@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::POSITION_MAX;
 use crate::prepare::{PrepareError, Unfinished};
 use crate::segment::{Segment, SegmentHeader};
+use crate::shelf::Shelf;
 use crate::storage::{Storage, StorageFile, write_all, write_all_at};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -33,6 +34,9 @@ const SHRINK_BYTES: u64 = 1 << 20;
 struct Zeros([u8; FILL_BYTES]);
 
 static ZEROS: Zeros = Zeros([0; FILL_BYTES]);
+
+/// So many segments are taken away between two syncs of the directory: all of them are open then.
+const RETIRED_AT_ONCE: usize = 16;
 
 /// How long to wait for the I/O of a process that died: `io_uring` requests outlive it and keep its
 /// files open (35-115 ms were measured).
@@ -64,6 +68,7 @@ pub(crate) struct Directory {
 pub(crate) struct Files {
     pub(crate) path: PathBuf,
     storage: Arc<dyn Storage>,
+    shelf: Arc<Shelf>,
     spares: Mutex<Spares>,
     spares_max: usize,
     owned: Mutex<bool>,
@@ -131,6 +136,7 @@ impl Directory {
         }
         let files = Arc::new(Files {
             path: path.to_owned(),
+            shelf: Arc::new(Shelf::new(Arc::clone(&storage))),
             storage,
             spares: Mutex::default(),
             spares_max,
@@ -181,25 +187,22 @@ impl Files {
         Listing::read(&*self.storage, &self.path)
     }
 
-    /// Opens, locks and checks a segment.
-    pub(crate) fn open_segment(&self, segment_id: u64) -> Result<Segment> {
+    /// Checks a segment, once nobody writes to it any more. It rests until it is [woken](wake).
+    pub(crate) fn find_segment(&self, segment_id: u64) -> Result<Segment> {
         let path = self.segment_path(segment_id);
         let file = self
             .storage
             .open(&path)
             .map_err(|error| Error::io("open", &path, error))?;
-        // The directory's lock is ours, so whoever holds this one is dead, its last requests
-        // excepted.
-        for _ in 0..DYING_IO_WAIT_MS {
-            if file
-                .try_lock()
-                .map_err(|error| Error::io("lock", &path, error))?
-            {
-                return Segment::open(path, file, segment_id);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Err(Error::new(Kind::Locked { path }))
+        take_lock(&*file, &path)?;
+        let mut segment = Segment::open(path, file.into(), segment_id)?;
+        segment.rest(&self.shelf);
+        Ok(segment)
+    }
+
+    /// Where the files of segments rest that are not written any more.
+    pub(crate) fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 
     /// Random bytes from the storage.
@@ -285,7 +288,7 @@ impl Files {
         Ok(Segment {
             header,
             path,
-            file: spare.file,
+            file: spare.file.into(),
         })
     }
 
@@ -294,9 +297,17 @@ impl Files {
     /// A crash in the middle leaves some of them; recovery knows from the trim position that they
     /// may be gone.
     pub(crate) fn retire(&self, segments: Vec<Arc<Segment>>) -> Result<()> {
+        let mut segments = segments.into_iter();
+        while segments.len() > 0 {
+            self.retire_some(segments.by_ref().take(RETIRED_AT_ONCE))?;
+        }
+        Ok(())
+    }
+
+    fn retire_some(&self, segments: impl Iterator<Item = Arc<Segment>>) -> Result<()> {
         let (mut recycled, mut removed) = (Vec::new(), Vec::new());
         for segment in segments {
-            let path = segment.path.clone();
+            let (path, header) = (segment.path.clone(), segment.header);
             let room = {
                 let mut spares = lock(&self.spares);
                 let room = spares.free.len() + recycled.len() < self.spares_max;
@@ -304,27 +315,31 @@ impl Files {
                 room.then_some(spares.next_number)
             };
             // A replay that still reads the file must not see it overwritten.
-            match (room, Arc::try_unwrap(segment)) {
-                (Some(number), Ok(Segment { file, .. })) => {
+            let unread = Arc::try_unwrap(segment).ok();
+            let file = unread.and_then(|segment| segment.file.awake().ok());
+            let remove = || {
+                let removed = self.storage.remove(&path);
+                removed.map_err(|error| Error::io("remove", &path, error))
+            };
+            match (room, file) {
+                (Some(number), Some(file)) if file.try_lock().is_ok_and(|locked| locked) => {
                     let spare = self.path.join(format!("{number:020}.spare"));
                     self.storage
                         .rename(&path, &spare)
                         .map_err(|error| Error::io("rename", &path, error))?;
                     recycled.push(Spare { path: spare, file });
                 }
-                (_, segment) => {
-                    self.storage
-                        .remove(&path)
-                        .map_err(|error| Error::io("remove", &path, error))?;
-                    removed.extend(segment);
+                (_, Some(file)) => {
+                    remove()?;
+                    removed.push((header.segment_bytes, file));
                 }
+                (_, None) => remove()?,
             }
         }
         // Only when the old names are durably gone may their bytes be touched.
         self.sync()?;
         lock(&self.spares).free.append(&mut recycled);
-        for Segment { header, file, .. } in removed {
-            let mut len = header.segment_bytes;
+        for (mut len, file) in removed {
             while len > 0 {
                 len = len.saturating_sub(SHRINK_BYTES);
                 file.shrink(len);
@@ -417,6 +432,37 @@ impl Spare {
         write_all_at(&*self.file, &header.encode(), 0).map_err(|error| at("write", error))?;
         self.file.sync_all().map_err(|error| at("sync", error))
     }
+}
+
+/// Opens and locks a segment that is to be written.
+pub(crate) fn wake(segment: &Segment) -> Result<Arc<Segment>> {
+    let path = segment.path.clone();
+    let file = segment
+        .file
+        .awake()
+        .map_err(|error| Error::io("open", &path, error))?;
+    take_lock(&*file, &path)?;
+    Ok(Arc::new(Segment {
+        header: segment.header,
+        path,
+        file: file.into(),
+    }))
+}
+
+/// Takes the lock of a segment. The directory's is ours, so whoever holds this one is dead, its last requests
+/// excepted.
+fn take_lock(file: &dyn StorageFile, path: &Path) -> Result<()> {
+    for _ in 0..DYING_IO_WAIT_MS {
+        if file
+            .try_lock()
+            .map_err(|error| Error::io("lock", path, error))?
+        {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let path = path.to_owned();
+    Err(Error::new(Kind::Locked { path }))
 }
 
 /// The final name of a segment in the log's directory.

@@ -14,7 +14,7 @@ use crate::recovery::RecoveryReport;
 use crate::replay::Record;
 use crate::scan::Scan;
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
-use crate::storage::{OsStorage, Storage, StorageFile, read_exact_at};
+use crate::storage::{OsStorage, Storage, read_exact_at};
 use crate::sync::Arc;
 
 /// How often a log's files may change between the look at their names and the opening of them. Each
@@ -320,8 +320,8 @@ fn begin(storage: &dyn Storage, dir: &Path) -> Result<Scan> {
 
 fn open_segment(storage: &dyn Storage, dir: &Path, id: u64) -> Result<Segment> {
     let path = segment_path(dir, id);
-    let file: Arc<dyn StorageFile> = storage
+    let file = storage
         .open_read_only(&path)
         .map_err(|error| Error::io("open", &path, error))?;
-    Segment::open(path, file, id)
+    Segment::open(path, file.into(), id)
 }

@@ -74,6 +74,7 @@ mod replay;
 pub mod salvage;
 mod scan;
 mod segment;
+mod shelf;
 mod storage;
 mod sync;
 mod timer;

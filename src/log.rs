@@ -54,8 +54,8 @@ pub(crate) enum Failure {
 /// The writing end of a log. Used by one flush at a time: [`begin`](Self::begin), the I/O, then
 /// [`complete`](Self::complete) or [`failed`](Self::failed).
 pub(crate) struct Log {
-    /// For its lock.
-    _directory: Arc<Directory>,
+    /// Also for its lock.
+    directory: Arc<Directory>,
     catalog: Arc<Catalog>,
     preparation: Arc<Preparation>,
     active: Arc<Segment>,
@@ -82,7 +82,7 @@ impl Log {
     ) -> Self {
         let preparation = Preparation::new(Arc::clone(directory.files()), active.id() + 1, ready);
         Self {
-            _directory: directory,
+            directory,
             catalog,
             preparation: Arc::new(preparation),
             active,
@@ -227,6 +227,7 @@ impl Log {
             first_seq,
             has_frame: false,
         });
+        self.catalog.rest(self.directory.shelf());
         tracing::debug!("rotated");
         Ok(())
     }

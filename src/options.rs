@@ -132,11 +132,8 @@ impl Options {
         ///
         /// Existing segments keep the block size they were made with.
         block_bytes: u32;
-        /// Size of new segment files in bytes; a multiple of the block size. Default: 64 MiB.
-        ///
-        /// Every segment that has not been trimmed is an open file. A log that grows to more of them than the
-        /// process may open (`RLIMIT_NOFILE`, often 1024) refuses appends, and opens again once the limit is
-        /// raised.
+        /// Size of new segment files in bytes; a multiple of the block size. Default: 64 MiB. A log may have
+        /// any number of segments: few of them are open at once.
         segment_bytes: u64;
         /// Largest body of one entry in bytes. Default: 1 MiB.
         entry_bytes_max: usize;

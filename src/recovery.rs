@@ -17,7 +17,7 @@
 //! tail.
 
 use crate::catalog::Listed;
-use crate::directory::{Directory, Listing};
+use crate::directory::{Directory, Listing, wake};
 use crate::error::{Error, Result};
 use crate::frame::HEADER_BYTES;
 use crate::prepare::PrepareError;
@@ -146,7 +146,7 @@ fn begin(directory: &Directory, block_bytes: u32, segment_bytes: u64) -> Result<
 
 impl Scan {
     fn of(directory: &Directory, listing: &Listing) -> Result<Self> {
-        let mut scan = Self::begin(&listing.segment_ids, |id| directory.open_segment(id))?;
+        let mut scan = Self::begin(&listing.segment_ids, |id| directory.find_segment(id))?;
         while scan.next_frame()?.is_some() {}
         scan.examine()?;
         Ok(scan)
@@ -234,9 +234,13 @@ impl Scan {
         }
         // Behind the end there are only empty ones, ready to be written.
         let ready = self.segments.split_off(self.end.segment + 1);
+        let ready = ready.iter().map(|listed| wake(&listed.segment));
+        let ready = ready.collect::<Result<_>>()?;
+        let active = self.segments.last_mut().expect("the log ends in a segment");
+        active.segment = wake(&active.segment)?;
         report.segments = self.segments.len();
         Ok(Recovered {
-            ready: ready.into_iter().map(|listed| listed.segment).collect(),
+            ready,
             offset: self.end.offset,
             next_group: self.next_group,
             report,

@@ -31,6 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{
     FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid, payload_is_well_formed,
 };
+use crate::shelf::{File, Shelf};
 use crate::storage::{RawFile, StorageFile, read_cached_exact_at, read_exact_at};
 use crate::sync::Arc;
 
@@ -107,11 +108,11 @@ impl SegmentHeader {
     }
 }
 
-/// An open segment. Its file holds the segment's lock for as long as anybody uses it.
+/// A segment. As long as it is written its file is open, and holds its lock.
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     pub(crate) path: PathBuf,
-    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) file: File,
 }
 
 impl fmt::Debug for Segment {
@@ -129,7 +130,7 @@ impl Segment {
     /// # Errors
     /// `Corrupt` if the header is not valid or the file is shorter than it was made; an I/O error
     /// if it cannot be read.
-    pub(crate) fn open(path: PathBuf, file: Arc<dyn StorageFile>, segment_id: u64) -> Result<Self> {
+    pub(crate) fn open(path: PathBuf, file: File, segment_id: u64) -> Result<Self> {
         let len = file
             .length()
             .map_err(|error| Error::io("read the length of", &path, error))?;
@@ -163,6 +164,13 @@ impl Segment {
             return Err(Error::corrupt(&path, len, detail));
         }
         Ok(Self { header, path, file })
+    }
+
+    /// Nobody writes it any more: its file is open only while it is read.
+    pub(crate) fn rest(&mut self, on: &Arc<Shelf>) {
+        if let File::Open(file) = &self.file {
+            self.file = on.put(&self.path, Arc::clone(file));
+        }
     }
 
     pub(crate) fn id(&self) -> u64 {

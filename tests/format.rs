@@ -64,7 +64,7 @@ impl Bytes {
     }
 }
 
-/// A frame at `offset` of a segment, padded. `fields`: group, first_seq, durable_seq, trim_seq.
+/// A frame at `offset` of a segment, padded. `fields`: group, `first_seq`, `durable_seq`, `trim_seq`.
 fn frame(
     segment: &[u8],
     offset: u64,
@@ -164,7 +164,7 @@ fn a_log_is_made_of_the_documented_bytes() {
         (0, 2, [2, 2, 2, 0], &both),
         (0, 1, [3, 4, 4, 0], &deleted),
         (0, 0, [4, 5, 5, 2], b""),
-        // It vouches for the trim: then files may go.
+        // Closing: a barrier for whoever was let in, and the seal.
         (0, 0, [5, 5, 5, 2], b""),
         (1, 0, [6, 5, 5, 2], b""),
     ];

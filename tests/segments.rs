@@ -8,12 +8,13 @@ use std::task::Poll;
 
 use groupwal::Wal;
 use support::fault::{EIO, Op, Plan};
-use support::image::{frames, segment_name, segment_names, spare_names};
+use support::image::{forge_segment, frames, segment_name, segment_names, spare_names};
 use support::mem::{Image, MemStorage};
 use support::tiny::{
     BLOCK, SEGMENT, append_all, contents, open, open_image, open_with, options, payloads, ready,
 };
 
+const SEGMENT_HEADER: usize = 64;
 /// Frames of one block that fit a segment.
 const FRAMES: u64 = 7;
 
@@ -190,16 +191,40 @@ fn an_invalid_header_under_a_final_name_refuses_to_open() {
             let place = format!("/log/{} is corrupt at byte 0: ", segment_name(id));
             assert!(message.starts_with(&place), "{message}");
         }
-        let mut short = image.clone();
-        short
-            .get_mut(&segment_name(id))
-            .unwrap()
-            .truncate(SEGMENT - 1);
-        assert!(refused(&short).contains("its end is missing"));
-        let mut empty = image.clone();
-        empty.get_mut(&segment_name(id)).unwrap().clear();
-        assert!(refused(&empty).contains("too short for a segment header"));
+        for len in [SEGMENT_HEADER, SEGMENT - 1] {
+            let mut short = image.clone();
+            short.get_mut(&segment_name(id)).unwrap().truncate(len);
+            assert!(refused(&short).contains("its end is missing"));
+        }
+        for len in [0, SEGMENT_HEADER - 1] {
+            let mut short = image.clone();
+            short.get_mut(&segment_name(id)).unwrap().truncate(len);
+            assert!(refused(&short).contains("too short for a segment header"));
+        }
     }
+}
+
+/// Each of them breaks one rule, with a good checksum.
+#[test]
+fn a_header_that_no_log_writes_refuses_to_open() {
+    const ID_MAX: u64 = 1 << 63;
+    for (block_bytes, len, id) in [
+        (256, SEGMENT, 0),
+        (1 << 17, 1 << 18, 0),
+        (1000, 4000, 0),
+        (BLOCK, SEGMENT + 1, 0),
+        (BLOCK, SEGMENT, ID_MAX),
+    ] {
+        let bytes = forge_segment(1, block_bytes, len, [7; 16], id, 1);
+        let image = Image::from([(segment_name(id), bytes)]);
+        let message = refused(&image);
+        assert!(
+            message.contains("none that a log writes"),
+            "{block_bytes}, {len}, {id}: {message}"
+        );
+    }
+    let bytes = forge_segment(1, BLOCK, SEGMENT, [7; 16], 0, 1);
+    open_image(&Image::from([(segment_name(0), bytes)])).unwrap();
 }
 
 #[test]
@@ -391,4 +416,46 @@ fn a_spare_file_with_the_highest_number_is_removed() {
     }
     assert!(wal.segment_count() > 1, "it has rotated");
     assert_eq!(spare_names(&storage.snapshot()).len(), 0);
+}
+
+/// It had each of them open for as long as it lived, and where a thousand open files are allowed it could not be
+/// opened again after five hundred segments.
+#[test]
+fn a_log_has_few_files_open_however_many_segments_it_has() {
+    const MANY: u64 = 100;
+    let (storage, wal) = full(MANY, 1);
+    assert_eq!(contents(&wal), payloads(0..MANY * FRAMES));
+    ready(wal.trim(FRAMES * MANY / 2)).unwrap();
+    drop(wal);
+    let wal = open(&storage).unwrap();
+    assert_eq!(contents(&wal), payloads(FRAMES * MANY / 2..MANY * FRAMES));
+    ready(wal.trim(FRAMES * MANY)).unwrap();
+    // Those that rest, those that are on their way out, and what is always open.
+    let most = storage.most_open();
+    assert!((16..40).contains(&most), "{most}");
+}
+
+/// A trim takes away the segment in which a replay has come to the end. There was room for another frame, and
+/// the replay opened the file again to look for it.
+#[test]
+fn a_replay_at_the_end_of_a_segment_that_is_taken_away_goes_on_behind_it() {
+    // As many frames as a replay's first read brings, and one free block.
+    const FRAMES: u64 = 32;
+    let options = options().segment_bytes((1 + FRAMES + 1) * BLOCK as u64);
+    let storage = MemStorage::new(2);
+    let wal = open_with(Arc::new(storage.clone()), options).unwrap();
+    append_all(&wal, 0..FRAMES);
+    let of_two_blocks = [1; BLOCK];
+    assert_eq!(ready(wal.append(&of_two_blocks)).unwrap(), FRAMES);
+    append_all(&wal, FRAMES + 1..20 * FRAMES);
+
+    let mut replay = wal.replay(0);
+    for seq in 0..FRAMES {
+        assert_eq!(ready(replay.next()).unwrap().unwrap().seq, seq);
+    }
+    ready(wal.trim(FRAMES)).unwrap();
+    assert!(!storage.snapshot().contains_key(&segment_name(0)));
+    // Others are read, until that segment's file is closed.
+    assert_eq!(contents(&wal).len() as u64, 19 * FRAMES);
+    assert_eq!(ready(replay.next()).unwrap().unwrap().seq, FRAMES);
 }

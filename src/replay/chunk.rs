@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::catalog::Catalog;
 use crate::entry::{self, Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
-use crate::frame::HEADER_BYTES;
+use crate::frame::{HEADER_BYTES, Header};
 use crate::segment::{Check, Cursor, Found, Segment, Window};
 use crate::sync::Arc;
 
@@ -30,6 +30,18 @@ pub(super) struct Frame {
     /// Number of the first entry in `payload`.
     pub(super) seq: SeqNo,
     pub(super) end_seq: SeqNo,
+}
+
+impl Frame {
+    fn new(offset: u64, header: &Header, payload: Range<usize>) -> Self {
+        Self {
+            offset,
+            group: header.group,
+            payload,
+            seq: header.first_seq,
+            end_seq: header.end_seq(),
+        }
+    }
 }
 
 /// Where the frames of a chunk end, and what goes on there.
@@ -162,7 +174,14 @@ impl Search {
                         must_wait = true;
                         break;
                     }
-                    Err(_) => cursor.peek_with(self.check)?,
+                    Err(_) => match cursor.peek_with(self.check) {
+                        // The next segment has what is looked for, and this one may have been trimmed.
+                        Err(_) if goes_on_behind(&self.catalog, &cursor, next.next_seq) => {
+                            next.next_group = None;
+                            Found::Nothing
+                        }
+                        found => found?,
+                    },
                 };
                 match found {
                     Found::Frame(header, payload)
@@ -182,13 +201,7 @@ impl Search {
                         next.next_seq = header.end_seq();
                         next.next_group = Some(header.group + 1);
                         if header.end_seq() > self.from {
-                            frames.push_back(Frame {
-                                offset,
-                                group: header.group,
-                                payload,
-                                seq: header.first_seq,
-                                end_seq: header.end_seq(),
-                            });
+                            frames.push_back(Frame::new(offset, &header, payload));
                         }
                     }
                     _ => {
@@ -240,6 +253,12 @@ impl Search {
             window.clear();
         }
     }
+}
+
+/// Whether entry `seq` is the first of the segment after the cursor's.
+fn goes_on_behind(catalog: &Catalog, cursor: &Cursor, seq: SeqNo) -> bool {
+    let next = catalog.after(cursor.segment.id());
+    next.is_some_and(|listed| listed.first_seq == seq)
 }
 
 /// Whether a frame that is skipped is whole: nobody else will look at its checksum.

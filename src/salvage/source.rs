@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::frame::Header;
 use crate::options::Options;
 use crate::segment::{Cursor, Found, Segment, SegmentHeader};
+use crate::shelf::File;
 use crate::storage::{Storage, StorageFile};
 use crate::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Source {
                 .open_read_only(&path)
                 .map_err(|error| Error::io("open", &path, error))?;
             let file = Arc::new(Tolerant::new(file));
-            match Segment::open(path.clone(), file.clone(), id) {
+            match Segment::open(path.clone(), File::Open(file.clone()), id) {
                 Ok(_) => {}
                 Err(error) if error.is_corruption() => {}
                 Err(error) => return Err(error),
@@ -230,7 +231,7 @@ fn usable(
     let segment = Arc::new(Segment {
         header,
         path,
-        file: file.clone(),
+        file: File::Open(file.clone()),
     });
     Ok(Usable {
         segment,

@@ -22,6 +22,8 @@ pub struct MemStorage {
     files: Arc<Mutex<BTreeMap<String, Arc<Inode>>>>,
     /// State of a splitmix64 generator: entropy comes from the seed, so a failure repeats.
     entropy: Arc<Mutex<u64>>,
+    /// Files that are open now, and the most that were at once.
+    open: Arc<Mutex<(usize, usize)>>,
 }
 
 struct Inode {
@@ -33,6 +35,7 @@ struct Inode {
 /// An open file. Dropping it gives up its lock, as closing a descriptor does.
 struct MemFile {
     inode: Arc<Inode>,
+    open: Arc<Mutex<(usize, usize)>>,
     holds_lock: AtomicBool,
 }
 
@@ -56,6 +59,7 @@ impl MemStorage {
         Self {
             files: Arc::new(Mutex::new(files)),
             entropy: Arc::new(Mutex::new(seed)),
+            open: Arc::default(),
         }
     }
 
@@ -68,9 +72,18 @@ impl MemStorage {
             .collect()
     }
 
-    fn file(inode: &Arc<Inode>) -> Arc<dyn StorageFile> {
+    /// The most files that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.open.lock().unwrap().1
+    }
+
+    fn file(&self, inode: &Arc<Inode>) -> Arc<dyn StorageFile> {
+        let (open, most) = &mut *self.open.lock().unwrap();
+        *open += 1;
+        *most = (*most).max(*open);
         Arc::new(MemFile {
             inode: Arc::clone(inode),
+            open: Arc::clone(&self.open),
             holds_lock: AtomicBool::new(false),
         })
     }
@@ -104,7 +117,7 @@ impl Storage for MemStorage {
             bytes: Mutex::default(),
             locked: AtomicBool::new(false),
         });
-        let file = Self::file(&inode);
+        let file = self.file(&inode);
         files.insert(name, inode);
         Ok(file)
     }
@@ -113,7 +126,7 @@ impl Storage for MemStorage {
         let files = self.files.lock().unwrap();
         files
             .get(&name_of(path))
-            .map(Self::file)
+            .map(|inode| self.file(inode))
             .ok_or_else(not_found)
     }
 
@@ -193,6 +206,7 @@ impl StorageFile for MemFile {
 
 impl Drop for MemFile {
     fn drop(&mut self) {
+        self.open.lock().unwrap().0 -= 1;
         if *self.holds_lock.get_mut() {
             self.inode.locked.store(false, Ordering::SeqCst);
         }
