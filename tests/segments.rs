@@ -216,7 +216,7 @@ fn a_header_that_no_log_writes_refuses_to_open() {
         (BLOCK, SEGMENT, ID_MAX),
     ] {
         let bytes = forge_segment(1, block_bytes, len, [7; 16], id, 1);
-        let image = Image::from([(segment_name(id), bytes)]);
+        let image = Image::from([("LOCK".into(), vec![]), (segment_name(id), bytes)]);
         let message = refused(&image);
         assert!(
             message.contains("none that a log writes"),
