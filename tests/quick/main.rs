@@ -2,6 +2,8 @@
 //! that it makes to the source. `cargo test` runs the same files one by one, so it leaves this out.
 
 // Each of them has the support module for itself, as in a binary of its own.
+#[path = "../builder.rs"]
+mod builder;
 #[path = "../cancel.rs"]
 mod cancel;
 #[path = "../damage.rs"]
