@@ -121,8 +121,8 @@ impl StorageFile for Resting {
     }
 
     fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> Option<usize> {
-        // To open it might mean to wait.
-        let open = lock(&self.slot).clone()?;
+        // To open it might mean to wait, and so might to wait for somebody who does.
+        let open = self.slot.try_lock().ok()?.clone()?;
         open.read_cached_at(bytes, offset)
     }
 
