@@ -402,3 +402,26 @@ impl<H: Host, T, F> Drop for Member<'_, H, T, F> {
         drop(left);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Room;
+
+    #[test]
+    fn room_that_is_given_back_is_free_again() {
+        let (one, other) = (
+            Room {
+                bytes: 5,
+                entries: 3,
+            },
+            Room {
+                bytes: 8,
+                entries: 2,
+            },
+        );
+        let mut taken = one;
+        taken.add(other);
+        taken.give_back(one);
+        assert_eq!(taken, other);
+    }
+}

@@ -3,7 +3,7 @@
 
 mod support;
 
-use groupwal::format::{HEADER_BYTES, Header, Seed};
+use groupwal::format::{HEADER_BYTES, Header, Seed, payload_is_valid};
 use groupwal::{Delete, Insert};
 use support::image::{forge_frame, forge_segment, segment_name};
 use support::mem::MemStorage;
@@ -293,5 +293,39 @@ fn what_no_writer_produces_is_no_header() {
     for bit in 2..32 {
         assert!(!is_a_header(plain, Some(1 << bit)), "flag {bit}");
         assert!(!is_a_header(plain, Some(1 << bit | 1)), "flag {bit}, seal");
+    }
+}
+
+#[test]
+fn a_payload_is_as_many_whole_entries_as_its_header_says_and_nothing_else() {
+    let seed = Seed::new([5; 16], 6, 512);
+    let two = Bytes::default()
+        .raw(&[2])
+        .u32(1)
+        .raw(b"a")
+        .raw(&[2])
+        .u32(0)
+        .0;
+    let is_valid = |entry_count, payload: &[u8]| {
+        let header = Header {
+            payload_len: u32::try_from(payload.len()).unwrap(),
+            entry_count,
+            ..WELL_FORMED
+        };
+        payload_is_valid(seed, &header, seed.checksum(payload), payload)
+    };
+    assert!(is_valid(2, &two) && is_valid(0, b""));
+    for (entry_count, payload) in [
+        (1, &two[..]),
+        (3, &two),
+        (2, &two[..two.len() - 1]),
+        (2, &[&two[..], &[0]].concat()),
+        (1, &[3, 0, 0, 0, 0]),
+        (0, &[0]),
+    ] {
+        assert!(
+            !is_valid(entry_count, payload),
+            "{entry_count}, {payload:?}"
+        );
     }
 }

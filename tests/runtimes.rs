@@ -5,7 +5,7 @@ mod support;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -330,5 +330,73 @@ fn a_task_that_appends_without_end_lets_others_have_their_turn() {
         assert!(between > 0 && between < MANY, "after {between} of {MANY}");
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+/// A runtime whose clock passes only when nothing else can happen.
+fn patient() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().unwrap()
+}
+
+async fn open_patiently(options: Options) -> Wal {
+    let storage = Arc::new(MemStorage::new(1));
+    Wal::open_with(storage, DIR, options).await.unwrap()
+}
+
+/// Room that was reserved for a member and never given back would make the groups smaller and smaller.
+#[test]
+fn groups_stay_full_however_often_their_members_had_to_wait_for_room() {
+    // Two of them fill a group, to the last byte.
+    const ENTRY: [u8; 1019] = [7; 1019];
+    patient().block_on(async {
+        let wal = open_patiently(blocking()).await;
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let wal = wal.clone();
+                tokio::spawn(async move {
+                    for _ in 0..50 {
+                        wal.append(&ENTRY).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            let done = tokio::time::timeout(Duration::from_secs(60), task).await;
+            done.expect("nobody waits for ever").unwrap();
+        }
+        let groups = wal.metrics().groups;
+        assert!(groups < 300, "{groups} groups for 400 entries");
+    });
+}
+
+/// The timer of a group went with the member that held it. Who got its slot was taken for the holder, and was
+/// not told that he was the first now.
+#[test]
+fn a_member_in_the_place_of_one_that_was_dropped_with_the_timer_sets_it_again() {
+    patient().block_on(async {
+        let wal = open_patiently(blocking().policy(SyncPolicy::Batch {
+            max_entries: 100,
+            max_delay: Duration::from_millis(10),
+        }))
+        .await;
+        let polled = |entry| {
+            let mut append = append(&wal, entry);
+            let first = append
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(first.is_pending());
+            append
+        };
+        let holder = polled(b"has the timer");
+        let heir = polled(b"is to have it");
+        drop(holder);
+        // In a task, which is polled again only when it is woken.
+        let last = tokio::spawn(append(&wal, b"has the holder's slot"));
+        tokio::task::yield_now().await;
+        // He has been woken, and goes before he is polled.
+        drop(heir);
+        let seq = tokio::time::timeout(Duration::from_secs(60), last).await;
+        assert_eq!(seq.expect("it does not wait for ever").unwrap().unwrap(), 2);
     });
 }

@@ -26,6 +26,8 @@ mod reading;
 mod recovery;
 #[path = "../replay.rs"]
 mod replay;
+#[path = "../runtimes.rs"]
+mod runtimes;
 #[path = "../salvage.rs"]
 mod salvage;
 #[path = "../segments.rs"]
