@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use groupwal::{Builder, EngineKind, Entry, Options, OsStorage, Storage, Wal};
 use support::fault::{EIO, ENOSPC, Op, Plan};
-use support::tiny::{append_all, contents, payload, payloads, ready};
+use support::tiny::{SEGMENT, append_all, contents, payload, payloads, ready};
 
 /// Blocks of 512 bytes and segments of at most 4 KiB, so that a few entries make several.
 fn small() -> Options {
@@ -43,6 +43,10 @@ fn a_log_begins_at_any_number_and_goes_on_like_any_other() {
     for (first, count) in [(0, 0), (0, 1), (0, 60), (1, 0), (1, 60), (1 << 40, 60)] {
         let path = tmp.path().join(format!("log-{first}-{count}"));
         build_on_disk(&path, first, count);
+        for name in names(&path) {
+            let len = path.join(&name).metadata().unwrap().len();
+            assert!(len <= SEGMENT as u64, "{name} is {len} bytes long");
+        }
         let wal = open(&path);
         assert!(wal.recovery().sealed && wal.recovery().discarded.is_none());
         assert_eq!(wal.trim_seq(), first);
