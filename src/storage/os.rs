@@ -304,9 +304,10 @@ mod linux {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::io::Seek;
     use std::os::fd::AsRawFd;
 
-    use super::{OsStorage, Storage};
+    use super::{OsFile, OsStorage, Storage, StorageFile};
 
     /// A request in the ring keeps the file open that it was made for, and no other: if the lock were
     /// on another, the next process would recover the segment while the last one's group, in flight
@@ -325,6 +326,24 @@ mod tests {
         assert!(!other.try_lock().unwrap(), "two have the lock");
         drop(file);
         assert!(other.try_lock().unwrap());
+    }
+
+    /// If they moved it, one could come between another's move and its read or write.
+    #[test]
+    fn reads_and_writes_leave_the_files_position_alone() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(dir.path().join("segment"))
+            .unwrap();
+        let file = OsFile::new(file, &dir.path().join("segment")).unwrap();
+        assert_eq!(file.write_at(&[7; 4096], 4096).unwrap(), 4096);
+        let mut read = [0; 512];
+        assert_eq!(file.read_at(&mut read, 4096).unwrap(), 512);
+        assert_eq!(file.read_cached_at(&mut read, 4608).unwrap_or(512), 512);
+        assert_eq!((&file.file).stream_position().unwrap(), 0);
     }
 
     /// A reader that had the pages in the cache sees what was written past it.
