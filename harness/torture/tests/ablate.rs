@@ -36,7 +36,7 @@ fn a_few_rounds_notice_most_of_the_syncs_of_groupwal_by_the_way_to_each() {
     };
     let noticed = [
         ("fdatasync", &["log::write", "log::append"][..]),
-        ("fdatasync", &["recovery::repair", "recovery::recover"]),
+        ("fdatasync", &["shelf::sync_data", "recovery::repair"]),
         ("fsync directory", &["directory::open"]),
         (
             "fsync directory",
