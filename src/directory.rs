@@ -48,6 +48,14 @@ pub(crate) struct Spare {
     pub(crate) file: Arc<dyn StorageFile>,
 }
 
+/// Files of segments that have lost their names.
+#[derive(Default)]
+struct Unnamed {
+    recycled: Vec<Spare>,
+    /// How long they are, and the files.
+    removed: Vec<(u64, Arc<dyn StorageFile>)>,
+}
+
 #[derive(Default)]
 struct Spares {
     free: Vec<Spare>,
@@ -299,18 +307,28 @@ impl Files {
     pub(crate) fn retire(&self, segments: Vec<Arc<Segment>>) -> Result<()> {
         let mut segments = segments.into_iter();
         while segments.len() > 0 {
-            self.retire_some(segments.by_ref().take(RETIRED_AT_ONCE))?;
+            let mut gone = self.unname(segments.by_ref().take(RETIRED_AT_ONCE))?;
+            // Only when the old names are durably gone may their bytes be touched.
+            self.sync()?;
+            lock(&self.spares).free.append(&mut gone.recycled);
+            for (mut len, file) in gone.removed {
+                while len > 0 {
+                    len = len.saturating_sub(SHRINK_BYTES);
+                    file.shrink(len);
+                }
+            }
         }
         Ok(())
     }
 
-    fn retire_some(&self, segments: impl Iterator<Item = Arc<Segment>>) -> Result<()> {
-        let (mut recycled, mut removed) = (Vec::new(), Vec::new());
+    /// Takes the names of segments away. That is not durable yet.
+    fn unname(&self, segments: impl Iterator<Item = Arc<Segment>>) -> Result<Unnamed> {
+        let mut gone = Unnamed::default();
         for segment in segments {
             let (path, header) = (segment.path.clone(), segment.header);
             let room = {
                 let mut spares = lock(&self.spares);
-                let room = spares.free.len() + recycled.len() < self.spares_max;
+                let room = spares.free.len() + gone.recycled.len() < self.spares_max;
                 spares.next_number += u64::from(room);
                 room.then_some(spares.next_number)
             };
@@ -327,25 +345,16 @@ impl Files {
                     self.storage
                         .rename(&path, &spare)
                         .map_err(|error| Error::io("rename", &path, error))?;
-                    recycled.push(Spare { path: spare, file });
+                    gone.recycled.push(Spare { path: spare, file });
                 }
                 (_, Some(file)) => {
                     remove()?;
-                    removed.push((header.segment_bytes, file));
+                    gone.removed.push((header.segment_bytes, file));
                 }
                 (_, None) => remove()?,
             }
         }
-        // Only when the old names are durably gone may their bytes be touched.
-        self.sync()?;
-        lock(&self.spares).free.append(&mut recycled);
-        for (mut len, file) in removed {
-            while len > 0 {
-                len = len.saturating_sub(SHRINK_BYTES);
-                file.shrink(len);
-            }
-        }
-        Ok(())
+        Ok(gone)
     }
 
     /// Keeps spare files of an earlier run, as many as are wanted, and removes the others.
