@@ -3,10 +3,15 @@
 //! Random bytes never pass a checksum, so most inputs describe a frame that is then forged with
 //! valid checksums, and what is to be done to it.
 
+use std::sync::Arc;
+
 use arbitrary::{Result, Unstructured};
+use groupwal::Builder;
 use groupwal::format::{HEADER_BYTES, Header, Seed, payload_is_valid};
 
 use crate::support::image::{forge_frame, forge_segment};
+use crate::support::mem::MemStorage;
+use crate::support::tiny::options;
 
 const BLOCK: usize = 512;
 
@@ -14,6 +19,23 @@ pub fn run(data: &[u8]) {
     raw(data);
     // An input that ends too early describes no frame.
     forged(Unstructured::new(data)).ok();
+    built(data);
+}
+
+/// A log is built of whatever comes, and given up.
+fn built(data: &[u8]) {
+    let storage = Arc::new(MemStorage::new(1));
+    let mut builder = Builder::create_with(storage, "/built", 7, &options()).unwrap();
+    let mut next = 7;
+    for chunk in data.chunks(64) {
+        assert_eq!(builder.push(chunk).unwrap(), next);
+        next += 1;
+        if chunk[0] == 0 {
+            builder.push_lost(chunk.len() as u64).unwrap();
+            next += chunk.len() as u64;
+        }
+    }
+    assert_eq!(builder.next_seq(), next);
 }
 
 fn raw(data: &[u8]) {

@@ -2,11 +2,15 @@
 //! of it however much is at hand, and whatever it takes for an entry has the entry's own bytes.
 
 use groupwal::Op;
-use groupwal::muopdb::{Damage, Decoder, Era, HEADER_BYTES, Header, Step, documents};
+use groupwal::muopdb::{Damage, Decoder, Era, HEADER_BYTES, Header, Step, documents, file_id};
 
 const ENTRY_BYTES_MAX: u32 = 4096;
 
 pub fn run(data: &[u8]) {
+    let name = format!("wal.{}", String::from_utf8_lossy(data));
+    if let Some(id) = file_id(&name) {
+        assert_eq!(name, format!("wal.{id}"));
+    }
     let Some(header) = Header::decode(data) else {
         assert!(data.len() < HEADER_BYTES);
         return;
@@ -68,7 +72,10 @@ fn read(data: &[u8], at_once: usize) -> (usize, End) {
                 let torn = decoder.is_torn(&data[last..at], &data[at..], left as u64);
                 return (at, End::Damaged { damage, torn });
             }
-            Step::OtherEra(era) => return (at, End::OtherEra(era)),
+            Step::OtherEra(era) => {
+                assert!(era.to_string().contains("2025"));
+                return (at, End::OtherEra(era));
+            }
         }
     }
 }

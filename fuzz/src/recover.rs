@@ -10,7 +10,7 @@ use arbitrary::{Result, Unstructured};
 use groupwal::format::Header;
 use groupwal::inspect::Reader;
 use groupwal::salvage::Salvage;
-use groupwal::{Storage, Wal};
+use groupwal::{EngineKind, Executor, Storage, Wal};
 
 use crate::support::image::{forge_frame, forge_segment, segment_fields, segment_name};
 use crate::support::mem::{Image, MemStorage};
@@ -280,6 +280,21 @@ fn check(image: &Image) {
     let wal = open(&storage).expect("what was closed opens again");
     assert!(wal.recovery().sealed);
     assert_eq!(entries(&wal, first), expected);
+    drop(wal);
+    // The other way to read: pieces for an executor, what is cached on the spot.
+    let options = options()
+        .engine(EngineKind::Blocking)
+        .executor(Arc::new(AtOnce));
+    let opened = ready(Wal::open_with(Arc::new(storage), DIR, options));
+    assert_eq!(entries(&opened.expect("it opens again"), first), expected);
+}
+
+struct AtOnce;
+
+impl Executor for AtOnce {
+    fn execute(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 }
 
 /// Where the log goes on, as a reader sees it that changes nothing; `None` if it is damaged.
