@@ -20,9 +20,9 @@ use crate::sync::Arc;
 pub trait Storage: Send + Sync + 'static {
     /// Creates a directory and its missing ancestors, or finds them.
     ///
-    /// When it returns `Ok`, every name it created survives a crash, and so does the directory's
-    /// own name even if it was there already: a process killed before may have created it and
-    /// never synced it.
+    /// When it returns `Ok`, every name it created survives a crash, and so does the name of the
+    /// first of them that was there already, the directory's own or an ancestor's: a process killed
+    /// before may have created it and never synced it. It is synced before anything is created in it.
     ///
     /// # Errors
     /// As the operating system reports them.

@@ -41,12 +41,14 @@ impl Storage for OsStorage {
             }
             missing.push(ancestor.to_owned());
         }
-        if missing.is_empty() {
-            return match absolute.parent().map(|parent| self.sync_dir(parent)) {
-                // Whoever may not open the parent did not create the directory either.
-                Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
-                _ => Ok(()),
-            };
+        // A process killed before may have created what is there, and never synced it.
+        let there = missing.last().map_or(Some(&*absolute), |dir| dir.parent());
+        match there.and_then(Path::parent).map(|dir| self.sync_dir(dir)) {
+            // Whoever may not open the parent did not create the directory either.
+            Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
+                return Err(error);
+            }
+            _ => {}
         }
         for dir in missing.into_iter().rev() {
             match fs::create_dir(&dir) {

@@ -233,9 +233,8 @@ impl Storage for SimStorage {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let parent = dir.parent().unwrap_or(Path::new("/"));
         if !self.0.is_dir(dir) {
-            if !self.0.is_dir(parent) {
-                self.create_dir_all(parent)?;
-            }
+            // Also if it is there: a process killed before may never have synced its name.
+            self.create_dir_all(parent)?;
             self.0.create_dir(dir)?;
         }
         self.0.sync_dir(parent)
