@@ -5,7 +5,7 @@ mod support;
 
 use groupwal::format::{HEADER_BYTES, Header, Seed, payload_is_valid};
 use groupwal::{Delete, Insert};
-use support::image::{forge_frame, forge_segment, segment_name};
+use support::image::{forge_frame, forge_segment, opaque_payload, segment_name};
 use support::mem::MemStorage;
 use support::tiny::{BLOCK, SEGMENT, open, ready};
 
@@ -127,7 +127,7 @@ fn a_log_is_made_of_the_documented_bytes() {
         .checksum(b"")
         .padded(BLOCK);
 
-    let hello = Bytes::default().raw(&[2]).u32(5).raw(b"hello").0;
+    let hello = opaque_payload(&[b"hello"]);
     let inserted = Bytes::default()
         .raw(&[1])
         .u32(8 + 8 + 3 * 16 + 4 * 4 + 1)
@@ -142,13 +142,7 @@ fn a_log_is_made_of_the_documented_bytes() {
         .u32(0x7f7f_ffff)
         .raw(&[0])
         .0;
-    let both = Bytes::default()
-        .raw(&[2])
-        .u32(1)
-        .raw(b"a")
-        .raw(&[2])
-        .u32(0)
-        .0;
+    let both = opaque_payload(&[b"a", b""]);
     let deleted = Bytes::default()
         .raw(&[1])
         .u32(8 + 8 + 16 + 1)
@@ -299,13 +293,7 @@ fn what_no_writer_produces_is_no_header() {
 #[test]
 fn a_payload_is_as_many_whole_entries_as_its_header_says_and_nothing_else() {
     let seed = Seed::new([5; 16], 6, 512);
-    let two = Bytes::default()
-        .raw(&[2])
-        .u32(1)
-        .raw(b"a")
-        .raw(&[2])
-        .u32(0)
-        .0;
+    let two = opaque_payload(&[b"a", b""]);
     let is_valid = |entry_count, payload: &[u8]| {
         let header = Header {
             payload_len: u32::try_from(payload.len()).unwrap(),
