@@ -7,13 +7,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::directory::{LOCK_NAME, segment_path};
 use crate::entry::{Encode, SeqNo, checked_len};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX};
+use crate::lock_file::{Closed, Mark};
+use crate::names::{LOCK_NAME, segment_id, segment_name};
 use crate::options::Options;
-use crate::segment::{Segment, SegmentHeader};
-use crate::storage::{OsStorage, Storage, StorageFile, write_all_at};
+use crate::segment::{RESERVED_BLOCKS, Segment, SegmentHeader};
+use crate::storage::{OsStorage, Storage, StorageDir, StorageFile, write_all_at};
 use crate::sync::Arc;
 
 /// What an unfinished log's directory is called: the log's own name and this.
@@ -47,10 +48,12 @@ const LOST_FRAMES_MAX: u64 = 1024;
 /// for the same name.
 pub struct Builder {
     storage: Arc<dyn Storage>,
-    /// The log's final name, the directory that it is to stand in, and the one it is made in.
+    /// The log's final path, and its name in the directory that it is to stand in.
     path: PathBuf,
-    parent: PathBuf,
-    partial: PathBuf,
+    name: String,
+    parent: Arc<dyn StorageDir>,
+    /// The directory that it is made in.
+    partial: Arc<dyn StorageDir>,
     /// Held for its lock; `None` once the log has its name.
     lock: Option<Arc<dyn StorageFile>>,
     entry_bytes_max: usize,
@@ -103,26 +106,27 @@ impl Builder {
             let message = format!("no log gets to the sequence number {first_seq}");
             return Err(Error::new(Kind::InvalidOptions(message)));
         }
-        let path = path.as_ref().to_owned();
+        let at = |operation, path: &Path, error| Error::io(operation, path, error);
+        let path = std::path::absolute(path.as_ref())
+            .map_err(|error| at("resolve", path.as_ref(), error))?;
         let name = path.file_name().and_then(|name| name.to_str());
-        let Some(name) = name else {
+        let (Some(parent), Some(name)) = (path.parent(), name.map(str::to_owned)) else {
             let invalid = io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the path does not end in a name, or not in UTF-8",
             );
-            return Err(Error::io("make a log called", &path, invalid));
+            return Err(at("make a log called", &path, invalid));
         };
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let partial = parent.join(format!("{name}{PARTIAL_SUFFIX}"));
-        refuse_existing(&*storage, &parent, &path)?;
-        let lock = occupy(&*storage, &partial)?;
+        let parent = storage
+            .open_dir(parent)
+            .map_err(|error| at("open", parent, error))?;
+        refuse_existing(&*parent, &name)?;
+        let (partial, lock) = occupy(&*parent, &partial_name(&name))?;
         let room = options.segment_bytes - u64::from(options.block_bytes) - HEADER_BYTES as u64;
         // From here on, dropping it cleans up.
         let mut builder = Self {
             path,
+            name,
             parent,
             partial,
             lock: Some(lock),
@@ -145,7 +149,7 @@ impl Builder {
         builder
             .storage
             .fill_random(&mut log_id)
-            .map_err(|error| Error::io("draw entropy for", &builder.partial, error))?;
+            .map_err(|error| Error::io("draw entropy for", &builder.path, error))?;
         builder.log_id = log_id;
         if first_seq > 0 {
             // A frame without entries says that everything below has been trimmed.
@@ -239,28 +243,69 @@ impl Builder {
     pub fn finish(mut self) -> Result<u64> {
         self.end_group()?;
         self.write_group(false, true)?;
+        self.reserve()?;
+        let newest = self.next_segment - 1;
         self.end_segment()?;
+        self.record(newest)?;
         let at = |operation, path: &Path, error| Error::io(operation, path, error);
-        self.storage
-            .sync_dir(&self.partial)
-            .map_err(|error| at("sync", &self.partial, error))?;
-        refuse_existing(&*self.storage, &self.parent, &self.path)?;
-        self.storage
-            .rename(&self.partial, &self.path)
-            .map_err(|error| at("rename", &self.partial, error))?;
+        let (name, partial) = (&self.name, partial_name(&self.name));
+        self.partial
+            .sync()
+            .map_err(|error| at("sync", self.partial.path(), error))?;
+        refuse_existing(&*self.parent, name)?;
+        self.parent
+            .rename(&partial, name)
+            .map_err(|error| at("rename", self.partial.path(), error))?;
         // The log has its name: it is not ours to remove any more.
-        self.lock = None;
-        self.storage
-            .sync_dir(&self.parent)
-            .map_err(|error| at("sync", &self.parent, error))?;
+        if let Some(lock) = self.lock.take() {
+            lock.unlock();
+        }
+        self.parent
+            .sync()
+            .map_err(|error| at("sync", self.parent.path(), error))?;
         Ok(self.bytes)
+    }
+
+    /// Adds the empty blocks that every segment of a log has at its end.
+    fn reserve(&mut self) -> Result<()> {
+        let reserved = self.reserved_bytes();
+        let growing = self.segment.as_mut().expect("the seal is in it");
+        // A segment may be too short for it.
+        let len = reserved.min(self.segment_bytes.saturating_sub(growing.offset));
+        let zeros = vec![0; usize::try_from(len).expect("two blocks")];
+        write_all_at(&*growing.segment.file, &zeros, growing.offset)
+            .map_err(|error| Error::io("write", &growing.segment.path, error))?;
+        growing.offset += len;
+        self.bytes += len;
+        Ok(())
+    }
+
+    fn reserved_bytes(&self) -> u64 {
+        u64::from(RESERVED_BLOCKS) * u64::from(self.block_bytes)
+    }
+
+    /// Says in LOCK which log this is and how far it goes.
+    fn record(&self, newest: u64) -> Result<()> {
+        let path = self.partial.path().join(LOCK_NAME);
+        let lock = self.lock.as_ref().expect("held until the log has its name");
+        Mark::Log(self.log_id).write(&**lock, &path)?;
+        let closed = Closed {
+            segment_id: newest,
+            // Without the seal.
+            group: self.next_group - 1,
+            next_seq: self.next_seq,
+        };
+        closed.write(self.log_id, &**lock, &path)
     }
 
     /// Writes the buffer as one frame.
     fn write_group(&mut self, lost: bool, seal: bool) -> Result<()> {
         let len = self.buffer.padded_len(self.block_bytes as usize) as u64;
+        // Behind the seal there is the reserve that every segment has.
+        let reserved = if seal { self.reserved_bytes() } else { 0 };
         let room = self.segment.as_ref();
-        let room = room.is_some_and(|growing| growing.offset + len <= self.segment_bytes);
+        let room =
+            room.is_some_and(|growing| growing.offset + len + reserved <= self.segment_bytes);
         if !room {
             self.end_segment()?;
             self.segment = Some(self.begin_segment()?);
@@ -292,14 +337,15 @@ impl Builder {
     }
 
     fn begin_segment(&mut self) -> Result<Growing> {
-        let path = segment_path(&self.partial, self.next_segment);
+        let name = segment_name(self.next_segment);
+        let path = self.partial.path().join(&name);
         let mut salt = [0; 8];
         self.storage
             .fill_random(&mut salt)
             .map_err(|error| Error::io("draw entropy for", &path, error))?;
         let file = self
-            .storage
-            .create(&path)
+            .partial
+            .create(&name)
             .map_err(|error| Error::io("create", &path, error))?;
         let header = SegmentHeader {
             block_bytes: self.block_bytes,
@@ -341,8 +387,8 @@ impl Drop for Builder {
     fn drop(&mut self) {
         let Some(lock) = self.lock.take() else { return };
         self.segment = None;
-        let removed = remove_partial(&*self.storage, &self.partial);
-        drop(lock);
+        let removed = remove_partial(&*self.parent, &*self.partial, &partial_name(&self.name));
+        lock.unlock();
         if let Err(error) = removed {
             tracing::warn!(%error, "cannot remove an unfinished log");
         }
@@ -358,15 +404,19 @@ impl std::fmt::Debug for Builder {
     }
 }
 
+/// What the directory of the unfinished log is called.
+fn partial_name(name: &str) -> String {
+    format!("{name}{PARTIAL_SUFFIX}")
+}
+
 /// # Errors
-/// If there is anything called `path`, whose parent is `parent`, or if that cannot be found out.
-fn refuse_existing(storage: &dyn Storage, parent: &Path, path: &Path) -> Result<()> {
-    let names = storage
-        .list(parent)
-        .map_err(|error| Error::io("list", parent, error))?;
-    let name = path.file_name();
-    if names.iter().any(|there| Some(there.as_ref()) == name) {
-        let path = path.to_owned();
+/// If there is anything with this name in the directory, or if that cannot be found out.
+fn refuse_existing(parent: &dyn StorageDir, name: &str) -> Result<()> {
+    let names = parent
+        .list()
+        .map_err(|error| Error::io("list", parent.path(), error))?;
+    if names.iter().any(|there| there == name) {
+        let path = parent.path().join(name);
         return Err(Error::new(Kind::Exists { path }));
     }
     Ok(())
@@ -374,70 +424,74 @@ fn refuse_existing(storage: &dyn Storage, parent: &Path, path: &Path) -> Result<
 
 /// Makes the directory that a log is to be built in, or empties the one that a crash has left, and
 /// takes its lock.
-fn occupy(storage: &dyn Storage, partial: &Path) -> Result<Arc<dyn StorageFile>> {
-    storage
-        .create_dir_all(partial)
-        .map_err(|error| Error::io("create", partial, error))?;
-    segments_in(storage, partial)?;
-    let path = partial.join(LOCK_NAME);
-    let lock = match storage.create(&path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => storage.open(&path),
+fn occupy(
+    parent: &dyn StorageDir,
+    name: &str,
+) -> Result<(Arc<dyn StorageDir>, Arc<dyn StorageFile>)> {
+    let at = |operation, path: &Path, error| Error::io(operation, path, error);
+    let path = parent.path().join(name);
+    match parent.create_dir(name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(at("create", &path, error));
+        }
+        _ => {}
+    }
+    parent
+        .sync()
+        .map_err(|error| at("sync", parent.path(), error))?;
+    let partial = parent
+        .open_dir(name)
+        .map_err(|error| at("open", &path, error))?;
+    segments_in(&*partial)?;
+    let path = path.join(LOCK_NAME);
+    let lock = match partial.create(LOCK_NAME) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => partial.open(LOCK_NAME),
         created => created,
     }
-    .map_err(|error| Error::io("open", &path, error))?;
-    let locked = lock
-        .try_lock()
-        .map_err(|error| Error::io("lock", &path, error))?;
-    if !locked {
+    .map_err(|error| at("open", &path, error))?;
+    if !lock.try_lock().map_err(|error| at("lock", &path, error))? {
         return Err(Error::new(Kind::Locked { path }));
     }
-    remove_segments(storage, partial)?;
-    Ok(lock)
+    remove_segments(&*partial)?;
+    Ok((partial, lock))
 }
 
 /// The segments of an unfinished log.
 ///
 /// # Errors
 /// If there is anything else in its directory: then it is no unfinished log.
-fn segments_in(storage: &dyn Storage, partial: &Path) -> Result<Vec<PathBuf>> {
-    let names = storage
-        .list(partial)
-        .map_err(|error| Error::io("list", partial, error))?;
-    let is_segment = |name: &str| {
-        let digits = name.strip_suffix(".seg");
-        digits.is_some_and(|digits| {
-            digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())
-        })
-    };
-    let mut segments = Vec::new();
-    for name in names.iter().filter(|name| *name != LOCK_NAME) {
-        let path = partial.join(name);
-        if !is_segment(name) {
-            return Err(Error::new(Kind::Exists { path }));
+fn segments_in(partial: &dyn StorageDir) -> Result<Vec<String>> {
+    let mut names = partial
+        .list()
+        .map_err(|error| Error::io("list", partial.path(), error))?;
+    names.retain(|name| name != LOCK_NAME);
+    match names.iter().find(|name| segment_id(name).is_none()) {
+        Some(other) => {
+            let path = partial.path().join(other);
+            Err(Error::new(Kind::Exists { path }))
         }
-        segments.push(path);
+        None => Ok(names),
     }
-    Ok(segments)
 }
 
-fn remove_segments(storage: &dyn Storage, partial: &Path) -> Result<()> {
-    for path in segments_in(storage, partial)? {
-        storage
-            .remove(&path)
-            .map_err(|error| Error::io("remove", &path, error))?;
+fn remove_segments(partial: &dyn StorageDir) -> Result<()> {
+    for name in segments_in(partial)? {
+        partial
+            .remove(&name)
+            .map_err(|error| Error::io("remove", &partial.path().join(name), error))?;
     }
     Ok(())
 }
 
-/// Removes an unfinished log. Its lock goes last, so that whoever finds the directory meanwhile
-/// finds it occupied.
-fn remove_partial(storage: &dyn Storage, partial: &Path) -> Result<()> {
-    remove_segments(storage, partial)?;
-    let lock = partial.join(LOCK_NAME);
-    storage
-        .remove(&lock)
-        .map_err(|error| Error::io("remove", &lock, error))?;
-    storage
-        .remove_dir(partial)
-        .map_err(|error| Error::io("remove", partial, error))
+/// Removes an unfinished log. Its lock goes last, so that another builder that finds the directory
+/// meanwhile finds it occupied.
+fn remove_partial(parent: &dyn StorageDir, partial: &dyn StorageDir, name: &str) -> Result<()> {
+    remove_segments(partial)?;
+    let at = |path: &Path, error| Error::io("remove", path, error);
+    partial
+        .remove(LOCK_NAME)
+        .map_err(|error| at(&partial.path().join(LOCK_NAME), error))?;
+    parent
+        .remove_dir(name)
+        .map_err(|error| at(partial.path(), error))
 }

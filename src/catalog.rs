@@ -45,6 +45,11 @@ impl Catalog {
         lock(&self.0).len()
     }
 
+    /// Whether a trim to this position would free the room of a segment.
+    pub(crate) fn would_free(&self, trim_seq: u64) -> bool {
+        count_below(&lock(&self.0), trim_seq) > 0
+    }
+
     pub(crate) fn push(&self, listed: Listed) {
         lock(&self.0).push(listed);
     }
@@ -73,16 +78,21 @@ impl Catalog {
     /// a frame nothing would say that the segments before them are missing with good reason.
     fn take_below(&self, trim_seq: u64) -> Vec<Arc<Segment>> {
         let mut segments = lock(&self.0);
-        let newest = segments.iter().rposition(|listed| listed.has_frame);
-        let kept_from = segments[..newest.map_or(0, |newest| newest + 1)]
-            .windows(2)
-            .take_while(|pair| pair[1].first_seq <= trim_seq)
-            .count();
+        let kept_from = count_below(&segments, trim_seq);
         segments
             .drain(..kept_from)
             .map(|listed| listed.segment)
             .collect()
     }
+}
+
+/// How many segments a trim would take away.
+fn count_below(segments: &[Listed], trim_seq: u64) -> usize {
+    let newest = segments.iter().rposition(|listed| listed.has_frame);
+    segments[..newest.map_or(0, |newest| newest + 1)]
+        .windows(2)
+        .take_while(|pair| pair[1].first_seq <= trim_seq)
+        .count()
 }
 
 /// Takes away the segments whose entries all lie below `trim_seq`. The caller has made `trim_seq`

@@ -1,72 +1,56 @@
-//! A log's directory: names, locks, and the making, keeping and recycling of segment files.
+//! A log's directory: who owns it, and the making, keeping and recycling of segment files.
 //!
-//! ```text
-//! LOCK                        held by the process that owns the log
-//! 00000000000000000007.seg    segment 7
-//! 00000000000000000003.spare  a file to be made into a segment; its content means nothing
-//! ```
-//!
-//! Names of any other form are not the log's and are left alone.
+//! Everything goes through one descriptor of the directory, taken when the log is opened: a log whose
+//! directory is renamed goes on there. Before a name is changed, LOCK must still be the file that this
+//! process has locked. If it is not, another log is at work under these names, or the directory is
+//! gone; the log stops instead of touching what may not be its own. Between that look and the change
+//! of a name another process can still come: no file system has a call that does both at once.
+
+mod retire;
 
 use std::io;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::POSITION_MAX;
-use crate::prepare::{PrepareError, Unfinished};
+use crate::lock_file::{Closed, Evidence, Mark};
+use crate::names::{LOCK_NAME, Listing, segment_name, spare_name};
 use crate::segment::{Segment, SegmentHeader};
 use crate::shelf::Shelf;
-use crate::storage::{Storage, StorageFile, write_all, write_all_at};
+use crate::spare::Spare;
+use crate::storage::{FileIdentity, Storage, StorageDir, StorageFile};
 use crate::sync::{Arc, Mutex, lock};
-
-pub(crate) const LOCK_NAME: &str = "LOCK";
-/// How much of a new file is filled at once: little enough that a group's write, which may come in
-/// between, hardly waits for it.
-const FILL_BYTES: usize = 256 << 10;
-/// How much of a removed file is given back at once. ext4 takes a quarter of a millisecond for each
-/// megabyte, and whoever writes waits for its journal meanwhile.
-const SHRINK_BYTES: u64 = 1 << 20;
-
-/// Aligned for `O_DIRECT`.
-#[repr(align(4096))]
-struct Zeros([u8; FILL_BYTES]);
-
-static ZEROS: Zeros = Zeros([0; FILL_BYTES]);
-
-/// So many segments are taken away between two syncs of the directory: all of them are open then.
-const RETIRED_AT_ONCE: usize = 16;
 
 /// How long to wait for the I/O of a process that died: `io_uring` requests outlive it and keep its
 /// files open (35-115 ms were measured).
 const DYING_IO_WAIT_MS: u32 = 10_000;
 
-/// A file with a spare name, locked.
-pub(crate) struct Spare {
-    pub(crate) path: PathBuf,
-    pub(crate) file: Arc<dyn StorageFile>,
-}
-
-/// Files of segments that have lost their names.
-#[derive(Default)]
-struct Unnamed {
-    recycled: Vec<Spare>,
-    /// How long they are, and the files.
-    removed: Vec<(u64, Arc<dyn StorageFile>)>,
-}
+/// How long to wait for a lock whose owner has gone: a program that it was just starting has its
+/// descriptors between fork and exec, for less than a millisecond unless the machine is very busy.
+const STARTING_PROGRAM_WAIT_MS: u32 = 250;
 
 #[derive(Default)]
 struct Spares {
     free: Vec<Spare>,
     next_number: u64,
+    /// The disk is full: the next segment needs a file that is there already.
+    is_needed: bool,
+}
+
+/// Why a segment could not be prepared.
+#[derive(Debug)]
+pub(crate) enum PrepareError {
+    /// Nothing has changed under a final name; it may be tried again.
+    Unchanged(Error),
+    /// It has its final name, and nobody knows whether that is durable.
+    NameUnknown(Error),
 }
 
 /// A directory that this process owns for as long as this lives.
 pub(crate) struct Directory {
     files: Arc<Files>,
-    /// Held for its lock.
-    _lock: Arc<dyn StorageFile>,
+    lock: Arc<dyn StorageFile>,
 }
 
 /// The directory's files and names.
@@ -74,91 +58,86 @@ pub(crate) struct Directory {
 /// Also for work in the background, which must not keep the directory locked when the log is gone:
 /// it has this, and changes names only [`while_owned`](Self::while_owned).
 pub(crate) struct Files {
+    /// As it was when the log was opened, for messages.
     pub(crate) path: PathBuf,
+    dir: Arc<dyn StorageDir>,
     storage: Arc<dyn Storage>,
+    /// The file that has the lock.
+    lock: FileIdentity,
     shelf: Arc<Shelf>,
     spares: Mutex<Spares>,
     spares_max: usize,
     owned: Mutex<bool>,
 }
 
-/// The segments found in a directory, lowest id first.
-pub(crate) struct Listing {
-    pub(crate) segment_ids: Vec<u64>,
-    spares: Vec<PathBuf>,
-}
-
-impl Listing {
-    /// Reads the names in a log's directory.
-    pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Self> {
-        let names = storage
-            .list(dir)
-            .map_err(|error| Error::io("list", dir, error))?;
-        let number = |name: &str, suffix: &str| {
-            let digits = name.strip_suffix(suffix)?;
-            let ours = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-            ours.then(|| digits.parse::<u64>().ok()).flatten()
-        };
-        let mut segment_ids: Vec<u64> = names
-            .iter()
-            .filter_map(|name| number(name, ".seg"))
-            .collect();
-        segment_ids.sort_unstable();
-        let mut spares: Vec<PathBuf> = names
-            .iter()
-            .filter(|name| number(name, ".spare").is_some())
-            .map(|name| dir.join(name))
-            .collect();
-        spares.sort_unstable();
-        Ok(Self {
-            segment_ids,
-            spares,
-        })
-    }
-}
-
 impl Directory {
-    /// Creates the directory if it is missing, and locks it.
-    pub(crate) fn open(storage: Arc<dyn Storage>, path: &Path, spares_max: usize) -> Result<Self> {
-        storage
-            .create_dir_all(path)
-            .map_err(|error| Error::io("create", path, error))?;
+    /// Locks the directory.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        dir: Arc<dyn StorageDir>,
+        spares_max: usize,
+    ) -> Result<Self> {
+        let path = dir.path().to_owned();
         let lock_path = path.join(LOCK_NAME);
-        let lock_file = match storage.open(&lock_path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match storage.create(&lock_path) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                        storage.open(&lock_path)
-                    }
-                    created => created,
-                }
+        let at = |operation, error| Error::io(operation, &lock_path, error);
+        let (lock, identity) = loop {
+            let file = open_or_create(&*dir, LOCK_NAME).map_err(|error| at("open", error))?;
+            if !lock_within(&*file, STARTING_PROGRAM_WAIT_MS).map_err(|error| at("lock", error))? {
+                return Err(Error::new(Kind::Locked { path: lock_path }));
             }
-            opened => opened,
-        }
-        .map_err(|error| Error::io("open", &lock_path, error))?;
-        if !lock_file
-            .try_lock()
-            .map_err(|error| Error::io("lock", &lock_path, error))?
-        {
-            return Err(Error::new(Kind::Locked { path: lock_path }));
-        }
-        let files = Arc::new(Files {
-            path: path.to_owned(),
-            shelf: Arc::new(Shelf::new(Arc::clone(&storage))),
-            storage,
-            spares: Mutex::default(),
-            spares_max,
-            owned: Mutex::new(true),
-        });
+            let identity = file.identity().map_err(|error| at("look at", error))?;
+            match dir.identity(LOCK_NAME) {
+                Ok(named) if named == identity => break (file, identity),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(at("look at", error));
+                }
+                // It was replaced between the opening and the locking.
+                _ => {}
+            }
+        };
         Ok(Self {
-            files,
-            _lock: lock_file,
+            files: Arc::new(Files {
+                path,
+                shelf: Arc::new(Shelf::new(Arc::clone(&dir))),
+                dir,
+                storage,
+                lock: identity,
+                spares: Mutex::default(),
+                spares_max,
+                owned: Mutex::new(true),
+            }),
+            lock,
         })
     }
 
     /// The files, without the ownership.
     pub(crate) fn files(&self) -> &Arc<Files> {
         &self.files
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join(LOCK_NAME)
+    }
+
+    /// What LOCK says of the log.
+    pub(crate) fn evidence(&self) -> Result<Evidence> {
+        Evidence::read(&*self.lock, &self.lock_path())
+    }
+
+    /// Says in LOCK, durably, whose segments are in the directory.
+    pub(crate) fn write_mark(&self, mark: Mark) -> Result<()> {
+        mark.write(&*self.lock, &self.lock_path())
+    }
+
+    /// Says in LOCK, durably, how far the log has gone. A LOCK that has no mark stays without it:
+    /// there was no room for one, nor is there for this.
+    pub(crate) fn write_closed(&self, log_id: [u8; 16], closed: Closed) -> Result<()> {
+        let path = self.lock_path();
+        if self.evidence()?.mark != Mark::Log(log_id) {
+            tracing::warn!(path = %path.display(), "the file has no mark: how far the log went is not recorded");
+            return Ok(());
+        }
+        closed.write(log_id, &*self.lock, &path)
     }
 }
 
@@ -175,6 +154,9 @@ impl Drop for Directory {
         // Waits for a change of names in the background, if one is under way. After it there is
         // none any more, and the lock may go.
         *lock(&self.files.owned) = false;
+        // Nothing is in flight: a request would hold the log, and the log this. A program that is
+        // being started has a copy of the descriptor, so closing ours would not be enough.
+        self.lock.unlock();
     }
 }
 
@@ -192,15 +174,66 @@ impl Files {
     }
 
     pub(crate) fn list(&self) -> Result<Listing> {
-        Listing::read(&*self.storage, &self.path)
+        Listing::read(&*self.dir)
+    }
+
+    /// Whether LOCK is still the file that this process has locked.
+    ///
+    /// # Errors
+    /// [`Error::is_displaced`] if it is not.
+    fn check_lock(&self) -> Result<()> {
+        let path = self.path.join(LOCK_NAME);
+        match self.dir.identity(LOCK_NAME) {
+            Ok(found) if found == self.lock => Ok(()),
+            Ok(_) => Err(Error::displaced(
+                path,
+                "another file has its name: another log may have begun in the directory",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::displaced(
+                path,
+                "it has no name any more: the directory, or what was in it, has been removed",
+            )),
+            Err(error) => Err(Error::io("look at", &path, error)),
+        }
+    }
+
+    /// Whether the log still has its directory, and this segment its name in it. Entries of a segment
+    /// without a name would be gone with the process.
+    ///
+    /// # Errors
+    /// [`Error::is_displaced`] if not.
+    pub(crate) fn check(&self, segment: &Segment) -> Result<()> {
+        self.check_lock()?;
+        match self.names(segment)? {
+            Named::Same => Ok(()),
+            Named::Other => Err(Error::displaced(
+                segment.path.clone(),
+                "another file has the segment's name",
+            )),
+            Named::Nothing => Err(Error::displaced(
+                segment.path.clone(),
+                "the segment has no name any more: it has been removed",
+            )),
+        }
+    }
+
+    /// What stands under a segment's name.
+    fn names(&self, segment: &Segment) -> Result<Named> {
+        let at = |error| Error::io("look at", &segment.path, error);
+        match self.dir.identity(&segment_name(segment.id())) {
+            Ok(found) if found == segment.file.identity().map_err(at)? => Ok(Named::Same),
+            Ok(_) => Ok(Named::Other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Named::Nothing),
+            Err(error) => Err(at(error)),
+        }
     }
 
     /// Checks a segment, once nobody writes to it any more. It rests until it is [woken](wake).
     pub(crate) fn find_segment(&self, segment_id: u64) -> Result<Segment> {
         let path = self.segment_path(segment_id);
         let file = self
-            .storage
-            .open(&path)
+            .dir
+            .open(&segment_name(segment_id))
             .map_err(|error| Error::io("open", &path, error))?;
         take_lock(&*file, &path)?;
         let mut segment = Segment::open(path, file.into(), segment_id)?;
@@ -224,15 +257,14 @@ impl Files {
 
     /// Makes the names in the directory durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.storage
-            .sync_dir(&self.path)
+        self.dir
+            .sync()
             .map_err(|error| Error::io("sync", &self.path, error))
     }
 
-    /// Prepares a segment from beginning to end. When it returns `Ok`, the empty segment survives a
-    /// crash.
-    pub(crate) fn prepare(&self, header: SegmentHeader) -> Result<Segment, PrepareError> {
-        Unfinished::begin(self, header)?.complete(self)
+    /// The next trim is to keep a file for the next segment, even if none are kept otherwise.
+    pub(crate) fn need_spare(&self) {
+        lock(&self.spares).is_needed = true;
     }
 
     /// A recycled file of the right length, or a new one, empty; and how much of it is filled.
@@ -241,6 +273,7 @@ impl Files {
             let (recycled, number) = {
                 let mut spares = lock(&self.spares);
                 let recycled = spares.free.pop();
+                spares.is_needed &= recycled.is_none();
                 spares.next_number += u64::from(recycled.is_none());
                 (recycled, spares.next_number)
             };
@@ -248,35 +281,44 @@ impl Files {
                 Some(spare) if spare.file.length().is_ok_and(|len| len == segment_bytes) => {
                     return Ok((spare, segment_bytes));
                 }
-                Some(spare) => self.discard(&spare.path),
+                Some(spare) => self.discard(&spare),
                 None => return Ok((self.create_spare(number)?, 0)),
             }
         }
     }
 
     fn create_spare(&self, number: u64) -> Result<Spare> {
-        let path = self.path.join(format!("{number:020}.spare"));
+        self.check_lock()?;
+        let name = spare_name(number);
+        let path = self.path.join(&name);
         let file = self
-            .storage
-            .create(&path)
+            .dir
+            .create(&name)
             .map_err(|error| Error::io("create", &path, error))?;
-        let locked = file
+        let spare = Spare { name, path, file };
+        let locked = spare
+            .file
             .try_lock()
-            .map_err(|error| Error::io("lock", &path, error))
+            .map_err(|error| Error::io("lock", &spare.path, error))
             .and_then(|locked| {
-                let path = path.clone();
+                let path = spare.path.clone();
                 locked
                     .then_some(())
                     .ok_or(Error::new(Kind::Locked { path }))
             });
-        locked.inspect_err(|_| self.discard(&path))?;
-        Ok(Spare { path, file })
+        locked.inspect_err(|_| self.discard(&spare))?;
+        Ok(spare)
     }
 
-    /// Removes a spare whose content means nothing. If that fails too, the next open removes it.
-    pub(crate) fn discard(&self, path: &Path) {
-        if let Err(error) = self.storage.remove(path) {
-            tracing::warn!(path = %path.display(), %error, "cannot remove a spare segment");
+    /// Removes a spare whose content means nothing. If that fails, or the directory is not the log's
+    /// any more, the next open removes it.
+    pub(crate) fn discard(&self, spare: &Spare) {
+        let removed = self.check_lock().and_then(|()| {
+            let removed = self.dir.remove(&spare.name);
+            removed.map_err(|error| Error::io("remove", &spare.path, error))
+        });
+        if let Err(error) = removed {
+            tracing::warn!(%error, "cannot remove a spare segment");
         }
     }
 
@@ -286,160 +328,40 @@ impl Files {
         spare: Spare,
         header: SegmentHeader,
     ) -> Result<Segment, PrepareError> {
-        let path = self.segment_path(header.segment_id);
-        self.storage
-            .rename(&spare.path, &path)
+        self.check_lock().map_err(PrepareError::Unchanged)?;
+        self.dir
+            .rename(&spare.name, &segment_name(header.segment_id))
             .map_err(|error| Error::io("rename", &spare.path, error))
-            .inspect_err(|_| self.discard(&spare.path))
+            .inspect_err(|_| self.discard(&spare))
             .map_err(PrepareError::Unchanged)?;
         self.sync().map_err(PrepareError::NameUnknown)?;
         Ok(Segment {
             header,
-            path,
+            path: self.segment_path(header.segment_id),
             file: spare.file.into(),
         })
     }
 
-    /// Takes trimmed segments away, oldest first: unlinked, or renamed to be recycled.
-    ///
-    /// A crash in the middle leaves some of them; recovery knows from the trim position that they
-    /// may be gone.
-    pub(crate) fn retire(&self, segments: Vec<Arc<Segment>>) -> Result<()> {
-        let mut segments = segments.into_iter();
-        while segments.len() > 0 {
-            let mut gone = self.unname(segments.by_ref().take(RETIRED_AT_ONCE))?;
-            // Only when the old names are durably gone may their bytes be touched.
-            self.sync()?;
-            lock(&self.spares).free.append(&mut gone.recycled);
-            for (mut len, file) in gone.removed {
-                while len > 0 {
-                    len = len.saturating_sub(SHRINK_BYTES);
-                    file.shrink(len);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the names of segments away. That is not durable yet.
-    fn unname(&self, segments: impl Iterator<Item = Arc<Segment>>) -> Result<Unnamed> {
-        let mut gone = Unnamed::default();
-        for segment in segments {
-            let (path, header) = (segment.path.clone(), segment.header);
-            let room = {
-                let mut spares = lock(&self.spares);
-                let room = spares.free.len() + gone.recycled.len() < self.spares_max;
-                spares.next_number += u64::from(room);
-                room.then_some(spares.next_number)
-            };
-            // A replay that still reads the file must not see it overwritten.
-            let unread = Arc::try_unwrap(segment).ok();
-            let file = unread.and_then(|segment| segment.file.awake().ok());
-            let remove = || {
-                let removed = self.storage.remove(&path);
-                removed.map_err(|error| Error::io("remove", &path, error))
-            };
-            match (room, file) {
-                (Some(number), Some(file)) if file.try_lock().is_ok_and(|locked| locked) => {
-                    let spare = self.path.join(format!("{number:020}.spare"));
-                    self.storage
-                        .rename(&path, &spare)
-                        .map_err(|error| Error::io("rename", &path, error))?;
-                    gone.recycled.push(Spare { path: spare, file });
-                }
-                (_, Some(file)) => {
-                    remove()?;
-                    gone.removed.push((header.segment_bytes, file));
-                }
-                (_, None) => remove()?,
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Keeps spare files of an earlier run, as many as are wanted, and removes the others.
-    ///
-    /// Only what has been a segment is kept, older than `oldest`, the oldest one there is: it had
-    /// its final name once, so all of its length is durable. A file that was still being prepared may
-    /// be short without showing it: after a failed sync its bytes are in the page cache alone, and
-    /// the next sync would not write them.
-    pub(crate) fn adopt_spares(
-        &self,
-        listing: &Listing,
-        oldest: Option<&SegmentHeader>,
-    ) -> Result<()> {
-        for path in &listing.spares {
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let number = stem.and_then(|stem| stem.parse().ok()).unwrap_or(u64::MAX);
-            // No log gets to such a number: the name was given by somebody else.
-            let is_ours = number < POSITION_MAX;
-            let mut spares = lock(&self.spares);
-            if is_ours {
-                spares.next_number = spares.next_number.max(number);
-            }
-            let wanted = is_ours && spares.free.len() < self.spares_max;
-            let was_segment = |file: &Arc<dyn StorageFile>| {
-                file.try_lock().is_ok_and(|locked| locked)
-                    && SegmentHeader::read(&**file).is_some_and(|was| {
-                        oldest.is_some_and(|oldest| {
-                            was.log_id == oldest.log_id && was.segment_id < oldest.segment_id
-                        })
-                    })
-            };
-            let file = match self.storage.open(path) {
-                Ok(file) if wanted && was_segment(&file) => file,
-                _ => {
-                    self.storage
-                        .remove(path)
-                        .map_err(|error| Error::io("remove", path, error))?;
-                    continue;
-                }
-            };
-            spares.free.push(Spare {
-                path: path.clone(),
-                file,
-            });
-        }
-        Ok(())
-    }
-
     fn segment_path(&self, segment_id: u64) -> PathBuf {
-        segment_path(&self.path, segment_id)
+        self.path.join(segment_name(segment_id))
     }
 }
 
-impl Spare {
-    /// Fills some more of a new file with zeros, up to `len` at most. Returns how much is filled.
-    ///
-    /// Every block is written: overwriting written blocks later needs no change of the file's
-    /// metadata, so a group's sync is one device write, where merely allocated blocks would commit
-    /// the file system's journal each time.
-    pub(crate) fn fill(&self, filled: u64, len: u64) -> Result<u64> {
-        let at = |operation, error| Error::io(operation, &self.path, error);
-        let left = usize::try_from(len - filled).unwrap_or(usize::MAX);
-        let zeros = &ZEROS.0[..left.min(FILL_BYTES)];
-        let filled_then = filled + zeros.len() as u64;
-        let direct = self.file.raw().filter(|raw| {
-            raw.is_direct() && u32::try_from(zeros.len()).is_ok_and(|len| raw.takes_blocks(len))
-        });
-        match direct {
-            Some(raw) => write_all(zeros, filled, |bytes, offset| raw.write_at(bytes, offset)),
-            None => write_all_at(&*self.file, zeros, filled),
-        }
-        .map_err(|error| at("fill", error))?;
-        if direct.is_none() && filled_then < len {
-            // What piles up in the page cache is written at once later, and holds up whoever
-            // writes then.
-            self.file.sync_data().map_err(|error| at("sync", error))?;
-        }
-        Ok(filled_then)
-    }
+/// What stands under a segment's name.
+enum Named {
+    Same,
+    Other,
+    Nothing,
+}
 
-    /// Writes the header over whatever the file held, and makes the file durable.
-    pub(crate) fn initialise(&self, header: &SegmentHeader) -> Result<()> {
-        let at = |operation, error| Error::io(operation, &self.path, error);
-        write_all_at(&*self.file, &header.encode(), 0).map_err(|error| at("write", error))?;
-        self.file.sync_all().map_err(|error| at("sync", error))
+fn open_or_create(dir: &dyn StorageDir, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+    match dir.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened,
+    }
+    match dir.create(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => dir.open(name),
+        created => created,
     }
 }
 
@@ -458,25 +380,26 @@ pub(crate) fn wake(segment: &Segment) -> Result<Arc<Segment>> {
     }))
 }
 
-/// Takes the lock of a segment. The directory's is ours, so whoever holds this one is dead, its last requests
-/// excepted.
-fn take_lock(file: &dyn StorageFile, path: &Path) -> Result<()> {
-    for _ in 0..DYING_IO_WAIT_MS {
-        if file
-            .try_lock()
-            .map_err(|error| Error::io("lock", path, error))?
-        {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(1));
+/// Takes the lock of a segment. The directory's is ours, so the process that holds this one is dead, its
+/// last requests excepted.
+fn take_lock(file: &dyn StorageFile, path: &std::path::Path) -> Result<()> {
+    let locked = lock_within(file, DYING_IO_WAIT_MS);
+    if locked.map_err(|error| Error::io("lock", path, error))? {
+        return Ok(());
     }
     let path = path.to_owned();
     Err(Error::new(Kind::Locked { path }))
 }
 
-/// The final name of a segment in the log's directory.
-pub(crate) fn segment_path(dir: &Path, segment_id: u64) -> PathBuf {
-    dir.join(format!("{segment_id:020}.seg"))
+/// Takes a lock that may be about to become free, and tells whether it did.
+fn lock_within(file: &dyn StorageFile, wait_ms: u32) -> io::Result<bool> {
+    for _ in 0..wait_ms {
+        if file.try_lock()? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    file.try_lock()
 }
 
 #[cfg(test)]
@@ -489,12 +412,16 @@ mod tests {
     #[test]
     fn names_are_changed_in_the_background_only_while_the_directory_is_ours() {
         let dir = tempfile::tempdir().unwrap();
-        let storage = Arc::new(OsStorage);
-        let directory = Directory::open(storage.clone(), dir.path(), 1).unwrap();
+        let open = || {
+            let storage = Arc::new(OsStorage);
+            let dir = storage.open_dir(dir.path()).unwrap();
+            Directory::open(storage, dir, 1).unwrap()
+        };
+        let directory = open();
         let files = Arc::clone(directory.files());
         assert_eq!(files.while_owned(|| 7), Some(7));
         drop(directory);
-        let next = Directory::open(storage, dir.path(), 1).unwrap();
+        let next = open();
         assert_eq!(files.while_owned(|| 7), None);
         assert!(!files.is_owned() && next.files().is_owned());
     }

@@ -40,6 +40,24 @@ pub(crate) enum Kind {
         offset: u64,
         detail: String,
     },
+    #[error(
+        "{} is not the log's any more: {detail}. The log stops before it changes anything in the directory. \
+         Open it again where its files are now; entries that were acknowledged after a file had lost its \
+         name are lost with it",
+        path.display()
+    )]
+    Displaced { path: PathBuf, detail: &'static str },
+    #[error(
+        "files of the log are missing in {}: {detail}. Nothing was changed. Put them back from a copy, or begin a \
+         new log in their place and accept the loss (Options::create with Create::AfterLoss)",
+        path.display()
+    )]
+    Missing { path: PathBuf, detail: String },
+    #[error(
+        "there is no log in {}, and none is to be created (Options::create with Create::Never)",
+        path.display()
+    )]
+    NoLog { path: PathBuf },
     #[error("{} is written in format version {found}, this version reads {supported}: use a newer groupwal", path.display())]
     Version {
         path: PathBuf,
@@ -48,6 +66,11 @@ pub(crate) enum Kind {
     },
     #[error("the log is in use: {} is locked by another handle or process; close that one first", path.display())]
     Locked { path: PathBuf },
+    #[error(
+        "the log is in use: the files in {} change while they are read. Stop the process that writes to it first",
+        path.display()
+    )]
+    ChangesMeanwhile { path: PathBuf },
     #[error(
         "io_uring cannot be had here: {0}. Choose EngineKind::Auto, which does without it then, or allow it \
          (sysctl kernel.io_uring_disabled=0; in a container, its seccomp profile)"
@@ -125,6 +148,10 @@ impl Error {
         })
     }
 
+    pub(crate) fn displaced(path: PathBuf, detail: &'static str) -> Self {
+        Self::new(Kind::Displaced { path, detail })
+    }
+
     /// The error under wrappers that only say what became of the entry.
     fn root(&self) -> &Kind {
         match &*self.0 {
@@ -146,14 +173,25 @@ impl Error {
         matches!(*self.0, Kind::InvalidOptions(_))
     }
 
-    /// Acknowledged bytes are damaged. The directory was left untouched.
+    /// Acknowledged bytes are damaged or missing. The directory was left untouched.
     pub fn is_corruption(&self) -> bool {
-        matches!(*self.0, Kind::Corrupt { .. })
+        matches!(*self.0, Kind::Corrupt { .. } | Kind::Missing { .. })
+    }
+
+    /// The root cause is that the log's directory, or a file in it, was removed or replaced while the log
+    /// was in use. The log has stopped.
+    pub fn is_displaced(&self) -> bool {
+        matches!(self.root(), Kind::Displaced { .. })
+    }
+
+    /// There is no log, and the options say that none is to be created.
+    pub fn is_no_log(&self) -> bool {
+        matches!(*self.0, Kind::NoLog { .. })
     }
 
     /// Another handle or process owns the log.
     pub fn is_locked(&self) -> bool {
-        matches!(*self.0, Kind::Locked { .. })
+        matches!(*self.0, Kind::Locked { .. } | Kind::ChangesMeanwhile { .. })
     }
 
     /// The entry may or may not be in the log: its flush failed after the write began, and the log
@@ -213,6 +251,7 @@ impl Error {
     pub fn corrupt_at(&self) -> Option<(&Path, u64)> {
         match &*self.0 {
             Kind::Corrupt { path, offset, .. } => Some((path, *offset)),
+            Kind::Missing { path, .. } => Some((path, 0)),
             _ => None,
         }
     }

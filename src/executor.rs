@@ -65,14 +65,17 @@ pub(crate) fn submit<R: Send + 'static>(
     executor: &dyn Executor,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Outcome<R> {
-    let fate = Arc::new(Mutex::new(Fate::Open(None)));
-    let outcome = Outcome(Arc::clone(&fate));
-    let job = Job {
-        work,
-        teller: Teller { result: None, fate },
-    };
+    let (job, outcome) = job(work);
     executor.execute(Box::new(move || job.run()));
     outcome
+}
+
+/// Work to be done somewhere, and its outcome.
+pub(crate) fn job<R, F: FnOnce() -> R>(work: F) -> (Job<F, R>, Outcome<R>) {
+    let fate = Arc::new(Mutex::new(Fate::Open(None)));
+    let outcome = Outcome(Arc::clone(&fate));
+    let teller = Teller { result: None, fate };
+    (Job { work, teller }, outcome)
 }
 
 /// What becomes of a piece of work.
@@ -85,13 +88,13 @@ enum Fate<R> {
 
 /// Work and whoever tells what became of it. Dropped in this order: what the work holds, such as
 /// the log, is let go before anybody who waits can go on.
-struct Job<F, R> {
+pub(crate) struct Job<F, R> {
     work: F,
     teller: Teller<R>,
 }
 
 impl<F: FnOnce() -> R, R> Job<F, R> {
-    fn run(self) {
+    pub(crate) fn run(self) {
         let Self { work, mut teller } = self;
         teller.result = Some(catch_unwind(AssertUnwindSafe(work)));
     }

@@ -174,6 +174,10 @@ pub(crate) enum Outcome<E> {
     Durable,
     /// Nothing of the group is in the log, which goes on as it was.
     NotWritten(E),
+    /// The same, but the trim position that came with the group is durable.
+    OnlyTrim(E),
+    /// Nothing of the group is in the log, which takes nothing more: it is poisoned.
+    Stopped(E),
     /// Nobody knows what the disk holds: the log is poisoned.
     Unknown(E),
 }
@@ -204,9 +208,18 @@ impl<H: Host> Group<H> {
         lock(&self.state).next_seq
     }
 
-    /// The highest trim position asked for.
+    /// Every entry below it has been trimmed, durably.
     pub(crate) fn trim_seq(&self) -> u64 {
         lock(&self.state).trim_seq
+    }
+
+    /// Poisons the log for a reason found outside of a flush. A flush that is in flight ends as it will.
+    pub(crate) fn stop(&self, error: H::Error) {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        state.poison(error, &mut wakes);
+        drop(state);
+        wakes.wake();
     }
 
     /// Lets nobody else in. Members that wait for room are refused; those that have joined will be
@@ -285,9 +298,12 @@ where
                 }
                 let home = self.group.host.home();
                 let members_max = state.limits.members;
-                let id = state
-                    .slots
-                    .insert(self.room, home, cx.waker().clone(), members_max);
+                let id = state.slots.insert(
+                    (self.ask, self.room),
+                    home,
+                    cx.waker().clone(),
+                    members_max,
+                );
                 self.slot = Some(id);
                 // Whoever brings no entries needs no room. The others may not overtake those in
                 // line.

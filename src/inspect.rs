@@ -4,17 +4,20 @@
 //! a log while its owner writes: what it takes for the end, it looks at again before it calls the
 //! log corrupt, and a frame that is still being written is a torn tail to it, never damage.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::directory::{LOCK_NAME, Listing, segment_path};
 use crate::entry;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
+use crate::lock_file::{Evidence, Mark};
+use crate::names::{LOCK_NAME, Listing, segment_name};
 use crate::recovery::RecoveryReport;
 use crate::replay::Record;
 use crate::scan::Scan;
 use crate::segment::{SEGMENT_HEADER_BYTES, Segment};
-use crate::storage::{OsStorage, Storage, read_exact_at};
+use crate::shelf::Shelf;
+use crate::storage::{OsStorage, Storage, StorageDir, read_exact_at};
 use crate::sync::Arc;
 
 /// How often a log's files may change between the look at their names and the opening of them. Each
@@ -41,6 +44,7 @@ const ATTEMPTS_MAX: u32 = 100;
 /// # Ok(()) }
 /// ```
 pub struct Reader {
+    dir: Arc<dyn StorageDir>,
     scan: Scan,
     in_use: Option<bool>,
     /// Whether padding is looked at, too.
@@ -109,9 +113,13 @@ impl Reader {
     /// As for [`open`](Self::open).
     pub fn open_with(storage: &Arc<dyn Storage>, dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        let in_use = is_in_use(&**storage, dir)?;
-        let scan = begin(&**storage, dir)?;
+        let dir = storage
+            .open_dir(dir)
+            .map_err(|error| Error::io("open", dir, error))?;
+        let in_use = is_in_use(&*dir)?;
+        let scan = begin(&dir)?;
         Ok(Self {
+            dir,
             scan,
             in_use,
             strict: false,
@@ -140,8 +148,10 @@ impl Reader {
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>> {
         self.check_padding()?;
         let (header, payload) = loop {
-            if let Some(found) = self.scan.next_frame()? {
-                break found;
+            match self.scan.next_frame() {
+                Ok(Some(found)) => break found,
+                Ok(None) => {}
+                Err(error) => return Err(self.explain(error)),
             }
             match self.scan.examine() {
                 Ok(()) => {
@@ -155,7 +165,7 @@ impl Reader {
                         return Err(error);
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.explain(error)),
             }
         };
         let (at, _) = self.scan.last_frame.expect("a frame was found");
@@ -242,6 +252,31 @@ impl Reader {
         Ok(())
     }
 
+    /// What it means that a segment cannot be read: if its name is gone, or its file has been cut, the
+    /// log's owner has trimmed it.
+    fn explain(&self, error: Error) -> Error {
+        let kind = error.io_error().map(io::Error::kind);
+        let is_gone = kind == Some(io::ErrorKind::NotFound);
+        if is_gone || kind == Some(io::ErrorKind::UnexpectedEof) && self.is_trimmed_meanwhile() {
+            return self.trimmed();
+        }
+        error
+    }
+
+    /// Whether a segment has lost its name since the reader came.
+    fn is_trimmed_meanwhile(&self) -> bool {
+        let ids = Listing::read(&*self.dir).map(|listing| listing.segment_ids);
+        let mut segments = self.scan.segments.iter();
+        ids.is_ok_and(|ids| segments.any(|listed| !ids.contains(&listed.segment.id())))
+    }
+
+    fn trimmed(&self) -> Error {
+        Error::new(Kind::Trimmed {
+            requested: self.scan.next_seq,
+            oldest: self.scan.next_seq + 1,
+        })
+    }
+
     /// What looks like damage, or like the end, in a file that has been recycled under us is
     /// neither.
     fn refuse_recycled(&self) -> Result<()> {
@@ -263,10 +298,7 @@ impl Reader {
         if !recycled {
             return Ok(());
         }
-        Err(Error::new(Kind::Trimmed {
-            requested: self.scan.next_seq,
-            oldest: self.scan.next_seq + 1,
-        }))
+        Err(self.trimmed())
     }
 }
 
@@ -279,49 +311,77 @@ impl std::fmt::Debug for Reader {
 }
 
 /// Whether the log's owner holds its lock.
-pub(crate) fn is_in_use(storage: &dyn Storage, dir: &Path) -> Result<Option<bool>> {
-    let path = dir.join(LOCK_NAME);
-    match storage.open_read_only(&path) {
+pub(crate) fn is_in_use(dir: &dyn StorageDir) -> Result<Option<bool>> {
+    match dir.open_read_only(LOCK_NAME) {
         Ok(file) => Ok(file.is_locked()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Some(false)),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(false)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(Error::io("open", &dir.path().join(LOCK_NAME), error)),
+    }
+}
+
+/// What LOCK says of the log, as far as it can be read.
+pub(crate) fn evidence(dir: &dyn StorageDir) -> Result<Evidence> {
+    let path = dir.path().join(LOCK_NAME);
+    match dir.open_read_only(LOCK_NAME) {
+        Ok(file) => Evidence::read(&*file, &path),
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied]
+                .contains(&error.kind()) =>
+        {
+            Ok(Evidence::default())
+        }
         Err(error) => Err(Error::io("open", &path, error)),
     }
 }
 
 /// Opens the segments that are listed. Its owner may trim meanwhile: a segment that is gone, or
 /// that became another one under our hands, is looked for again.
-fn begin(storage: &dyn Storage, dir: &Path) -> Result<Scan> {
+fn begin(dir: &Arc<dyn StorageDir>) -> Result<Scan> {
+    let shelf = Arc::new(Shelf::read_only(Arc::clone(dir)));
     let mut attempts = 0;
     loop {
-        let ids = Listing::read(storage, dir)?.segment_ids;
+        let evidence = evidence(&**dir)?;
+        let ids = Listing::read(&**dir)?.segment_ids;
         if ids.is_empty() {
-            let none = std::io::Error::new(
-                std::io::ErrorKind::NotFound,
-                "there is no log in it: no file is named like a segment",
-            );
-            return Err(Error::io("read", dir, none));
+            return Err(nothing_there(&**dir, &evidence));
         }
         let mut opening = ids[0];
-        let error = match Scan::begin(&ids, |id| {
+        let error = match Scan::begin(&ids, evidence, |id| {
             opening = id;
-            open_segment(storage, dir, id)
+            open_segment(&**dir, &shelf, id)
         }) {
             Ok(scan) => return Ok(scan),
             Err(error) => error,
         };
         attempts += 1;
-        let gone = !Listing::read(storage, dir)?.segment_ids.contains(&opening);
+        let gone = !Listing::read(&**dir)?.segment_ids.contains(&opening);
         if !gone || attempts == ATTEMPTS_MAX {
             return Err(error);
         }
     }
 }
 
-fn open_segment(storage: &dyn Storage, dir: &Path, id: u64) -> Result<Segment> {
-    let path = segment_path(dir, id);
-    let file = storage
-        .open_read_only(&path)
+/// Why a directory without a segment cannot be read.
+fn nothing_there(dir: &dyn StorageDir, evidence: &Evidence) -> Error {
+    let path = dir.path();
+    if evidence.mark == Mark::Absent {
+        let detail = "there is no log in it: no file is named like a segment";
+        let none = io::Error::new(io::ErrorKind::NotFound, detail);
+        return Error::io("read", path, none);
+    }
+    let detail = "LOCK says that there was a log, and there is no segment".to_owned();
+    let path = path.to_owned();
+    Error::new(Kind::Missing { path, detail })
+}
+
+fn open_segment(dir: &dyn StorageDir, shelf: &Arc<Shelf>, id: u64) -> Result<Segment> {
+    let name = segment_name(id);
+    let path = dir.path().join(&name);
+    let file = dir
+        .open_read_only(&name)
         .map_err(|error| Error::io("open", &path, error))?;
-    Segment::open(path, file.into(), id)
+    let mut segment = Segment::open(path, file.into(), id)?;
+    segment.rest(shelf);
+    Ok(segment)
 }

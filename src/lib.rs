@@ -54,6 +54,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod ancestors;
 mod builder;
 mod catalog;
 mod directory;
@@ -64,9 +65,11 @@ mod executor;
 mod frame;
 mod group;
 pub mod inspect;
+mod lock_file;
 mod log;
 mod metrics;
 pub mod muopdb;
+mod names;
 mod options;
 mod prepare;
 mod recovery;
@@ -75,6 +78,7 @@ pub mod salvage;
 mod scan;
 mod segment;
 mod shelf;
+mod spare;
 mod storage;
 mod sync;
 mod timer;
@@ -91,10 +95,10 @@ pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
 pub use error::{Error, Result};
 pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
-pub use options::{EngineKind, Options, SyncPolicy};
+pub use options::{Create, EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};
 pub use replay::{Record, Records, Replay};
-pub use storage::{OsStorage, RawFile, Storage, StorageFile};
+pub use storage::{FileIdentity, OsStorage, RawFile, Storage, StorageDir, StorageFile};
 pub use wal::Wal;
 
 /// The README's example compiles.

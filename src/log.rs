@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::catalog::{Catalog, Listed};
-use crate::directory::Directory;
+use crate::directory::{Directory, PrepareError};
 use crate::error::{Error, Result};
 use crate::frame::{FrameBuffer, Header};
+use crate::lock_file::Closed;
 use crate::metrics::{Metrics, Stopwatch};
 use crate::options::Options;
-use crate::prepare::{Piece, Preparation, PrepareError};
+use crate::prepare::{Piece, Preparation};
 use crate::segment::{Segment, SegmentHeader};
 use crate::storage::{RawFile, write_all_at, write_all_durable_at};
 use crate::sync::Arc;
@@ -22,17 +23,35 @@ const READY_WHEN_FILLED: u64 = 4;
 pub(crate) enum WriteError {
     /// Nothing of the group is in the log, and the log is as it was.
     NotWritten(Error),
+    /// As `NotWritten`, but the trim position that came with the group is durable.
+    OnlyTrim(Error),
+    /// Nothing of the group is in the log, and the log must not be written again: its directory is not its
+    /// own any more.
+    Stopped(Error),
     /// Nobody knows what the disk holds: the log must not be written again before it has been
     /// recovered.
     Unknown(Error),
 }
 
-/// Where a frame goes.
+impl WriteError {
+    /// Nothing has been written, for this reason.
+    fn refused(error: Error) -> Self {
+        if error.is_displaced() {
+            Self::Stopped(error)
+        } else {
+            Self::NotWritten(error)
+        }
+    }
+}
+
+/// Where a frame goes, and what it says.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) segment: Arc<Segment>,
     pub(crate) offset: u64,
     pub(crate) len: u64,
+    trim_seq: u64,
+    seal: bool,
 }
 
 impl Place {
@@ -62,6 +81,9 @@ pub(crate) struct Log {
     /// Where the next frame goes in the active segment.
     offset: u64,
     next_group: u64,
+    /// The newest frame's trim position, and whether it is a seal.
+    trim_seq: u64,
+    is_sealed: bool,
     /// The segment after this one has been asked for.
     has_asked: bool,
     /// Sizes of new segments.
@@ -77,6 +99,7 @@ impl Log {
         catalog: Arc<Catalog>,
         (active, ready): (Arc<Segment>, Vec<Arc<Segment>>),
         (offset, next_group): (u64, u64),
+        (trim_seq, is_sealed): (u64, bool),
         options: &Options,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -88,6 +111,8 @@ impl Log {
             active,
             offset,
             next_group,
+            trim_seq,
+            is_sealed,
             has_asked: false,
             block_bytes: options.block_bytes,
             segment_bytes: options.segment_bytes,
@@ -103,8 +128,63 @@ impl Log {
         buffer: &mut FrameBuffer,
         header: Header,
     ) -> Result<(), WriteError> {
-        let place = self.begin(buffer, header)?;
-        self.write(&place, buffer)
+        if !self.says_nothing_new(buffer, &header) {
+            match self.begin(buffer, header) {
+                Ok(place) => self.write(&place, buffer)?,
+                Err(WriteError::NotWritten(error)) if self.frees_a_full_disk(&header, &error) => {
+                    self.append_trim(header)?;
+                    if buffer.entry_count() > 0 {
+                        return Err(WriteError::OnlyTrim(error));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if header.seal {
+            self.record_closing(&header)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the log says already what this frame would say: it has no entries, and no news.
+    fn says_nothing_new(&self, buffer: &FrameBuffer, header: &Header) -> bool {
+        let has_news = buffer.entry_count() > 0 || header.trim_seq > self.trim_seq;
+        !has_news && (!header.seal || self.is_sealed)
+    }
+
+    /// Whether there is no room for another segment, and this trim makes some.
+    fn frees_a_full_disk(&self, header: &Header, error: &Error) -> bool {
+        let is_free = self.offset + self.active.block_bytes() <= self.active.end_offset();
+        error.is_disk_full()
+            && header.trim_seq > self.trim_seq
+            && is_free
+            && self.catalog.would_free(header.trim_seq)
+    }
+
+    /// Writes a trim position alone, into the reserved end of the segment.
+    fn append_trim(&mut self, header: Header) -> Result<(), WriteError> {
+        tracing::info!(
+            trim_seq = header.trim_seq,
+            "the disk is full: the trim goes into the segment's reserve"
+        );
+        // What it frees makes the next segment.
+        self.directory.need_spare();
+        let mut buffer = FrameBuffer::default();
+        let place = self.place(&mut buffer, header);
+        self.write(&place, &buffer)
+    }
+
+    /// Says in LOCK how far the log has gone: the segment with the seal might get lost.
+    fn record_closing(&self, header: &Header) -> Result<(), WriteError> {
+        let closed = Closed {
+            segment_id: self.active.id(),
+            // Without the seal itself: nothing is lost with it alone.
+            group: self.next_group.saturating_sub(1),
+            next_seq: header.first_seq,
+        };
+        self.directory
+            .write_closed(self.active.header.log_id, closed)
+            .map_err(WriteError::Unknown)
     }
 
     /// Writes a finished frame at its place and syncs it.
@@ -126,15 +206,17 @@ impl Log {
         }
     }
 
-    /// Whether [`begin`](Self::begin) needs no I/O for this frame.
-    pub(crate) fn has_room(&self, buffer: &FrameBuffer) -> bool {
-        let fits =
-            |segment: &Segment, offset| offset + segment.padded_len(buffer) <= segment.end_offset();
-        fits(&self.active, self.offset)
+    /// Whether this frame is written by [`begin`](Self::begin) without I/O, one write that syncs, and
+    /// nothing else.
+    pub(crate) fn is_plain(&self, buffer: &FrameBuffer, header: &Header) -> bool {
+        if header.seal || self.says_nothing_new(buffer, header) {
+            return false;
+        }
+        self.active.has_room(buffer, self.offset, false)
             || self
                 .preparation
                 .ready()
-                .is_some_and(|next| fits(&next, next.first_offset()))
+                .is_some_and(|next| next.has_room(buffer, next.first_offset(), false))
     }
 
     /// Finds a place for the buffer's frame and finishes it: [`FrameBuffer::bytes`] are what is to
@@ -144,14 +226,24 @@ impl Log {
         buffer: &mut FrameBuffer,
         header: Header,
     ) -> Result<Place, WriteError> {
+        if header.seal || header.trim_seq > self.trim_seq {
+            self.check(&self.active)?;
+        }
         // A segment that was ready may have been made with another size in mind.
-        while self.offset + self.active.padded_len(buffer) > self.active.end_offset() {
+        while !self.active.has_room(buffer, self.offset, header.seal) {
             self.rotate(header.first_seq)?;
         }
+        Ok(self.place(buffer, header))
+    }
+
+    /// Finishes the buffer's frame for the next place in the active segment.
+    fn place(&self, buffer: &mut FrameBuffer, header: Header) -> Place {
         let place = Place {
             segment: Arc::clone(&self.active),
             offset: self.offset,
             len: self.active.padded_len(buffer),
+            trim_seq: header.trim_seq,
+            seal: header.seal,
         };
         let header = Header {
             group: self.next_group,
@@ -159,7 +251,12 @@ impl Log {
         };
         let block_bytes = self.active.header.block_bytes as usize;
         buffer.finish(place.segment.seed(place.offset), header, block_bytes);
-        Ok(place)
+        place
+    }
+
+    /// Whether the log still has its directory, and this segment its name.
+    fn check(&self, segment: &Segment) -> Result<(), WriteError> {
+        self.directory.check(segment).map_err(WriteError::refused)
     }
 
     /// The frame at this place is durable.
@@ -170,6 +267,7 @@ impl Log {
         }
         self.offset = place.offset + place.len;
         self.next_group += 1;
+        (self.trim_seq, self.is_sealed) = (place.trim_seq, place.seal);
     }
 
     /// The frame at this place could not be written, or not be made durable. May do I/O.
@@ -189,8 +287,8 @@ impl Log {
 
     /// The first piece of making the next segment ready, once it is time.
     pub(crate) fn piece(&mut self) -> Option<Piece> {
-        let (first, end) = (self.active.first_offset(), self.active.end_offset());
-        if self.has_asked || self.offset - first < (end - first) / READY_WHEN_FILLED {
+        let filled = self.offset - self.active.first_offset();
+        if self.has_asked || filled < self.active.room_bytes() / READY_WHEN_FILLED {
             return None;
         }
         self.has_asked = true;
@@ -214,11 +312,13 @@ impl Log {
         let plan = self.next_plan();
         let _span =
             tracing::info_span!("rotate", segment_id = plan.segment_id, first_seq).entered();
+        self.check(&self.active)?;
         let segment = self.preparation.take(plan).map_err(|error| match error {
-            PrepareError::Unchanged(error) => WriteError::NotWritten(error),
+            PrepareError::Unchanged(error) => WriteError::refused(error),
             PrepareError::NameUnknown(error) => WriteError::Unknown(error),
         })?;
         debug_assert_eq!(segment.id(), plan.segment_id);
+        self.check(&segment)?;
         self.active = segment;
         self.offset = self.active.first_offset();
         self.has_asked = false;

@@ -20,7 +20,7 @@ pub enum SyncPolicy {
     /// There is no background thread: the first live append of a group waits for the tick and
     /// leads.
     Background {
-        /// Time between ticks.
+        /// Time between ticks; at most a day.
         interval: Duration,
     },
     /// Whoever fills the group leads it; on timeout its first live follower does (the article's
@@ -28,7 +28,7 @@ pub enum SyncPolicy {
     Batch {
         /// Entries in a full group, the leader's own included.
         max_entries: u32,
-        /// How long a group may wait to be filled.
+        /// How long a group may wait to be filled. With `Duration::MAX` it waits until it is full.
         max_delay: Duration,
     },
     /// No timer: the first append to find no flush in flight leads at once, and all that arrive
@@ -44,10 +44,9 @@ pub enum SyncPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EngineKind {
-    /// [`Uring`](Self::Uring) where the kernel allows it, else [`Blocking`](Self::Blocking), and one
-    /// line in the trace that says why. Also `Blocking` with an [`Options::executor`], on a storage
-    /// without descriptors, and in programs that abort on a panic: whether a runtime has an I/O
-    /// driver can only be found out by trying, and Tokio's no is a panic.
+    /// [`Uring`](Self::Uring) where the kernel allows it and [`Options::io_driver`] says that it can be
+    /// waited for, else [`Blocking`](Self::Blocking); if the kernel refuses, one line in the trace
+    /// says why. Also `Blocking` with an [`Options::executor`] and on a storage without descriptors.
     #[default]
     Auto,
     /// One call on Tokio's blocking pool for each busy period; no worker thread is ever blocked.
@@ -59,10 +58,13 @@ pub enum EngineKind {
     /// A request to Linux' `io_uring` for each group, its end awaited on Tokio's I/O driver: no
     /// thread waits for the disk. Needs Linux 5.6.
     ///
-    /// Opening fails where the kernel refuses ([`Auto`](Self::Auto) does not). What is led on a
-    /// runtime without an I/O driver (`Builder::enable_io`), outside any runtime, or on a file
-    /// without a descriptor ([`StorageFile::raw`](crate::StorageFile::raw)) goes the way of
-    /// `Blocking`.
+    /// Opening fails where the kernel refuses ([`Auto`](Self::Auto) does not). What is led outside any
+    /// runtime, while Tokio's clock is paused, or on a file without a descriptor
+    /// ([`StorageFile::raw`](crate::StorageFile::raw)) goes the way of `Blocking`.
+    ///
+    /// # Panics
+    /// Appends panic, with Tokio's message, on a runtime without an I/O driver (`Builder::enable_io`).
+    /// The log stays usable from others.
     Uring,
 }
 
@@ -73,6 +75,25 @@ impl EngineKind {
     }
 }
 
+/// Whether a log may be created where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Create {
+    /// A log is opened or refused ([`Error::is_no_log`]). Nothing is created.
+    Never,
+    /// A new log begins in a directory in which nothing shows that there was one. Where something does,
+    /// such as a LOCK that names a log whose segments are gone, opening is refused
+    /// ([`Error::is_corruption`]).
+    #[default]
+    IfMissing,
+    /// As `IfMissing`, and a new log begins, at number 0, also where all segments of a former one are
+    /// gone. That accepts the loss of everything that was in it.
+    AfterLoss,
+}
+
+/// The longest time between two ticks.
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Options of a log. Start from [`Options::default`] and change what you need.
 ///
 /// The log's own memory is bounded by them: two group buffers of `group_bytes_max` plus a block,
@@ -82,6 +103,8 @@ pub struct Options {
     pub(crate) policy: SyncPolicy,
     pub(crate) engine: EngineKind,
     pub(crate) executor: Option<Arc<dyn Executor>>,
+    pub(crate) create: Create,
+    pub(crate) io_driver: bool,
     pub(crate) block_bytes: u32,
     pub(crate) segment_bytes: u64,
     pub(crate) entry_bytes_max: usize,
@@ -97,6 +120,8 @@ impl Default for Options {
             policy: SyncPolicy::default(),
             engine: EngineKind::default(),
             executor: None,
+            create: Create::default(),
+            io_driver: false,
             block_bytes: 4096,
             segment_bytes: 64 << 20,
             entry_bytes_max: 1 << 20,
@@ -125,6 +150,12 @@ impl Options {
         policy: SyncPolicy;
         /// How groups reach the disk. Default: [`EngineKind::Auto`].
         engine: EngineKind;
+        /// Says that every runtime on which the log is used has an I/O driver, as `#[tokio::main]` and
+        /// `Builder::enable_io` give it one: [`EngineKind::Auto`] needs it for `io_uring`. Tokio has no way
+        /// to ask, and panics where there is none. Default: false.
+        io_driver: bool;
+        /// Whether a log may be created. Default: [`Create::IfMissing`].
+        create: Create;
         /// Frames are padded to this many bytes; a power of two from 512 to 65,536. Default: 4096, the page
         /// size, so that no page with acknowledged bytes is ever written again. With 512 a lone small entry
         /// takes less room, but its page, and on a disk with 4 KiB sectors its sector, is rewritten by the
@@ -138,6 +169,9 @@ impl Options {
         /// Largest body of one entry in bytes. Default: 1 MiB.
         entry_bytes_max: usize;
         /// Most bytes of entries in one group; a batch must fit. Default: 4 MiB.
+        ///
+        /// The last two blocks of a segment are kept for a trim and a seal on a full disk. Only a group
+        /// that would not fit a segment otherwise takes them.
         group_bytes_max: usize;
         /// Most entries in one group; a batch may exceed it alone. Default: 65,536.
         group_entries_max: u32;
@@ -172,10 +206,14 @@ impl Options {
                 self.segment_bytes
             ));
         }
-        // The first block of a segment is its header; the rest is for frames.
+        // The first block of a segment is its header; the rest is for frames. A group that needs the
+        // reserved blocks too has a segment for itself.
         let room = self
             .segment_bytes
             .saturating_sub(u64::from(block) + HEADER_BYTES as u64);
+        if self.entry_bytes_max == 0 {
+            return refuse("entry_bytes_max 0 leaves no room for any entry".into());
+        }
         if self.entry_bytes_max.saturating_add(PREFIX_BYTES) > self.group_bytes_max {
             return refuse(format!(
                 "an entry of entry_bytes_max {} and its {PREFIX_BYTES} bytes of prefix do not fit \
@@ -193,8 +231,13 @@ impl Options {
             SyncPolicy::Batch { max_entries: 0, .. } => {
                 return refuse("a batch of max_entries 0 never fills".into());
             }
-            SyncPolicy::Background { interval } if interval.is_zero() => {
-                return refuse("a background interval of zero never ticks".into());
+            SyncPolicy::Background { interval }
+                if interval.is_zero() || interval > INTERVAL_MAX =>
+            {
+                return refuse(format!(
+                    "a background interval of {interval:?}: appends wait for it, so it must be above zero and \
+                     at most {INTERVAL_MAX:?}"
+                ));
             }
             _ => {}
         }

@@ -10,19 +10,11 @@
 
 use std::collections::VecDeque;
 
-use crate::directory::{Files, Spare};
+use crate::directory::{Files, PrepareError};
 use crate::error::{Error, Result};
 use crate::segment::{Segment, SegmentHeader};
+use crate::spare::Spare;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock};
-
-/// Why a segment could not be prepared.
-#[derive(Debug)]
-pub(crate) enum PrepareError {
-    /// Nothing has changed under a final name; it may be tried again.
-    Unchanged(Error),
-    /// It has its final name, and nobody knows whether that is durable.
-    NameUnknown(Error),
-}
 
 /// A segment in the making, under a spare name.
 pub(crate) struct Unfinished {
@@ -51,7 +43,7 @@ impl Unfinished {
     pub(crate) fn complete(mut self, files: &Files) -> Result<Segment, PrepareError> {
         while !self.is_durable {
             self.advance()
-                .inspect_err(|_| files.discard(&self.spare.path))
+                .inspect_err(|_| files.discard(&self.spare))
                 .map_err(PrepareError::Unchanged)?;
         }
         self.name(files)
@@ -205,8 +197,8 @@ impl Preparation {
             Some(mut unfinished) => self.files.is_owned().then(|| match unfinished.advance() {
                 Ok(()) => Ok(Outcome::Paused(unfinished)),
                 Err(error) => {
-                    let path = &unfinished.spare.path;
-                    self.files.while_owned(|| self.files.discard(path));
+                    let spare = &unfinished.spare;
+                    self.files.while_owned(|| self.files.discard(spare));
                     Err(PrepareError::Unchanged(error))
                 }
             }),

@@ -17,10 +17,13 @@
 //! tail.
 
 use crate::catalog::Listed;
-use crate::directory::{Directory, Listing, wake};
-use crate::error::{Error, Result};
+use crate::directory::{Directory, PrepareError, wake};
+use crate::error::{Error, Kind, Result};
 use crate::frame::HEADER_BYTES;
-use crate::prepare::PrepareError;
+use crate::lock_file::{Evidence, Mark};
+use crate::names::Listing;
+use crate::options::{Create, Options};
+use crate::prepare::Unfinished;
 use crate::scan::{At, Scan};
 use crate::segment::{Segment, SegmentHeader};
 use crate::storage::{read_exact_at, write_all_at};
@@ -76,25 +79,29 @@ pub(crate) struct Recovered {
 /// Recovers the log in `directory`, or begins a new one where there is none.
 ///
 /// # Errors
-/// `Corrupt` if acknowledged entries are damaged: nothing has been changed then. An I/O error if
-/// anything cannot be read or made durable.
-pub(crate) fn recover(
-    directory: &Directory,
-    block_bytes: u32,
-    segment_bytes: u64,
-) -> Result<Recovered> {
+/// `Corrupt` if acknowledged entries are damaged or missing: nothing has been changed then. An I/O error
+/// if anything cannot be read or made durable.
+pub(crate) fn recover(directory: &Directory, options: &Options) -> Result<Recovered> {
     let span = tracing::info_span!("recovery", path = %directory.path.display());
     let _entered = span.enter();
     let listing = directory.list()?;
+    let evidence = directory.evidence()?;
     let recovered = if listing.segment_ids.is_empty() {
+        let was_here = traces(directory, &listing, &evidence)?;
+        allow_new(directory, was_here, options.create)?;
+        if evidence.mark != Mark::Absent {
+            // Else the new log's first segment would be taken for another log's.
+            directory.write_mark(Mark::Absent)?;
+        }
         directory.adopt_spares(&listing, None)?;
-        begin(directory, block_bytes, segment_bytes)?
+        begin(directory, options)?
     } else {
-        let found = Scan::of(directory, &listing)?;
+        let found = Scan::of(directory, &listing, evidence)?;
         // Before left-over segments are recycled: under the numbers that the spare files leave.
         directory.adopt_spares(&listing, Some(found.oldest()))?;
         found.repair(directory)?
     };
+    mark(directory, evidence.mark, &recovered)?;
     let report = &recovered.report;
     tracing::info!(
         entries = report.entries,
@@ -107,16 +114,72 @@ pub(crate) fn recover(
     Ok(recovered)
 }
 
+/// What shows that a log was here whose segments are all gone; `None` if nothing does, as after a crash
+/// in the very first opening.
+fn traces(directory: &Directory, listing: &Listing, evidence: &Evidence) -> Result<Option<String>> {
+    if let Some(closed) = evidence.closed {
+        return Ok(Some(format!(
+            "LOCK says that a log was closed here with segment {} and {} entries, and there is no segment",
+            closed.segment_id, closed.next_seq
+        )));
+    }
+    match evidence.mark {
+        Mark::Log(_) => Ok(Some(
+            "LOCK says that there was a log, and there is no segment".to_owned(),
+        )),
+        Mark::Damaged => Ok(Some(
+            "LOCK holds bytes that no log writes there, and there is no segment".to_owned(),
+        )),
+        Mark::Absent => Ok(directory.spare_of_a_log(listing)?.map(|path| {
+            format!(
+                "{} was made for a log that had a segment, and there is none",
+                path.display()
+            )
+        })),
+    }
+}
+
+/// Whether a new log may begin where `was_here` shows that there was one.
+fn allow_new(directory: &Directory, was_here: Option<String>, create: Create) -> Result<()> {
+    let path = directory.path.clone();
+    match (create, was_here) {
+        (Create::AfterLoss, _) | (Create::IfMissing, None) => Ok(()),
+        (_, Some(detail)) => Err(Error::new(Kind::Missing { path, detail })),
+        (Create::Never, None) => Err(Error::new(Kind::NoLog { path })),
+    }
+}
+
+/// Says in LOCK, durably, which log is in the directory, if it does not say so yet. Its first segment has its
+/// name for good.
+fn mark(directory: &Directory, known: Mark, recovered: &Recovered) -> Result<()> {
+    let newest = recovered.segments.last().expect("a log has a segment");
+    let mark = Mark::Log(newest.segment.header.log_id);
+    if known == mark {
+        return Ok(());
+    }
+    match directory.write_mark(mark) {
+        // A log of an earlier version has no room reserved for it, and must open all the same: it may be
+        // the one that frees the disk.
+        Err(error) if error.is_disk_full() && recovered.report.next_seq > 0 => {
+            tracing::warn!(%error, "no room to record in LOCK that the log exists");
+            Ok(())
+        }
+        written => written,
+    }
+}
+
 /// A new log with one empty segment.
-fn begin(directory: &Directory, block_bytes: u32, segment_bytes: u64) -> Result<Recovered> {
+fn begin(directory: &Directory, options: &Options) -> Result<Recovered> {
     let header = SegmentHeader {
-        block_bytes,
-        segment_bytes,
+        block_bytes: options.block_bytes,
+        segment_bytes: options.segment_bytes,
         log_id: directory.random()?,
         segment_id: 0,
         salt: u64::from_le_bytes(directory.random()?),
     };
-    let segment = match directory.prepare(header) {
+    let prepared =
+        Unfinished::begin(directory, header).and_then(|unfinished| unfinished.complete(directory));
+    let segment = match prepared {
         Ok(segment) => Arc::new(segment),
         Err(PrepareError::Unchanged(error) | PrepareError::NameUnknown(error)) => {
             return Err(error);
@@ -145,8 +208,9 @@ fn begin(directory: &Directory, block_bytes: u32, segment_bytes: u64) -> Result<
 }
 
 impl Scan {
-    fn of(directory: &Directory, listing: &Listing) -> Result<Self> {
-        let mut scan = Self::begin(&listing.segment_ids, |id| directory.find_segment(id))?;
+    fn of(directory: &Directory, listing: &Listing, evidence: Evidence) -> Result<Self> {
+        let open = |id| directory.find_segment(id);
+        let mut scan = Self::begin(&listing.segment_ids, evidence, open)?;
         while scan.next_frame()?.is_some() {}
         scan.examine()?;
         Ok(scan)

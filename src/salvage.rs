@@ -16,7 +16,7 @@ use crate::frame::Header;
 use crate::inspect;
 use crate::options::Options;
 use crate::segment::Found;
-use crate::storage::{OsStorage, Storage};
+use crate::storage::{OsStorage, Storage, StorageDir};
 use crate::sync::Arc;
 
 use source::{Place, Source};
@@ -31,7 +31,7 @@ pub type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
 /// A damaged log, surveyed.
 pub struct Salvage {
     storage: Arc<dyn Storage>,
-    dir: PathBuf,
+    dir: Arc<dyn StorageDir>,
     report: SalvageReport,
     /// Number of the first group that is brought back.
     first_group: u64,
@@ -115,12 +115,20 @@ impl Salvage {
         dir: impl AsRef<Path>,
         go_on: GoOn<'_>,
     ) -> Result<Self> {
-        let dir = dir.as_ref().to_owned();
-        if inspect::is_in_use(&*storage, &dir)? == Some(true) {
-            return Err(Error::new(Kind::Locked { path: dir }));
+        let dir = dir.as_ref();
+        let dir = storage
+            .open_dir(dir)
+            .map_err(|error| Error::io("open", dir, error))?;
+        if inspect::is_in_use(&*dir)? == Some(true) {
+            let path = dir.path().to_owned();
+            return Err(Error::new(Kind::Locked { path }));
         }
-        let mut source = Source::open(&*storage, &dir)?;
-        let mut survey = Survey::default();
+        let mut source = Source::open(&dir)?;
+        let closed = inspect::evidence(&*dir)?.closed;
+        let mut survey = Survey {
+            durable_seq: closed.map_or(0, |closed| closed.next_seq),
+            ..Survey::default()
+        };
         while let Some(found) = source.next_frame()? {
             if !go_on(source.bytes_read()) {
                 return Err(Error::new(Kind::GivenUp));
@@ -152,20 +160,20 @@ impl Salvage {
     ///
     /// # Errors
     /// - As for [`Builder`]; nothing is called `dst` then.
-    /// - [`Error::is_corruption`] if there is nothing to bring back, or if the log is no longer what
-    ///   was surveyed.
+    /// - [`Error::is_corruption`] if there is nothing to bring back.
+    /// - [`Error::is_locked`] if the log is no longer what was surveyed: a process is writing to it.
     /// - [`Error::is_given_up`] if `go_on` said so.
     pub fn write(&self, dst: impl AsRef<Path>, go_on: GoOn<'_>) -> Result<u64> {
         if self.report.groups == 0 {
             let nothing = "there is no undamaged group in the log: nothing can be brought back";
-            return Err(Error::corrupt(&self.dir, 0, nothing));
+            return Err(Error::corrupt(self.dir.path(), 0, nothing));
         }
         let options = Options::default()
             .block_bytes(self.block_bytes)
             .segment_bytes(self.segment_bytes);
         let (storage, first_seq) = (self.storage.clone(), self.report.first_seq);
         let mut builder = Builder::create_with(storage, dst, first_seq, &options)?;
-        let mut source = Source::open(&*self.storage, &self.dir)?;
+        let mut source = Source::open(&self.dir)?;
         let mut chain = Chain::default();
         let mut groups = 0;
         while let Some(found) = source.next_frame()? {
@@ -196,14 +204,15 @@ impl Salvage {
     }
 
     fn changed(&self) -> Error {
-        Error::corrupt(&self.dir, 0, "the log has changed since it was surveyed")
+        let path = self.dir.path().to_owned();
+        Error::new(Kind::ChangesMeanwhile { path })
     }
 }
 
 impl std::fmt::Debug for Salvage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Salvage")
-            .field("dir", &self.dir)
+            .field("dir", &self.dir.path())
             .field("report", &self.report)
             .finish_non_exhaustive()
     }

@@ -13,6 +13,8 @@ use std::ops::Range;
 use crate::catalog::Listed;
 use crate::error::{Error, Result};
 use crate::frame::Header;
+use crate::lock_file::{Evidence, Mark};
+use crate::names::{LOCK_NAME, segment_name};
 use crate::segment::{Cursor, Found, Segment};
 use crate::sync::Arc;
 
@@ -48,6 +50,8 @@ pub(crate) struct Scan {
     pub(crate) end: At,
     /// Headers behind the end, in blocks to be destroyed.
     pub(crate) torn: Vec<(At, Header)>,
+    /// What LOCK says beside the segments.
+    evidence: Evidence,
     /// Number of the first entry, once it is known. Only the very first segment says by itself
     /// where it begins; any other learns it from its first frame.
     base: Option<u64>,
@@ -59,7 +63,7 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Opens the segments with these ids, lowest first, with `open`.
+    /// Opens the segments with these ids, lowest first, with `open`. `evidence` is what LOCK says.
     ///
     /// # Errors
     /// `Corrupt` if they are not one log's, or as `open` says.
@@ -68,6 +72,7 @@ impl Scan {
     /// If there is no id.
     pub(crate) fn begin(
         segment_ids: &[u64],
+        evidence: Evidence,
         mut open: impl FnMut(u64) -> Result<Segment>,
     ) -> Result<Self> {
         let mut run: Vec<Arc<Segment>> = Vec::new();
@@ -78,6 +83,17 @@ impl Scan {
             if one_before.is_some_and(|before| before.header.log_id != segment.header.log_id) {
                 let detail = "the segment belongs to another log than the one before it";
                 return Err(Error::corrupt(&segment.path, 24, detail));
+            }
+            if let Mark::Log(log_id) = evidence.mark
+                && log_id != segment.header.log_id
+            {
+                let detail = "the file names another log than the segments: files of two logs are mixed. If the \
+                              segments are the ones to keep, remove LOCK and open the log again";
+                return Err(Error::corrupt(
+                    &segment.path.with_file_name(LOCK_NAME),
+                    8,
+                    detail,
+                ));
             }
             if run.last().is_some_and(|last| last.id() + 1 != id) {
                 leftovers.append(&mut run);
@@ -101,6 +117,7 @@ impl Scan {
                 })
                 .collect(),
             leftovers,
+            evidence,
             next_seq: 0,
             next_group: 0,
             trim_seq: 0,
@@ -271,7 +288,7 @@ impl Scan {
             }
         }
         let Some((at, witness)) = newest else {
-            return Ok(());
+            return self.compare_with_closing();
         };
         let lost = witness.durable_seq.saturating_sub(self.next_seq);
         let broken = self.damaged_place();
@@ -291,6 +308,35 @@ impl Scan {
             broken.offset,
             detail,
         ))
+    }
+
+    /// Whether the log is all there that was there when it was closed last.
+    fn compare_with_closing(&mut self) -> Result<()> {
+        let Some(closed) = self.evidence.closed else {
+            return Ok(());
+        };
+        if closed.group <= self.next_group && closed.next_seq <= self.next_seq {
+            self.durable_seq = self.durable_seq.max(closed.next_seq);
+            return Ok(());
+        }
+        let newest = &self.segments.last().expect("a log has a segment").segment;
+        let missing = if newest.id() < closed.segment_id {
+            format!(
+                "segments up to {} are missing",
+                segment_name(closed.segment_id)
+            )
+        } else {
+            format!("group {} is damaged or missing", self.next_group)
+        };
+        let lost = closed.next_seq.saturating_sub(self.next_seq);
+        let detail = format!(
+            "{missing}. LOCK says that every entry below {} was durable when the log was closed, and the files \
+             end with entry {}: at least {lost} acknowledged entries cannot be read",
+            closed.next_seq, self.next_seq,
+        );
+        let broken = self.damaged_place();
+        let path = &self.segments[broken.segment].segment.path;
+        Err(Error::corrupt(path, broken.offset, detail))
     }
 
     /// Where the group stood that should have come next.

@@ -31,12 +31,17 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{
     FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Seed, payload_is_valid, payload_is_well_formed,
 };
+use crate::names::segment_name;
 use crate::shelf::{File, Shelf};
 use crate::storage::{RawFile, StorageFile, read_cached_exact_at, read_exact_at};
 use crate::sync::Arc;
 
 /// Bytes of a segment header. Frozen.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
+
+/// The number of blocks at the end of each segment into which no entries go. On a full disk a trim that
+/// frees a segment has a place there for its frame, and so has the seal of a log that is closed.
+pub(crate) const RESERVED_BLOCKS: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"groupwal";
 const VERSION: u32 = 1;
@@ -169,7 +174,10 @@ impl Segment {
     /// Nobody writes it any more: its file is open only while it is read.
     pub(crate) fn rest(&mut self, on: &Arc<Shelf>) {
         if let File::Open(file) = &self.file {
-            self.file = on.put(&self.path, Arc::clone(file));
+            let mut head = [0; SEGMENT_HEADER_BYTES];
+            let block = self.header.encode();
+            head.copy_from_slice(&block[..SEGMENT_HEADER_BYTES]);
+            self.file = on.put(segment_name(self.id()), Some(head), Arc::clone(file));
         }
     }
 
@@ -189,6 +197,23 @@ impl Segment {
     /// Offset behind the last block.
     pub(crate) fn end_offset(&self) -> u64 {
         self.header.segment_bytes
+    }
+
+    /// The bytes for frames, the reserved ones not counted.
+    pub(crate) fn room_bytes(&self) -> u64 {
+        let kept = u64::from(1 + RESERVED_BLOCKS) * self.block_bytes();
+        self.end_offset().saturating_sub(kept)
+    }
+
+    /// Whether a frame has room at `offset`; see [`RESERVED_BLOCKS`]. The first frame may take all of
+    /// the segment: the largest group would have no place otherwise.
+    pub(crate) fn has_room(&self, buffer: &FrameBuffer, offset: u64, seal: bool) -> bool {
+        let reserved = if seal || offset == self.first_offset() {
+            0
+        } else {
+            u64::from(RESERVED_BLOCKS) * self.block_bytes()
+        };
+        offset + self.padded_len(buffer) + reserved <= self.end_offset()
     }
 
     /// How much of the segment the buffer's frame takes.

@@ -4,20 +4,24 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
 
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{FileIdentity, StorageDir, StorageFile, read_exact_at};
 use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// So many of them are open at once, at most, whoever reads.
 const OPEN_MAX: usize = 16;
+
+/// The first bytes of a file. No two segments have the same.
+pub(crate) type Head = [u8; 64];
 
 /// An open file, as long as it is open.
 type Slot = Mutex<Option<Arc<dyn StorageFile>>>;
 
 /// Where the files rest, and which of them are open.
 pub(crate) struct Shelf {
-    storage: Arc<dyn Storage>,
+    dir: Arc<dyn StorageDir>,
+    /// How they are opened: for programs that only look at a log, for reading only.
+    read_only: bool,
     /// Opened last at the back.
     open: Mutex<VecDeque<Weak<Slot>>>,
 }
@@ -25,7 +29,9 @@ pub(crate) struct Shelf {
 /// A file that is opened when somebody needs it.
 pub(crate) struct Resting {
     shelf: Arc<Shelf>,
-    path: PathBuf,
+    name: String,
+    /// What the file begins with: by this it is known again.
+    head: Option<Head>,
     slot: Arc<Slot>,
 }
 
@@ -38,16 +44,35 @@ pub(crate) enum File {
 }
 
 impl Shelf {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        let open = Mutex::default();
-        Self { storage, open }
+    pub(crate) fn new(dir: Arc<dyn StorageDir>) -> Self {
+        Self::with(dir, false)
     }
 
-    /// Puts a file here that is open now, and will be for a while.
-    pub(crate) fn put(self: &Arc<Self>, path: &Path, file: Arc<dyn StorageFile>) -> File {
+    /// Opens files for reading only.
+    pub(crate) fn read_only(dir: Arc<dyn StorageDir>) -> Self {
+        Self::with(dir, true)
+    }
+
+    fn with(dir: Arc<dyn StorageDir>, read_only: bool) -> Self {
+        Self {
+            dir,
+            read_only,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Puts a file here that is open now, and will be for a while. It is called `name` and begins with
+    /// `head`, if that is known.
+    pub(crate) fn put(
+        self: &Arc<Self>,
+        name: String,
+        head: Option<Head>,
+        file: Arc<dyn StorageFile>,
+    ) -> File {
         let resting = Resting {
             shelf: Arc::clone(self),
-            path: path.to_owned(),
+            name,
+            head,
             slot: Arc::new(Mutex::new(Some(file))),
         };
         self.note(&resting.slot);
@@ -76,7 +101,19 @@ impl Resting {
         if let Some(file) = &*slot {
             return Ok(Arc::clone(file));
         }
-        let file = self.shelf.storage.open(&self.path)?;
+        let Shelf { dir, read_only, .. } = &*self.shelf;
+        let file = match read_only {
+            true => dir.open_read_only(&self.name)?,
+            false => dir.open(&self.name)?,
+        };
+        // Another log may have got the directory, or a file of this one another name.
+        let mut head = [0; 64];
+        if let Some(known) = self.head
+            && (read_exact_at(&*file, &mut head, 0).is_err() || head != known)
+        {
+            let detail = format!("{} is not the file that it was", self.name);
+            return Err(io::Error::new(io::ErrorKind::NotFound, detail));
+        }
         *slot = Some(Arc::clone(&file));
         drop(slot);
         self.shelf.note(&self.slot);
@@ -142,7 +179,18 @@ impl StorageFile for Resting {
         self.open()?.length()
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.open()?.identity()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.open()?.try_lock()
+    }
+
+    /// The lock went when the file was closed, if it was.
+    fn unlock(&self) {
+        if let Some(file) = &*lock(&self.slot) {
+            file.unlock();
+        }
     }
 }

@@ -16,86 +16,119 @@ pub use self::os::OsStorage;
 use crate::frame::BUFFER_ALIGN;
 use crate::sync::Arc;
 
-/// A directory tree on some disk.
+/// A file system, and a source of entropy.
 pub trait Storage: Send + Sync + 'static {
-    /// Creates a directory and its missing ancestors, or finds them.
-    ///
-    /// When it returns `Ok`, every name it created survives a crash, and so does the name of the
-    /// first of them that was there already, the directory's own or an ancestor's: a process killed
-    /// before may have created it and never synced it. It is synced before anything is created in it.
+    /// Opens an existing directory. A relative path is resolved now and never again.
     ///
     /// # Errors
-    /// As the operating system reports them.
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
-
-    /// The file names in `dir`, in any order, `.` and `..` left out.
-    ///
-    /// # Errors
-    /// As the operating system reports them; a name that cannot be read is an error, never left
-    /// out.
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-
-    /// Creates a file for reading and writing; fails with `AlreadyExists` if the name is taken.
-    ///
-    /// Neither the file nor its name needs to survive a crash until [`StorageFile::sync_all`] and
-    /// [`Storage::sync_dir`] have returned.
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
-
-    /// Opens an existing file for reading and writing.
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>>;
-
-    /// Opens an existing file for reading only, as whoever merely looks at a log does. Provided:
-    /// [`open`](Self::open).
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.open(path)
-    }
-
-    /// Renames a file or a directory, replacing `to` if it exists. Atomic: after a crash there is the old state or
-    /// the new one, and which of them is open until [`Storage::sync_dir`] has returned.
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-
-    /// Removes a file's name. Descriptors that are open go on working.
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-
-    /// Removes an empty directory. Only a [`Builder`](crate::Builder) asks for it, when it gives up.
-    /// Provided: an error.
-    ///
-    /// # Errors
-    /// As the operating system reports them.
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let _ = dir;
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    /// Makes the names in `dir` durable.
-    ///
-    /// When it returns `Ok`, every create, rename and remove in `dir` that returned before the call
-    /// began survives a crash.
-    ///
-    /// # Errors
-    /// As the operating system reports them. After an error nothing is known about those names.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// As the operating system reports them: `NotFound` if nothing has the path.
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>>;
 
     /// Fills `bytes` with entropy. A simulation draws it from its seed.
     ///
     /// # Errors
     /// If there is no source of entropy.
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// An open directory.
+///
+/// It stays the same directory when it is renamed or when another one gets its path: every name is
+/// resolved in it, never through the path with which it was opened. A name is one component, UTF-8,
+/// without a slash.
+pub trait StorageDir: Send + Sync + 'static {
+    /// The absolute path with which it was opened, for messages.
+    fn path(&self) -> &Path;
+
+    /// The names in it, in any order, `.` and `..` left out.
+    ///
+    /// # Errors
+    /// As the operating system reports them; a name that cannot be read is an error, never left
+    /// out.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Creates a file for reading and writing; fails with `AlreadyExists` if the name is taken.
+    ///
+    /// Neither the file nor its name needs to survive a crash until [`StorageFile::sync_all`] and
+    /// [`sync`](Self::sync) have returned.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Opens an existing file for reading only, for programs that look at a log and may not write to
+    /// it. Provided: [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn open_read_only(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.open(name)
+    }
+
+    /// Renames a file or a directory, replacing `to` if it exists. Atomic: after a crash there is the old
+    /// state or the new one, and which of them is open until [`sync`](Self::sync) has returned.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file's name. Descriptors that are open go on working.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names in it durable.
+    ///
+    /// When it returns `Ok`, every create, rename and remove in it that returned before the call
+    /// began survives a crash.
+    ///
+    /// # Errors
+    /// As the operating system reports them. After an error nothing is known about those names.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Which file has this name at the moment. A log asks before it changes names: a file of its own
+    /// that is not found under its name shows that something else is at work in the directory.
+    ///
+    /// # Errors
+    /// As the operating system reports them: `NotFound` if there is none, also in a directory that
+    /// has been removed.
+    fn identity(&self, name: &str) -> io::Result<FileIdentity>;
+
+    /// Opens a directory in it.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn StorageDir>>;
+
+    /// Creates a directory in it; fails with `AlreadyExists` if the name is taken. The name needs to
+    /// survive a crash only once [`sync`](Self::sync) has returned.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn create_dir(&self, name: &str) -> io::Result<()>;
+
+    /// Removes an empty directory in it. Only a [`Builder`](crate::Builder) asks for it, when it gives up.
+    ///
+    /// # Errors
+    /// As the operating system reports them.
+    fn remove_dir(&self, name: &str) -> io::Result<()>;
+}
+
+/// Tells the files of a storage apart, whatever their names are. A file keeps it for as long as it is
+/// open or has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileIdentity {
+    /// The file system.
+    pub device: u64,
+    /// The file in it.
+    pub inode: u64,
 }
 
 /// An open file.
@@ -152,15 +185,25 @@ pub trait StorageFile: Send + Sync + 'static {
         let _ = len;
     }
 
-    /// Takes the file's exclusive lock if it is free, and tells whether it did.
-    ///
-    /// The lock belongs to this open file: it is held until the last descriptor of it is closed,
-    /// including those that the kernel keeps for requests still in flight, and a crash of the
-    /// process releases it.
+    /// Which file it is, as [`StorageDir::identity`] tells it.
     ///
     /// # Errors
-    /// As the operating system reports them; a lock held by somebody else is `Ok(false)`.
+    /// As the operating system reports them.
+    fn identity(&self) -> io::Result<FileIdentity>;
+
+    /// Takes the file's exclusive lock if it is free, and tells whether it did.
+    ///
+    /// The lock belongs to this open file: it is held until [`unlock`](Self::unlock) or until the last
+    /// descriptor of it is closed, including those that the kernel keeps for requests still in flight
+    /// and those that a child process inherits, and a crash of the process releases it.
+    ///
+    /// # Errors
+    /// As the operating system reports them; a lock that another open file holds is `Ok(false)`.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Gives the lock back, although other descriptors of the open file may still be there: a child
+    /// process has them between fork and exec. Errors are ignored: the lock goes with the descriptors.
+    fn unlock(&self);
 
     /// Whether somebody holds the file's exclusive lock, found out without asking for it; `None` if
     /// that cannot be known here, as the provided method says.

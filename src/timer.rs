@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use crate::group::Timer;
+#[cfg(target_os = "linux")]
+use crate::metrics::Stopwatch;
 use crate::options::SyncPolicy;
 
 /// How far away a deadline is put that lies beyond what the clock can say.
@@ -49,6 +51,23 @@ impl Pace {
         };
         now.checked_add(wait).unwrap_or(now + FAR_AWAY)
     }
+}
+
+/// Whether Tokio's clock is paused here, as in tests with `start_paused`. Such a clock jumps to the next
+/// timer as soon as its runtime has nothing to do, also while a request is in the ring; only a task on
+/// the blocking pool holds it.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_paused() -> bool {
+    let before = Instant::now();
+    if Instant::now() != before {
+        return false;
+    }
+    // Two looks within one tick of the machine's clock.
+    let watch = Stopwatch::start();
+    while watch.elapsed().is_zero() {
+        std::hint::spin_loop();
+    }
+    Instant::now() == before
 }
 
 /// One member's timer. It costs nothing until the member becomes responsible for a group.

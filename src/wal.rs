@@ -1,6 +1,7 @@
 //! The log as its users see it.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::task::ready;
 
 use tokio::task::coop::poll_proceed;
 
+use crate::ancestors::create_dirs;
 use crate::catalog::{self, Catalog};
 use crate::directory::Directory;
 use crate::engine::{Engine, Writer};
@@ -17,10 +19,11 @@ use crate::frame::{FrameBuffer, HEADER_BYTES};
 use crate::group::{self, Ask, Group, Limits, Member, Refusal, Room};
 use crate::log::Log;
 use crate::metrics::{Metrics, MetricsSnapshot};
-use crate::options::{Options, SyncPolicy};
+use crate::names::{LOCK_NAME, Listing};
+use crate::options::{Create, Options, SyncPolicy};
 use crate::recovery::{RecoveryReport, recover};
 use crate::replay::Replay;
-use crate::storage::{OsStorage, Storage};
+use crate::storage::{OsStorage, Storage, StorageDir};
 use crate::sync::Arc;
 use crate::timer::{MemberTimer, Pace};
 
@@ -41,6 +44,7 @@ struct Inner {
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     recovery: RecoveryReport,
+    log_id: [u8; 16],
     pace: Pace,
     entry_bytes_max: usize,
     group_bytes_max: usize,
@@ -55,7 +59,9 @@ impl Wal {
     /// # Errors
     /// - [`Error::is_invalid_options`]: the message names the option.
     /// - [`Error::is_locked`]: another handle or process owns the log.
-    /// - [`Error::is_corruption`]: acknowledged entries are damaged. The directory is untouched.
+    /// - [`Error::is_corruption`]: acknowledged entries are damaged or missing. The directory is
+    ///   untouched.
+    /// - [`Error::is_no_log`]: there is none, and [`Options::create`] says that none is to be created.
     /// - An I/O error, if anything cannot be read or made durable. Opening again is safe.
     ///
     /// # Cancel safety
@@ -82,8 +88,9 @@ impl Wal {
     }
 
     fn open_blocking(storage: Arc<dyn Storage>, dir: &Path, options: &Options) -> Result<Self> {
+        let dir = open_dir(&*storage, dir, options.create)?;
         let directory = Arc::new(Directory::open(storage, dir, options.spare_segments_max)?);
-        let recovered = recover(&directory, options.block_bytes, options.segment_bytes)?;
+        let recovered = recover(&directory, options)?;
         let report = recovered.report;
         let active = recovered
             .segments
@@ -91,6 +98,7 @@ impl Wal {
             .expect("a log has a segment")
             .segment
             .clone();
+        let log_id = active.header.log_id;
         let engine = Engine::choose(options, active.raw().is_some())?;
         let catalog = Arc::new(Catalog::new(recovered.segments));
         // A trim that a crash interrupted.
@@ -102,6 +110,7 @@ impl Wal {
             catalog.clone(),
             (active, recovered.ready),
             position,
+            (report.trim_seq, report.sealed),
             options,
             metrics.clone(),
         );
@@ -118,6 +127,7 @@ impl Wal {
                 catalog,
                 metrics,
                 recovery: report,
+                log_id,
                 pace: Pace::new(options.policy),
                 entry_bytes_max: options.entry_bytes_max,
                 group_bytes_max: options.group_bytes_max,
@@ -233,6 +243,12 @@ impl Wal {
         self.inner.group.trim_seq()
     }
 
+    /// The log's identity: drawn at random when the log began, and the same for as long as it exists. What
+    /// is kept beside a log stores it, and notices at the next opening that another log is in its place.
+    pub fn log_id(&self) -> [u8; 16] {
+        self.inner.log_id
+    }
+
     /// What recovery found when the log was opened.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.inner.recovery
@@ -261,10 +277,14 @@ impl Wal {
     ///
     /// # Errors
     /// - If `below` is above [`durable_seq`](Self::durable_seq).
-    /// - As for [`append`](Self::append), if the position cannot be made durable; nothing has been
-    ///   removed then, but the entries count as trimmed, and the next group makes that durable.
-    /// - An I/O error, if files cannot be removed. The entries count as trimmed; the next open
-    ///   removes the rest.
+    /// - As for [`append`](Self::append), if the position cannot be made durable: nothing has been
+    ///   removed then, and the entries can still be replayed.
+    /// - An I/O error, if files cannot be removed. The entries are trimmed; the next open removes
+    ///   the rest.
+    /// - [`Error::is_displaced`] if the directory is not the log's any more. The log stops then.
+    ///
+    /// On a full disk a trim that frees a segment succeeds: a block of each segment is reserved for it. The
+    /// log then goes on in the file that it freed.
     ///
     /// # Cancel safety
     /// The future may be dropped at any time: the entries may or may not be trimmed.
@@ -278,10 +298,17 @@ impl Wal {
         }
         self.join(Ask::Trim(below), Room::default(), |_| {}).await?;
         let (directory, catalog) = (self.inner.directory.clone(), self.inner.catalog.clone());
-        self.inner
+        let trimmed = self
+            .inner
             .engine()
             .run(move || catalog::trim(&directory, &catalog, below))
-            .await?
+            .await?;
+        if let Err(error) = &trimmed
+            && error.is_displaced()
+        {
+            self.inner.group.stop(error.clone());
+        }
+        trimmed
     }
 
     /// Lets nobody else in, makes durable what has been let in, and writes a seal, which vouches
@@ -315,6 +342,27 @@ impl std::fmt::Debug for Wal {
 impl Inner {
     fn engine(&self) -> &Engine {
         self.group.host().engine()
+    }
+}
+
+/// Opens the log's directory, and creates it if it may.
+fn open_dir(storage: &dyn Storage, path: &Path, create: Create) -> Result<Arc<dyn StorageDir>> {
+    if create != Create::Never {
+        return create_dirs(storage, path);
+    }
+    let no_log = || {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Error::new(Kind::NoLog { path })
+    };
+    let dir = match storage.open_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(no_log()),
+        opened => opened.map_err(|error| Error::io("open", path, error))?,
+    };
+    // Not even LOCK is created. One that is there may say what is missing.
+    let is_empty = Listing::read(&*dir)?.segment_ids.is_empty();
+    match dir.identity(LOCK_NAME) {
+        Err(error) if is_empty && error.kind() == io::ErrorKind::NotFound => Err(no_log()),
+        _ => Ok(dir),
     }
 }
 

@@ -32,7 +32,7 @@ fn build_on_disk(path: &Path, first: u64, count: u64) {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names = OsStorage.list(dir).unwrap();
+    let mut names = OsStorage.open_dir(dir).unwrap().list().unwrap();
     names.sort();
     names
 }

@@ -13,7 +13,7 @@ use support::tiny::{contents, open_with, options, payload, ready, replay_from};
 
 /// Segments of three blocks behind the header, so that a few entries make several of them.
 fn smaller() -> Options {
-    options().segment_bytes(2048).group_bytes_max(1400)
+    options().segment_bytes(3072).group_bytes_max(1400)
 }
 
 /// A log and what it holds.

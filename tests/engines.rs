@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -287,7 +288,8 @@ fn a_runtime_that_nobody_drives_holds_up_nobody_on_another() {
 
 #[test]
 fn a_runtime_without_a_reactor_will_do_and_so_will_none() {
-    for engine in engines() {
+    let engines = engines().into_iter().chain([EngineKind::Auto]);
+    for engine in engines.filter(|engine| *engine != EngineKind::Uring) {
         let dir = scratch();
         let bare = Builder::new_current_thread().build().unwrap();
         let wal = bare
@@ -301,6 +303,28 @@ fn a_runtime_without_a_reactor_will_do_and_so_will_none() {
         assert_eq!(full.block_on(wal.append(b"full")).unwrap(), 2);
         full.block_on(wal.close()).unwrap();
     }
+}
+
+/// The engine was asked for by name: the message is Tokio's, and the log is none the worse for it.
+#[test]
+fn the_ring_on_a_runtime_without_a_reactor_panics_and_the_log_goes_on_elsewhere() {
+    if !EngineKind::Uring.is_available() {
+        return println!("skipped: io_uring cannot be had here");
+    }
+    let dir = scratch();
+    let bare = Builder::new_current_thread().build().unwrap();
+    let wal = bare
+        .block_on(Wal::open(dir.path(), options(EngineKind::Uring)))
+        .unwrap();
+    for _ in 0..2 {
+        let append = AssertUnwindSafe(|| bare.block_on(wal.append(b"bare")));
+        let panic = catch_unwind(append).unwrap_err();
+        let message = panic.downcast_ref::<String>().expect("a message");
+        assert!(message.contains("enable_io"), "{message}");
+    }
+    let full = one_thread();
+    assert_eq!(full.block_on(wal.append(b"full")).unwrap(), 0);
+    full.block_on(wal.close()).unwrap();
 }
 
 /// Counts how often a task is woken, and wakes it.

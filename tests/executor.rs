@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{io, mem, path::Path, thread};
 
 use groupwal::{
-    EngineKind, Entry, Executor, Options, Result, Storage, StorageFile, SyncPolicy, Wal,
+    EngineKind, Entry, Executor, Options, Result, Storage, StorageDir, SyncPolicy, Wal,
 };
 use support::fault::{Event, Plan};
 use support::mem::MemStorage;
@@ -472,26 +472,8 @@ fn whoever_waits_for_work_can_open_the_log_as_soon_as_he_is_woken() {
 struct Tripwire(MemStorage, Arc<AtomicBool>);
 
 impl Storage for Tripwire {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir_all(dir)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.0.open(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        Storage::open_dir(&self.0, path)
     }
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
         assert!(!self.1.load(Ordering::SeqCst), "tripped");

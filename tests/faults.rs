@@ -278,22 +278,25 @@ fn a_seal_that_cannot_be_written_is_reported_and_can_be_tried_again() {
 #[test]
 fn every_error_of_opening_names_the_operation_and_the_path() {
     let image = bench(3).storage.snapshot();
-    for (op, message) in [
-        (Op::List, "cannot list /log: "),
-        (Op::Open, "cannot open /log/LOCK: "),
-        (Op::Read, "cannot read /log/00000000000000000000.seg: "),
+    for (op, nth, message) in [
+        (Op::List, 0, "cannot list /log: "),
+        (Op::Open, 0, "cannot open /log/LOCK: "),
+        (Op::Read, 0, "cannot read /log/LOCK: "),
+        (Op::Read, 1, "cannot read /log/00000000000000000000.seg: "),
         (
             Op::Write,
+            0,
             "cannot write the recovered end of /log/00000000000000000000.seg: ",
         ),
         (
             Op::Sync,
+            0,
             "cannot sync the recovered end of /log/00000000000000000000.seg: ",
         ),
-        (Op::SyncDir, "cannot sync /log: "),
+        (Op::SyncDir, 0, "cannot sync /log: "),
     ] {
         let plan = Plan::default();
-        plan.fail(op, 0, EIO);
+        plan.fail(op, nth, EIO);
         let storage = MemStorage::from_snapshot(&image, 2);
         let error = open_with(plan.over(storage.clone()), options()).unwrap_err();
         let expected = format!("{message}Input/output error (os error 5)");

@@ -120,7 +120,7 @@ fn a_log_is_made_of_the_documented_bytes() {
         .raw(b"groupwal")
         .u32(1)
         .u32(512)
-        .u64(4096)
+        .u64(SEGMENT as u64)
         .raw(log_id)
         .u64(0)
         .raw(salt)
@@ -152,15 +152,14 @@ fn a_log_is_made_of_the_documented_bytes() {
         .raw(&[1])
         .0;
     // Flags, entries; group, first, durable, trim; payload.
-    let frames: [(u32, u32, [u64; 4], &[u8]); 7] = [
+    let frames: [(u32, u32, [u64; 4], &[u8]); 6] = [
         (0, 1, [0, 0, 0, 0], &hello),
         (0, 1, [1, 1, 1, 0], &inserted),
         (0, 2, [2, 2, 2, 0], &both),
         (0, 1, [3, 4, 4, 0], &deleted),
         (0, 0, [4, 5, 5, 2], b""),
-        // Closing: a barrier for whoever was let in, and the seal.
-        (0, 0, [5, 5, 5, 2], b""),
-        (1, 0, [6, 5, 5, 2], b""),
+        // Closing: nothing was left to be written before the seal.
+        (1, 0, [5, 5, 5, 2], b""),
     ];
     let mut expected = segment;
     for (flags, count, fields, payload) in frames {
@@ -177,6 +176,26 @@ fn a_log_is_made_of_the_documented_bytes() {
         );
     }
     assert_eq!(found.len(), SEGMENT);
+
+    // What LOCK says: which log it is, and how far it went before the seal.
+    let lock = &image["LOCK"];
+    let mark = Bytes::default()
+        .raw(b"gWlock-1")
+        .raw(log_id)
+        .raw(&[0; 32])
+        .checksum(b"");
+    let closed = Bytes::default()
+        .raw(b"gWseal-1")
+        .raw(log_id)
+        .u64(0)
+        .u64(5)
+        .u64(5)
+        .u64(0)
+        .checksum(b"");
+    let mut expected = mark.padded(BLOCK);
+    expected.extend(closed.padded(BLOCK));
+    expected.resize(4096, 0);
+    assert_eq!(*lock, expected);
 }
 
 const WELL_FORMED: Header = Header {

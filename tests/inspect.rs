@@ -57,7 +57,7 @@ fn look(storage: &MemStorage) -> Result<Look, groupwal::Error> {
 /// Three segments of single entries and a batch.
 fn subject(sealed: bool) -> Image {
     let storage = MemStorage::new(5);
-    let small = options().segment_bytes(2048).group_bytes_max(1400);
+    let small = options().segment_bytes(3072).group_bytes_max(1400);
     let wal = open_with(Arc::new(storage.clone()), small).unwrap();
     append_all(&wal, 0..3);
     let batch: Vec<_> = (3..6).map(payload).collect();

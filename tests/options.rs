@@ -33,8 +33,8 @@ fn contradicting_options_are_refused_by_name() {
         "an entry of entry_bytes_max 2044 and its 5 bytes of prefix do not fit group_bytes_max 2048",
     );
     refused(
-        options().group_bytes_max(4096 - 512 - 63),
-        "group_bytes_max 3521 does not fit a segment: segment_bytes 4096 has room for 3520",
+        options().group_bytes_max(5120 - 512 - 63),
+        "group_bytes_max 4545 does not fit a segment: segment_bytes 5120 has room for 4544",
     );
     refused(
         options().entry_bytes_max(usize::MAX),
@@ -54,7 +54,18 @@ fn contradicting_options_are_refused_by_name() {
         options().policy(SyncPolicy::Background {
             interval: Duration::ZERO,
         }),
-        "a background interval of zero never ticks",
+        "a background interval of 0ns: appends wait for it, so it must be above zero and at most 86400s",
+    );
+    refused(
+        options().policy(SyncPolicy::Background {
+            interval: Duration::MAX,
+        }),
+        "a background interval of 18446744073709551615.999999999s: appends wait for it, so it must be above \
+         zero and at most 86400s",
+    );
+    refused(
+        options().entry_bytes_max(0),
+        "entry_bytes_max 0 leaves no room for any entry",
     );
     for refusing in [options().group_entries_max(0), options().appends_max(0)] {
         refused(
@@ -67,15 +78,15 @@ fn contradicting_options_are_refused_by_name() {
 #[test]
 fn the_largest_group_that_is_allowed_fits_a_segment() {
     let options = options()
-        .entry_bytes_max(3520 - 5)
-        .group_bytes_max(4096 - 512 - 64);
+        .entry_bytes_max(4544 - 5)
+        .group_bytes_max(5120 - 512 - 64);
     let storage = MemStorage::new(1);
     let wal = open_with(Arc::new(storage.clone()), options.clone()).unwrap();
     for seq in 0..3 {
-        assert_eq!(ready(wal.append(&[1; 3515])).unwrap(), seq);
+        assert_eq!(ready(wal.append(&[1; 4539])).unwrap(), seq);
     }
     assert!(
-        ready(wal.append(&[1; 3516]))
+        ready(wal.append(&[1; 4540]))
             .unwrap_err()
             .is_invalid_entry()
     );
@@ -168,24 +179,17 @@ fn the_policy_of_every_write_syncs_every_append() {
 /// The instant "now plus the longest duration there is" does not exist: computing it panicked in
 /// the append, although a caller who says "for ever" only means that the group goes when it is full.
 #[tokio::test(start_paused = true)]
-async fn a_delay_or_interval_of_for_ever_waits_until_the_group_is_full() {
-    for policy in [
-        SyncPolicy::Batch {
-            max_entries: 3,
-            max_delay: Duration::MAX,
-        },
-        SyncPolicy::Background {
-            interval: Duration::MAX,
-        },
-    ] {
-        let options = options().policy(policy).group_entries_max(3);
-        let wal = open_with(Arc::new(MemStorage::new(1)), options).unwrap();
-        let seqs = tokio::join!(wal.append(b"a"), wal.append(b"b"), wal.append(b"c"));
-        assert_eq!(
-            (seqs.0.unwrap(), seqs.1.unwrap(), seqs.2.unwrap()),
-            (0, 1, 2)
-        );
-    }
+async fn a_delay_of_for_ever_waits_until_the_group_is_full() {
+    let policy = SyncPolicy::Batch {
+        max_entries: 3,
+        max_delay: Duration::MAX,
+    };
+    let wal = open_with(Arc::new(MemStorage::new(1)), options().policy(policy)).unwrap();
+    let seqs = tokio::join!(wal.append(b"a"), wal.append(b"b"), wal.append(b"c"));
+    assert_eq!(
+        (seqs.0.unwrap(), seqs.1.unwrap(), seqs.2.unwrap()),
+        (0, 1, 2)
+    );
 }
 
 #[test]

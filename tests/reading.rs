@@ -145,8 +145,7 @@ fn no_frame_is_shown_unchecked() {
     for (index, frame) in all.iter().enumerate().step_by(61) {
         let storage = MemStorage::from_snapshot(&image, 2);
         let wal = open_with(Arc::new(storage.clone()), options()).unwrap();
-        let path = std::path::Path::new(DIR).join(&frame.file);
-        let file = groupwal::Storage::open(&storage, &path).unwrap();
+        let file = groupwal::StorageDir::open(&storage, &frame.file).unwrap();
         // The last byte of the last entry's body: the entries are still well-formed.
         let last = frame.offset as u64 + frame.header.frame_bytes() - 1;
         let mut byte = [0];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use groupwal::format::{HEADER_BYTES, Header};
-use groupwal::{EngineKind, Entry, Options, Replay, Storage, Wal};
+use groupwal::{EngineKind, Entry, Options, Replay, StorageDir, Wal};
 use support::fault::{EIO, Op, Plan};
 use support::image::{
     forge_frame, forge_segment, frames, opaque_payload, segment_fields, segment_name,
@@ -234,8 +234,7 @@ fn a_durable_entry_that_cannot_be_read_is_corruption_and_not_the_end() {
     append_all(&wal, 0..10);
     let image = storage.snapshot();
     let broken = frames(&image).swap_remove(4);
-    let path = std::path::Path::new(DIR).join(segment_name(0));
-    let file = storage.open(&path).unwrap();
+    let file = storage.open(&segment_name(0)).unwrap();
     file.write_at(&[0xee], broken.offset as u64 + 70).unwrap();
     let mut replay = wal.replay(0);
     for seq in 0..4 {
@@ -244,7 +243,11 @@ fn a_durable_entry_that_cannot_be_read_is_corruption_and_not_the_end() {
     for _ in 0..2 {
         let error = ready(replay.next()).unwrap_err();
         assert!(error.is_corruption());
-        let place = format!("{} is corrupt at byte {}: ", path.display(), 5 * BLOCK);
+        let place = format!(
+            "{DIR}/{} is corrupt at byte {}: ",
+            segment_name(0),
+            5 * BLOCK
+        );
         assert!(error.to_string().starts_with(&place), "{error}");
     }
     // From behind the damage the same: frames are found one after another.
@@ -367,8 +370,7 @@ fn a_frame_of_another_group_is_none_of_the_logs() {
     let storage = MemStorage::from_snapshot(&image, 3);
     let wal = open(&storage).unwrap();
     append_all(&wal, 3..4);
-    let path = std::path::Path::new(DIR).join(segment_name(0));
-    let file = storage.open(&path).unwrap();
+    let file = storage.open(&segment_name(0)).unwrap();
     let at = 4 * BLOCK;
     file.write_at(&image[&segment_name(0)][at..at + BLOCK], at as u64)
         .unwrap();

@@ -15,7 +15,7 @@ use support::tiny::{append_all, payload, ready};
 
 fn small() -> Options {
     support::tiny::options()
-        .segment_bytes(2048)
+        .segment_bytes(3072)
         .group_bytes_max(1400)
 }
 

@@ -3,9 +3,10 @@
 use tokio::runtime::Handle;
 
 use super::linger::Linger;
+use super::pool::start;
 use super::{Flush, Next, Writer};
 use crate::error::{Error, Kind};
-use crate::executor::{Executor, submit};
+use crate::executor::{self, Executor, submit};
 use crate::prepare::Piece;
 use crate::sync::Arc;
 
@@ -42,27 +43,34 @@ pub(super) fn lead(executor: Option<&dyn Executor>, flush: Flush) {
         // not linger: whoever is to join may need this very thread.
         return drop(submit(executor, move || drain(flush, None)));
     }
-    match Handle::try_current() {
+    let left = match Handle::try_current() {
         // On a runtime that is shut down the closure is dropped unrun, and the flush with it.
-        Ok(runtime) => {
-            drop(runtime.spawn_blocking(move || drain(flush, Some(Linger::default()))));
-        }
+        Ok(runtime) => start(&runtime, flush, |flush| {
+            drain(flush, Some(Linger::default()));
+        }),
         // Polled outside any runtime: there is nobody else whom a blocked thread could hold up.
-        Err(_) => drain(flush, None),
+        Err(_) => return drain(flush, None),
+    };
+    if let Some(flush) = left {
+        // This thread has others to work for: one group, and the next one's members see to that.
+        drop(Writer::write_and_finish(flush, false));
     }
 }
 
 /// Does something on the blocking pool that nobody waits for; here, if there is none.
 #[cfg(target_os = "linux")]
 pub(super) fn hand_over(work: impl FnOnce() + Send + 'static) {
-    match Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn_blocking(work)),
-        Err(_) => work(),
+    let left = match Handle::try_current() {
+        Ok(runtime) => start(&runtime, work, |work| work()),
+        Err(_) => Some(work),
+    };
+    if let Some(work) = left {
+        work();
     }
 }
 
-/// Runs a piece, and then the next, each on its own: others get their turn in between. Without
-/// anybody to run them they are dropped, and whoever needs the segment makes it.
+/// Runs a piece, and then the next, each on its own: others get their turn in between. Without a
+/// thread to run them they are dropped, and the rotation that needs the segment makes it.
 pub(super) fn prepare(executor: Option<Arc<dyn Executor>>, piece: Piece) {
     let next = executor.clone();
     let work = move || {
@@ -73,7 +81,7 @@ pub(super) fn prepare(executor: Option<Arc<dyn Executor>>, piece: Piece) {
     if let Some(executor) = executor {
         drop(submit(&*executor, work));
     } else if let Ok(runtime) = Handle::try_current() {
-        drop(runtime.spawn_blocking(work));
+        drop(start(&runtime, work, |work| work()));
     }
 }
 
@@ -85,12 +93,12 @@ pub(super) async fn run<R: Send + 'static>(
         let outcome = submit(executor, work).await;
         return outcome.ok_or_else(|| Error::new(Kind::WorkDropped));
     }
-    match Handle::try_current() {
-        Ok(runtime) => match runtime.spawn_blocking(work).await {
-            Ok(result) => Ok(result),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Error::new(Kind::RuntimeGone)),
-        },
-        Err(_) => Ok(work()),
+    let Ok(runtime) = Handle::try_current() else {
+        return Ok(work());
+    };
+    let (job, outcome) = executor::job(work);
+    if let Some(job) = start(&runtime, job, executor::Job::run) {
+        job.run();
     }
+    outcome.await.ok_or_else(|| Error::new(Kind::RuntimeGone))
 }

@@ -8,6 +8,7 @@
 mod blocking;
 mod inline;
 mod linger;
+mod pool;
 #[cfg(target_os = "linux")]
 mod uring;
 #[cfg(not(target_os = "linux"))]
@@ -68,11 +69,9 @@ impl Engine {
                 Ok(uring) => Ok(Self::Uring(Arc::new(uring))),
                 Err(error) => Err(Error::new(Kind::NoUring(error))),
             },
-            // A runtime whose reactor is switched off answers with a panic, which must be caught.
+            // Without an I/O driver Tokio panics, so what is not known to be there is not tried.
             EngineKind::Auto
-                if has_descriptors
-                    && options.executor.is_none()
-                    && cfg!(all(target_os = "linux", panic = "unwind")) =>
+                if has_descriptors && options.executor.is_none() && options.io_driver =>
             {
                 Ok(match Uring::new() {
                     Ok(uring) => Self::Uring(Arc::new(uring)),
@@ -146,13 +145,13 @@ impl Writer {
         Self::finish(flush, written, go_on)
     }
 
-    /// Finds a place for the group's frame and finishes it, unless that takes I/O.
+    /// Finds a place for the group's frame and finishes it, unless that takes I/O, or more has to be
+    /// done than one write.
     fn begin_at_once(&self, flush: &mut Flush) -> Option<Result<Place, WriteError>> {
         let mut log = lock(&self.log);
-        log.has_room(&flush.buffer).then(|| {
-            let header = header(flush);
-            log.begin(&mut flush.buffer, header)
-        })
+        let header = header(flush);
+        log.is_plain(&flush.buffer, &header)
+            .then(|| log.begin(&mut flush.buffer, header))
     }
 
     /// Gives the members of a group that was written elsewhere their outcome.
@@ -191,6 +190,14 @@ impl Writer {
                 Err(WriteError::NotWritten(error)) => {
                     tracing::warn!(%error, "group not written");
                     Outcome::NotWritten(error)
+                }
+                Err(WriteError::OnlyTrim(error)) => {
+                    tracing::warn!(%error, "group not written, but its trim position");
+                    Outcome::OnlyTrim(error)
+                }
+                Err(WriteError::Stopped(error)) => {
+                    tracing::error!(%error, "log stopped");
+                    Outcome::Stopped(error)
                 }
                 Err(WriteError::Unknown(error)) => {
                     tracing::error!(%error, "log poisoned");

@@ -26,7 +26,6 @@ mod progress;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use io_uring::{IoUring, opcode, squeue, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -41,6 +40,7 @@ use super::{Flush, Next, Writer, blocking};
 use crate::log::{Failure, Place};
 use crate::metrics::Stopwatch;
 use crate::sync::{Arc, Mutex, RwLock, lock, read, write};
+use crate::timer::is_paused;
 
 /// One request is in flight at a time.
 const ENTRIES: u32 = 2;
@@ -86,7 +86,7 @@ enum Reaping {
     /// Its reaper is being started.
     Soon,
     Reaper(AbortHandle),
-    /// It has no reactor.
+    /// It has shut down.
     Never,
 }
 
@@ -116,7 +116,8 @@ impl Uring {
     }
 
     pub(super) fn lead(&self, mut flush: Flush) {
-        let is_heard = self.0.attend() && !lock(&self.0.ring).is_broken;
+        // A paused clock stands still for blocking work only.
+        let is_heard = self.0.attend() && !is_paused() && !lock(&self.0.ring).is_broken;
         let begun = is_heard.then(|| {
             let group = Arc::clone(flush.group());
             group.host().begin_at_once(&mut flush)
@@ -137,6 +138,17 @@ impl Drop for Uring {
                 reaper.abort();
             }
         }
+    }
+}
+
+/// A runtime whose reaper is being started. Dropped, as by the panic of a runtime without an I/O driver, it
+/// leaves no trace of it: nothing would ever reap there.
+struct Soon<'a>(&'a Shared, Id);
+
+impl Drop for Soon<'_> {
+    fn drop(&mut self) {
+        let Self(shared, runtime) = self;
+        write(&shared.watches).retain(|watch| watch.runtime != *runtime);
     }
 }
 
@@ -163,8 +175,10 @@ impl Shared {
                 reaper: Reaping::Soon,
             });
         }
+        let soon = Soon(self, id);
         // Outside the lock: a runtime that has shut down drops the reaper at once.
         let reaper = Reaper::new(Arc::clone(self), id).map(|reaper| runtime.spawn(reaper.reap()));
+        std::mem::forget(soon);
         let mut watches = write(&self.watches);
         let watch = watches.iter_mut().find(|watch| watch.runtime == id);
         match (watch, reaper) {
@@ -400,32 +414,23 @@ impl Drop for Watching {
 }
 
 impl Reaper {
-    /// `None` if the current runtime has no reactor, or none any more.
+    /// `None` if the current runtime has no reactor any more.
+    ///
+    /// # Panics
+    /// If it never had one: Tokio has no way to ask.
     fn new(shared: Arc<Shared>, runtime: Id) -> Option<Self> {
         let fd = RingFd(lock(&shared.ring).io.as_raw_fd(), Arc::clone(&shared));
-        // Tokio has no way to ask whether there is a reactor, but this.
-        let registered = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: it is the ring's descriptor, always the same, and the ring is open for as
-            // long as the `RingFd` is there.
-            #[expect(unsafe_code, reason = "the ring's descriptor comes as a number")]
-            unsafe {
-                AsyncFd::register_with_interest(fd, Interest::READABLE)
-            }
-        }));
+        // SAFETY: it is the ring's descriptor, always the same, and the ring is open for as long as
+        // the `RingFd` is there.
+        #[expect(unsafe_code, reason = "the ring's descriptor comes as a number")]
+        let registered = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
         match registered {
-            Ok(Ok(ready)) => Some(Self {
+            Ok(ready) => Some(Self {
                 ready,
                 watch: Watching { shared, runtime },
             }),
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, "cannot wait for io_uring on this runtime");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(
-                    "this runtime has no I/O driver (Builder::enable_io): groups led on it use the \
-                     blocking pool"
-                );
                 None
             }
         }

@@ -4,7 +4,7 @@ use core::mem;
 use core::task::Waker;
 
 use super::wakes::Wakes;
-use super::{Host, Refusal, Room};
+use super::{Ask, Host, Refusal, Room};
 
 /// Index of a slot.
 pub(super) type SlotId = u32;
@@ -49,6 +49,7 @@ pub(super) struct Slot<H: Host> {
     pub(super) stage: Stage<H::Error>,
     /// Taken when the member is woken, put back when it is polled.
     pub(super) waker: Option<Waker>,
+    pub(super) ask: Ask,
     pub(super) room: Room,
     pub(super) home: H::Home,
     pub(super) previous: SlotId,
@@ -78,7 +79,7 @@ impl<H: Host> Slots<H> {
 
     pub(super) fn insert(
         &mut self,
-        room: Room,
+        (ask, room): (Ask, Room),
         home: H::Home,
         waker: Waker,
         members_max: usize,
@@ -88,6 +89,7 @@ impl<H: Host> Slots<H> {
         let slot = Slot {
             stage: Stage::New,
             waker: Some(waker),
+            ask,
             room,
             home,
             previous,
@@ -141,12 +143,12 @@ impl<H: Host> Slots<H> {
         }
     }
 
-    /// Gives every member of a list its outcome, by its index in the group.
+    /// Gives every member of a list its outcome, by what it asked for and its index in the group.
     pub(super) fn conclude(
         &mut self,
         list: &mut List,
         wakes: &mut Wakes,
-        outcome: impl Fn(u32) -> Result<u64, Refusal<H::Error>>,
+        outcome: impl Fn(Ask, u32) -> Result<u64, Refusal<H::Error>>,
     ) {
         let mut id = mem::replace(list, List::EMPTY).head;
         while id != NO_SLOT {
@@ -156,7 +158,7 @@ impl<H: Host> Slots<H> {
             } else {
                 0
             };
-            slot.stage = Stage::Done(outcome(index));
+            slot.stage = Stage::Done(outcome(slot.ask, index));
             wakes.add(slot.waker.take());
             id = slot.next;
         }

@@ -25,6 +25,8 @@ pub(super) struct Forming<H: Host> {
     /// A member without entries wants the group to go now.
     pub(super) urgent: bool,
     pub(super) seal: bool,
+    /// The highest trim position that its members ask for.
+    pub(super) trim: u64,
     pub(super) deadline: Option<H::Deadline>,
     pub(super) expired: bool,
     /// The member that has been told the deadline.
@@ -41,6 +43,7 @@ impl<H: Host> Forming<H> {
             joined: 0,
             urgent: false,
             seal: false,
+            trim: 0,
             deadline: None,
             expired: false,
             timer_holder: NO_SLOT,
@@ -83,6 +86,7 @@ pub(super) struct State<H: Host> {
     holds: u64,
     /// Every entry below it is durable; the first number of the next group.
     pub(super) next_seq: u64,
+    /// A durable frame says that every entry below it may be gone.
     pub(super) trim_seq: u64,
     /// The last flush's memory, for the next one.
     pub(super) spare: H::Buffer,
@@ -223,7 +227,7 @@ impl<H: Host> State<H> {
         forming.urgent |= ask != Ask::Entries;
         forming.seal |= ask == Ask::Seal;
         if let Ask::Trim(seq) = ask {
-            self.trim_seq = self.trim_seq.max(seq);
+            forming.trim = forming.trim.max(seq);
         }
         forming.joined += 1;
         self.slots.push_back(&mut forming.members, id);
@@ -246,7 +250,7 @@ impl<H: Host> State<H> {
             buffer: taken.buffer,
             first_seq: self.next_seq,
             entries: taken.used.entries,
-            trim_seq: self.trim_seq,
+            trim_seq: self.trim_seq.max(taken.trim),
             seal: taken.seal,
             home,
             wakes,
@@ -290,8 +294,12 @@ impl<H: Host> State<H> {
         match outcome {
             Outcome::Durable => {
                 self.next_seq = flush.first_seq + u64::from(flush.entries);
-                slots.conclude(&mut members, wakes, |i| Ok(flush.first_seq + u64::from(i)));
-                if flush.seal {
+                self.trim_seq = flush.trim_seq;
+                slots.conclude(&mut members, wakes, |_, i| {
+                    Ok(flush.first_seq + u64::from(i))
+                });
+                // Stopped while the seal was in flight, it stays so.
+                if flush.seal && !matches!(self.life, Life::Poisoned(_)) {
                     self.life = Life::Sealed;
                     // Other closers at most have joined meanwhile. What they ask for is done, and
                     // a frame of theirs behind the seal would leave the log unsealed.
@@ -300,20 +308,43 @@ impl<H: Host> State<H> {
                 }
             }
             Outcome::NotWritten(error) => {
-                slots.conclude(&mut members, wakes, |_| {
+                slots.conclude(&mut members, wakes, |_, _| {
                     Err(Refusal::NotWritten(error.clone()))
                 });
             }
+            Outcome::OnlyTrim(error) => {
+                self.trim_seq = flush.trim_seq;
+                slots.conclude(&mut members, wakes, |ask, _| match ask {
+                    Ask::Trim(_) => Ok(flush.first_seq),
+                    Ask::Entries | Ask::Barrier | Ask::Seal => {
+                        Err(Refusal::NotWritten(error.clone()))
+                    }
+                });
+            }
+            Outcome::Stopped(error) => {
+                slots.conclude(&mut members, wakes, |_, _| {
+                    Err(Refusal::Poisoned(error.clone()))
+                });
+                self.poison(error, wakes);
+            }
             Outcome::Unknown(error) => {
-                slots.conclude(&mut members, wakes, |_| {
+                slots.conclude(&mut members, wakes, |_, _| {
                     Err(Refusal::OutcomeUnknown(error.clone()))
                 });
-                self.life = Life::Poisoned(error.clone());
-                let refusal = Refusal::NotWritten(error);
-                self.turn_away(&refusal, wakes);
-                self.dissolve(wakes, &Err(refusal));
+                self.poison(error, wakes);
             }
         }
+    }
+
+    /// Takes nothing more; members that are not in flight learn that nothing of theirs was written.
+    pub(super) fn poison(&mut self, error: H::Error, wakes: &mut Wakes) {
+        if matches!(self.life, Life::Poisoned(_)) {
+            return;
+        }
+        self.life = Life::Poisoned(error.clone());
+        let refusal = Refusal::NotWritten(error);
+        self.turn_away(&refusal, wakes);
+        self.dissolve(wakes, &Err(refusal));
     }
 
     /// Gives the members of the forming group their outcome without writing it; a new one begins to
@@ -322,15 +353,15 @@ impl<H: Host> State<H> {
         let next = Forming::new(self.forming.id + 1, H::Buffer::default());
         let mut forming = mem::replace(&mut self.forming, next);
         self.slots
-            .conclude(&mut forming.members, wakes, |_| outcome.clone());
+            .conclude(&mut forming.members, wakes, |_, _| outcome.clone());
     }
 
     /// Refuses everybody who waits for room.
     pub(super) fn turn_away(&mut self, refusal: &Refusal<H::Error>, wakes: &mut Wakes) {
         self.slots
-            .conclude(&mut self.queue, wakes, |_| Err(refusal.clone()));
+            .conclude(&mut self.queue, wakes, |_, _| Err(refusal.clone()));
         self.slots
-            .conclude(&mut self.granted, wakes, |_| Err(refusal.clone()));
+            .conclude(&mut self.granted, wakes, |_, _| Err(refusal.clone()));
         self.reserved = Room::default();
     }
 

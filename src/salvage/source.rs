@@ -1,17 +1,17 @@
 //! Every valid frame of a log's files, whatever stands between them.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::header;
 use super::tolerant::Tolerant;
-use crate::directory::{Listing, segment_path};
 use crate::error::{Error, Result};
 use crate::frame::Header;
+use crate::names::{Listing, segment_name};
 use crate::options::Options;
 use crate::segment::{Cursor, Found, Segment, SegmentHeader};
-use crate::shelf::File;
-use crate::storage::{Storage, StorageFile};
+use crate::shelf::{File, Head, Shelf};
+use crate::storage::{StorageDir, StorageFile, read_exact_at};
 use crate::sync::Arc;
 
 /// A segment and a byte in it.
@@ -45,15 +45,19 @@ enum Step {
 }
 
 impl Source {
-    pub(super) fn open(storage: &dyn Storage, dir: &Path) -> Result<Self> {
+    pub(super) fn open(dir: &Arc<dyn StorageDir>) -> Result<Self> {
+        let shelf = Arc::new(Shelf::read_only(Arc::clone(dir)));
         let mut segments = Vec::new();
         let mut damaged = Vec::new();
-        for id in Listing::read(storage, dir)?.segment_ids {
-            let path = segment_path(dir, id);
-            let file = storage
-                .open_read_only(&path)
+        for id in Listing::read(&**dir)?.segment_ids {
+            let name = segment_name(id);
+            let path = dir.path().join(&name);
+            let file = dir
+                .open_read_only(&name)
                 .map_err(|error| Error::io("open", &path, error))?;
-            let file = Arc::new(Tolerant::new(file));
+            let mut head = [0; size_of::<Head>()];
+            let head = read_exact_at(&*file, &mut head, 0).ok().map(|()| head);
+            let file = Arc::new(Tolerant::new(shelf.put(name, head, file)));
             match Segment::open(path.clone(), File::Open(file.clone()), id) {
                 Ok(_) => {}
                 Err(error) if error.is_corruption() => {}
@@ -89,7 +93,7 @@ impl Source {
                 Some((_, why)) => format!("no segment can be used: of the first, {why}"),
                 None => "no file is named like a segment: there is no log in it".to_owned(),
             };
-            return Err(Error::corrupt(dir, 0, detail));
+            return Err(Error::corrupt(dir.path(), 0, detail));
         };
         Ok(Self {
             cursor: Cursor::new(Arc::clone(&first.segment)),

@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use crate::storage::StorageFile;
-use crate::sync::{Arc, Mutex, lock};
+use crate::shelf::File;
+use crate::storage::{FileIdentity, StorageFile};
+use crate::sync::{Mutex, lock};
 
 const SECTOR_BYTES: usize = 512;
 
 /// Reads what can be read: a sector that the disk does not give back is zeros, and counted.
 pub(super) struct Tolerant {
-    inner: Arc<dyn StorageFile>,
+    inner: File,
     unreadable: Mutex<BTreeSet<u64>>,
 }
 
 impl Tolerant {
-    pub(super) fn new(inner: Arc<dyn StorageFile>) -> Self {
+    pub(super) fn new(inner: File) -> Self {
         let unreadable = Mutex::default();
         Self { inner, unreadable }
     }
@@ -31,14 +32,16 @@ fn read_only<T>() -> io::Result<T> {
 
 impl StorageFile for Tolerant {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        match self.inner.read_at(bytes, offset) {
+        // That it cannot be opened says nothing about its bytes.
+        let inner = self.inner.awake()?;
+        match inner.read_at(bytes, offset) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
             done => return done,
         }
         // Up to the end of the sector, so that the next read begins on one.
         let within = usize::try_from(offset % SECTOR_BYTES as u64).expect("less than a sector");
         let len = bytes.len().min(SECTOR_BYTES - within);
-        match self.inner.read_at(&mut bytes[..len], offset) {
+        match inner.read_at(&mut bytes[..len], offset) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {}
             done => return done,
         }
@@ -63,7 +66,13 @@ impl StorageFile for Tolerant {
         self.inner.length()
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner.identity()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         read_only()
     }
+
+    fn unlock(&self) {}
 }

@@ -1,106 +1,30 @@
-//! The operating system's files.
-//!
-//! # Two descriptors for a file
-//!
-//! Where `O_DIRECT` works a file is open twice: once through the page cache, for whatever reads and
-//! for recovery's writes, and once past it, for the groups' writes. The second one has the lock.
-//!
-//! That a reader sees what was written past the page cache is the kernel's doing: a direct write
-//! drops the pages of its range before it goes to the device, and again before it ends, so pages
-//! that a reader fetched meanwhile go too; what fails is only to drop a page that is dirty. Here
-//! none ever is: what is written through the page cache (filling, recovery, a roll-back) is synced
-//! before the next group is written. And the log never shows what is not durable, nor writes again
-//! what is: nobody reads a range while it is being written.
-//! After a direct write that *failed*, the page cache may show zeros where the disk has a part of
-//! the frame, or the whole; recovery reckons with that (`recovery.rs`), and the log is poisoned.
+//! The operating system's directories and files.
+
+mod file;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::{RawFile, Storage, StorageFile};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+
+use self::file::OsFile;
+use super::{FileIdentity, Storage, StorageDir, StorageFile};
 use crate::sync::Arc;
 
 /// The operating system's files. On macOS, syncs are `F_FULLFSYNC`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsStorage;
 
-// The one home of opening files.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the Storage that everything else goes through"
-)]
 impl Storage for OsStorage {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let absolute = std::path::absolute(dir)?;
-        let mut missing: Vec<PathBuf> = Vec::new();
-        for ancestor in absolute.ancestors() {
-            if ancestor.try_exists()? {
-                break;
-            }
-            missing.push(ancestor.to_owned());
-        }
-        // A process killed before may have created what is there, and never synced it.
-        let there = missing.last().map_or(Some(&*absolute), |dir| dir.parent());
-        match there.and_then(Path::parent).map(|dir| self.sync_dir(dir)) {
-            // Whoever may not open the parent did not create the directory either.
-            Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => {
-                return Err(error);
-            }
-            _ => {}
-        }
-        for dir in missing.into_iter().rev() {
-            match fs::create_dir(&dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            if let Some(parent) = dir.parent() {
-                self.sync_dir(parent)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        // A name that is not UTF-8 is none of the log's, and stands for no file of it.
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)?;
-        Ok(Arc::new(OsFile::new(file, path)?))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(OsFile::new(file, path)?))
-    }
-
-    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(OsFile::read_only(fs::File::open(path)?)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
-    }
-
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::remove_dir(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Arc::new(OsDir {
+            dir: fs::File::from(dir),
+            path: std::path::absolute(path)?,
+        }))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -108,265 +32,98 @@ impl Storage for OsStorage {
     }
 }
 
+/// A directory by its descriptor: a rename of the directory, or a change of the process's working
+/// directory, leads nowhere else.
 #[derive(Debug)]
-struct OsFile {
-    file: fs::File,
-    #[cfg(target_os = "linux")]
-    fast: linux::FastFile,
+struct OsDir {
+    dir: fs::File,
+    path: PathBuf,
 }
 
-impl OsFile {
-    #[cfg(target_os = "linux")]
-    fn new(file: fs::File, path: &Path) -> io::Result<Self> {
-        let fast = linux::FastFile::new(&file, path)?;
-        Ok(Self { file, fast })
+impl OsDir {
+    /// Opens a name in it. What it opens is closed in programs that the process starts.
+    fn open_with(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
+        Ok(openat(&self.dir, name, flags | OFlags::CLOEXEC, mode)?)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
-    fn new(file: fs::File, _: &Path) -> io::Result<Self> {
-        Ok(Self { file })
-    }
-
-    /// A file that is only read.
-    fn read_only(file: fs::File) -> Self {
-        Self {
-            file,
-            #[cfg(target_os = "linux")]
-            fast: linux::FastFile::none(),
-        }
-    }
-
-    /// The open file that has the lock.
-    fn locked(&self) -> &fs::File {
-        #[cfg(target_os = "linux")]
-        if let Some(direct) = self.fast.direct() {
-            return direct;
-        }
-        &self.file
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Arc<dyn StorageFile>> {
+        let file = fs::File::from(self.open_with(name, OFlags::RDWR | flags)?);
+        let again = |flags| Ok(fs::File::from(self.open_with(name, OFlags::RDWR | flags)?));
+        Ok(Arc::new(OsFile::new(file, again)?))
     }
 }
 
-impl StorageFile for OsFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(bytes, offset)
+impl StorageDir for OsDir {
+    fn path(&self) -> &Path {
+        &self.path
     }
 
-    #[cfg(target_os = "linux")]
-    fn read_cached_at(&self, bytes: &mut [u8], offset: u64) -> Option<usize> {
-        use rustix::io::{ReadWriteFlags, preadv2};
-        let mut bytes = [io::IoSliceMut::new(bytes)];
-        preadv2(&self.file, &mut bytes, offset, ReadWriteFlags::NOWAIT).ok()
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.file.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    fn shrink(&self, len: u64) {
-        // All of it goes when the file is closed, in any case.
-        drop(self.file.set_len(len));
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        match self.locked().try_lock() {
-            Ok(()) => Ok(true),
-            Err(fs::TryLockError::WouldBlock) => Ok(false),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn is_locked(&self) -> Option<bool> {
-        super::locks::is_locked(&self.file)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn raw(&self) -> Option<RawFile<'_>> {
-        self.fast.raw(&self.file)
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::fs;
-    use std::io;
-    use std::os::fd::AsFd;
-    use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-    use std::path::Path;
-
-    use aligned_vec::{AVec, ConstAlign};
-    use rustix::fs::{OFlags, fstatfs};
-
-    use super::RawFile;
-    use crate::frame::BUFFER_ALIGN;
-    use crate::sync::OnceLock;
-
-    /// File systems whose self-syncing writes this project puts under torture: ext2 to ext4, XFS,
-    /// Btrfs. Everywhere else a write is followed by a sync.
-    const TRUSTED: [u32; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
-
-    /// What `O_DIRECT` may ask for: a sector of the disk, as it says it is.
-    const SECTORS: [usize; 2] = [512, 4096];
-
-    /// What a file can do beyond the calls that every file has.
-    #[derive(Debug)]
-    pub(super) struct FastFile {
-        trusted: bool,
-        /// The file, past the page cache.
-        direct: Option<fs::File>,
-        /// What that asks for, once the file has bytes to try it with; `None` if nothing is enough.
-        align: OnceLock<Option<usize>>,
-    }
-
-    impl FastFile {
-        pub(super) fn new(file: &fs::File, path: &Path) -> io::Result<Self> {
-            let file_system = fstatfs(file)?.f_type;
-            let trusted = u32::try_from(file_system).is_ok_and(|known| TRUSTED.contains(&known));
-            let direct = trusted.then(|| open_direct(file, path)).flatten();
-            Ok(Self {
-                trusted,
-                direct,
-                align: OnceLock::new(),
-            })
-        }
-
-        /// Nothing beyond them.
-        pub(super) fn none() -> Self {
-            Self {
-                trusted: false,
-                direct: None,
-                align: OnceLock::new(),
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir)? {
+            // A name that is not UTF-8 is none of the log's, and stands for no file of it.
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name != "." && name != ".." {
+                names.push(name);
             }
         }
-
-        pub(super) fn direct(&self) -> Option<&fs::File> {
-            self.direct.as_ref()
-        }
-
-        pub(super) fn raw<'a>(&'a self, file: &'a fs::File) -> Option<RawFile<'a>> {
-            let Some(direct) = &self.direct else {
-                return Some(RawFile::new(file.as_fd()).write_syncs(self.trusted));
-            };
-            let align = match self.align.get() {
-                Some(known) => *known,
-                None => match probe(direct) {
-                    // Nothing to read yet: what is enough for every disk.
-                    Ok(None) => Some(BUFFER_ALIGN),
-                    Ok(found) => *self.align.get_or_init(|| found),
-                    Err(_) => *self.align.get_or_init(|| None),
-                },
-            };
-            let raw = RawFile::new(direct.as_fd()).write_syncs(true);
-            align.map(|align| raw.align(align))
-        }
+        Ok(names)
     }
 
-    /// Opens the same file once more, past the page cache, where that can be had.
-    fn open_direct(file: &fs::File, path: &Path) -> Option<fs::File> {
-        let flag = OFlags::DIRECT.bits().cast_signed();
-        let direct = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flag)
-            .open(path)
-            .ok()?;
-        let (one, other) = (file.metadata().ok()?, direct.metadata().ok()?);
-        ((one.dev(), one.ino()) == (other.dev(), other.ino())).then_some(direct)
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.open_file(name, OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// The smallest unit that can be read, which is the one that can be written; `None` if the file
-    /// is empty.
-    fn probe(direct: &fs::File) -> io::Result<Option<usize>> {
-        let mut refusal = io::ErrorKind::Unsupported.into();
-        for sector in SECTORS {
-            let mut bytes: AVec<u8, ConstAlign<BUFFER_ALIGN>> = AVec::new(BUFFER_ALIGN);
-            bytes.resize(sector, 0);
-            match direct.read_at(&mut bytes, 0) {
-                Ok(0) => return Ok(None),
-                Ok(_) => return Ok(Some(sector)),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal)
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::io::Seek;
-    use std::os::fd::AsRawFd;
-
-    use super::{OsFile, OsStorage, Storage, StorageFile};
-
-    /// A request in the ring keeps the file open that it was made for, and no other: if the lock were
-    /// on another, the next process would recover the segment while the last one's group, in flight
-    /// when it was killed, is still being written to it.
-    #[test]
-    fn the_descriptor_that_is_written_through_has_the_lock() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let file = OsStorage.create(&dir.path().join("segment")).unwrap();
-        file.write_at(&[0; 4096], 0).unwrap();
-        assert!(file.try_lock().unwrap());
-        let raw = file.raw().expect("it has a descriptor");
-        let about = format!("/proc/self/fdinfo/{}", raw.fd().as_raw_fd());
-        let about = std::fs::read_to_string(about).unwrap();
-        assert!(about.contains("FLOCK"), "no lock: {about}");
-        let other = OsStorage.open(&dir.path().join("segment")).unwrap();
-        assert!(!other.try_lock().unwrap(), "two have the lock");
-        drop(file);
-        assert!(other.try_lock().unwrap());
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.open_file(name, OFlags::empty())
     }
 
-    /// If they moved it, one could come between another's move and its read or write.
-    #[test]
-    fn reads_and_writes_leave_the_files_position_alone() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(dir.path().join("segment"))
-            .unwrap();
-        let file = OsFile::new(file, &dir.path().join("segment")).unwrap();
-        assert_eq!(file.write_at(&[7; 4096], 4096).unwrap(), 4096);
-        let mut read = [0; 512];
-        assert_eq!(file.read_at(&mut read, 4096).unwrap(), 512);
-        assert_eq!(file.read_cached_at(&mut read, 4608).unwrap_or(512), 512);
-        assert_eq!((&file.file).stream_position().unwrap(), 0);
+    fn open_read_only(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let file = fs::File::from(self.open_with(name, OFlags::RDONLY)?);
+        Ok(Arc::new(OsFile::read_only(file)))
     }
 
-    /// A reader that had the pages in the cache sees what was written past it.
-    #[test]
-    fn what_is_written_past_the_page_cache_is_read_through_it() {
-        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let file = OsStorage.create(&dir.path().join("segment")).unwrap();
-        let len = 16 << 12;
-        file.write_at(&vec![0; len], 0).unwrap();
-        file.sync_all().unwrap();
-        let mut read = vec![1; len];
-        assert_eq!(file.read_at(&mut read, 0).unwrap(), len);
-        let mut bytes = aligned_vec::AVec::<u8, aligned_vec::ConstAlign<4096>>::new(4096);
-        bytes.resize(4096, 7);
-        let raw = file.raw().expect("it has a descriptor");
-        for block in [3, 9] {
-            let offset = block << 12;
-            super::super::write_all_durable_at(raw, &bytes, offset as u64).unwrap();
-            assert_eq!(file.read_at(&mut read, 0).unwrap(), len);
-            assert_eq!(read[offset..offset + 4096], bytes[..]);
-            assert!(read[offset + 4096..].iter().all(|byte| *byte == 0));
-        }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(renameat(&self.dir, from, &self.dir, to)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.dir, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.dir.sync_all()
+    }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        let about = statat(&self.dir, name, AtFlags::empty())?;
+        #[allow(
+            clippy::unnecessary_cast,
+            clippy::cast_sign_loss,
+            reason = "the types of these numbers differ between systems"
+        )]
+        let (device, inode) = (about.st_dev as u64, about.st_ino as u64);
+        Ok(FileIdentity { device, inode })
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn StorageDir>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        Ok(Arc::new(OsDir {
+            dir: fs::File::from(self.open_with(name, flags)?),
+            path: self.path.join(name),
+        }))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        Ok(mkdirat(
+            &self.dir,
+            name,
+            Mode::RWXU | Mode::RWXG | Mode::RWXO,
+        )?)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.dir, name, AtFlags::REMOVEDIR)?)
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::ThreadId;
 
-use groupwal::{Storage, StorageFile};
+use groupwal::{FileIdentity, Storage, StorageDir, StorageFile};
 
 /// `EIO`: the device failed.
 pub const EIO: i32 = 5;
@@ -94,7 +94,7 @@ pub struct Plan {
 impl Plan {
     /// `inner`, subject to this plan.
     pub fn over(&self, inner: impl Storage) -> Arc<dyn Storage> {
-        let (inner, plan) = (Arc::new(inner), self.clone());
+        let plan = self.clone();
         Arc::new(FaultStorage { inner, plan })
     }
 
@@ -186,12 +186,11 @@ impl Plan {
     }
 
     /// Counts an operation, records it, and says what shall become of it.
-    fn begin(&self, op: Op, path: &Path, offset: u64, bytes: &[u8]) -> Option<Fault> {
-        let name = path.file_name().unwrap_or_default();
+    fn begin(&self, op: Op, name: &str, offset: u64, bytes: &[u8]) -> Option<Fault> {
         let mut state = self.state.lock().unwrap();
         state.events.push(Event {
             op,
-            name: name.to_string_lossy().into_owned(),
+            name: name.to_owned(),
             offset,
             bytes: bytes.to_vec(),
             thread: std::thread::current().id(),
@@ -215,8 +214,8 @@ impl Plan {
     }
 
     /// [`begin`](Self::begin) for operations that only succeed or fail.
-    fn check(&self, op: Op, path: &Path) -> io::Result<()> {
-        match self.begin(op, path, 0, &[]) {
+    fn check(&self, op: Op, name: &str) -> io::Result<()> {
+        match self.begin(op, name, 0, &[]) {
             Some(Fault::Fails(errno) | Fault::Torn(_, errno)) => {
                 Err(io::Error::from_raw_os_error(errno))
             }
@@ -245,50 +244,35 @@ impl Drop for ShutGate {
 }
 
 struct FaultStorage<S> {
-    inner: Arc<S>,
+    inner: S,
     plan: Plan,
 }
 
-impl<S: Storage> FaultStorage<S> {
-    fn file(&self, path: &Path, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        let (path, plan) = (path.to_owned(), self.plan.clone());
-        Arc::new(FaultFile { path, inner, plan })
+struct FaultDir {
+    inner: Arc<dyn StorageDir>,
+    plan: Plan,
+}
+
+impl FaultDir {
+    fn over(inner: Arc<dyn StorageDir>, plan: &Plan) -> Arc<dyn StorageDir> {
+        let plan = plan.clone();
+        Arc::new(Self { inner, plan })
+    }
+
+    fn file(&self, name: &str, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        let (name, plan) = (name.to_owned(), self.plan.clone());
+        Arc::new(FaultFile { name, inner, plan })
     }
 }
 
 impl<S: Storage> Storage for FaultStorage<S> {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.plan.check(Op::List, dir)?;
-        self.inner.list(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.plan.check(Op::Create, path)?;
-        Ok(self.file(path, self.inner.create(path)?))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.plan.check(Op::Open, path)?;
-        Ok(self.file(path, self.inner.open(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.plan.check(Op::Rename, from)?;
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.plan.check(Op::Remove, path)?;
-        self.inner.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.plan.check(Op::SyncDir, dir)?;
-        self.inner.sync_dir(dir)
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        let dir = self.inner.open_dir(path)?;
+        // The root, in which the log's own name is synced, is not part of the plan.
+        if path.parent().is_none() {
+            return Ok(dir);
+        }
+        Ok(FaultDir::over(dir, &self.plan))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -296,20 +280,79 @@ impl<S: Storage> Storage for FaultStorage<S> {
     }
 }
 
+impl StorageDir for FaultDir {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.plan.check(Op::List, &self.name())?;
+        self.inner.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.plan.check(Op::Create, name)?;
+        Ok(self.file(name, self.inner.create(name)?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.plan.check(Op::Open, name)?;
+        Ok(self.file(name, self.inner.open(name)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.plan.check(Op::Rename, from)?;
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.plan.check(Op::Remove, name)?;
+        self.inner.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.plan.check(Op::SyncDir, &self.name())?;
+        self.inner.sync()
+    }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        self.inner.identity(name)
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Self::over(self.inner.open_dir(name)?, &self.plan))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.create_dir(name)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.remove_dir(name)
+    }
+}
+
+impl FaultDir {
+    fn name(&self) -> String {
+        let name = self.inner.path().file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
 struct FaultFile {
-    path: std::path::PathBuf,
+    name: String,
     inner: Arc<dyn StorageFile>,
     plan: Plan,
 }
 
 impl StorageFile for FaultFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.plan.check(Op::Read, &self.path)?;
+        self.plan.check(Op::Read, &self.name)?;
         self.inner.read_at(bytes, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let fault = self.plan.begin(Op::Write, &self.path, offset, bytes);
+        let fault = self.plan.begin(Op::Write, &self.name, offset, bytes);
         let (len, errno) = match fault {
             None => (bytes.len(), None),
             Some(Fault::Fails(errno)) => return Err(io::Error::from_raw_os_error(errno)),
@@ -326,13 +369,13 @@ impl StorageFile for FaultFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.plan.pass_gate();
-        self.plan.check(Op::Sync, &self.path)?;
+        self.plan.check(Op::Sync, &self.name)?;
         self.inner.sync_data()
     }
 
     fn sync_all(&self) -> io::Result<()> {
         self.plan.pass_gate();
-        self.plan.check(Op::Sync, &self.path)?;
+        self.plan.check(Op::Sync, &self.name)?;
         self.inner.sync_all()
     }
 
@@ -340,7 +383,15 @@ impl StorageFile for FaultFile {
         self.inner.length()
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner.identity()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
+    }
+
+    fn unlock(&self) {
+        self.inner.unlock();
     }
 }

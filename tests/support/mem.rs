@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use groupwal::{Storage, StorageFile};
+use groupwal::{FileIdentity, Storage, StorageDir, StorageFile};
 
 /// File names and what the files hold.
 pub type Image = BTreeMap<String, Vec<u8>>;
 
-/// One directory. Paths are taken by their file names alone. Clones are the same directory.
+/// One directory, whatever path it is opened with. Clones are the same directory.
 #[derive(Clone)]
 pub struct MemStorage {
     files: Arc<Mutex<BTreeMap<String, Arc<Inode>>>>,
@@ -89,62 +89,13 @@ impl MemStorage {
     }
 }
 
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().expect("a file has a name");
-    name.to_str().expect("names are UTF-8").to_owned()
-}
-
 fn not_found() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
 impl Storage for MemStorage {
-    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
-        Ok(self.files.lock().unwrap().keys().cloned().collect())
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let mut files = self.files.lock().unwrap();
-        let name = name_of(path);
-        if files.contains_key(&name) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        let inode = Arc::new(Inode {
-            bytes: Mutex::default(),
-            locked: AtomicBool::new(false),
-        });
-        let file = self.file(&inode);
-        files.insert(name, inode);
-        Ok(file)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let files = self.files.lock().unwrap();
-        files
-            .get(&name_of(path))
-            .map(|inode| self.file(inode))
-            .ok_or_else(not_found)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut files = self.files.lock().unwrap();
-        let inode = files.remove(&name_of(from)).ok_or_else(not_found)?;
-        files.insert(name_of(to), inode);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut files = self.files.lock().unwrap();
-        let removed = files.remove(&name_of(path));
-        removed.map(drop).ok_or_else(not_found)
-    }
-
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
+    fn open_dir(&self, _: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(self.clone()))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
@@ -158,6 +109,76 @@ impl Storage for MemStorage {
             chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
         }
         Ok(())
+    }
+}
+
+impl StorageDir for MemStorage {
+    fn path(&self) -> &Path {
+        Path::new("/log")
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.files.lock().unwrap().keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let mut files = self.files.lock().unwrap();
+        if files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = Arc::new(Inode {
+            bytes: Mutex::default(),
+            locked: AtomicBool::new(false),
+        });
+        let file = self.file(&inode);
+        files.insert(name.to_owned(), inode);
+        Ok(file)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let files = self.files.lock().unwrap();
+        let inode = files.get(name).ok_or_else(not_found)?;
+        Ok(self.file(inode))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap();
+        let inode = files.remove(from).ok_or_else(not_found)?;
+        files.insert(to.to_owned(), inode);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap();
+        files.remove(name).map(drop).ok_or_else(not_found)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        let files = self.files.lock().unwrap();
+        Ok(identity(files.get(name).ok_or_else(not_found)?))
+    }
+
+    fn open_dir(&self, _: &str) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn create_dir(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove_dir(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn identity(inode: &Arc<Inode>) -> FileIdentity {
+    FileIdentity {
+        device: 0,
+        inode: Arc::as_ptr(inode).addr() as u64,
     }
 }
 
@@ -193,6 +214,10 @@ impl StorageFile for MemFile {
         Ok(self.inode.bytes.lock().unwrap().len() as u64)
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(identity(&self.inode))
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         // Asking again for a lock that one holds is fine, as with flock.
         if self.holds_lock.load(Ordering::SeqCst) {
@@ -202,13 +227,17 @@ impl StorageFile for MemFile {
         self.holds_lock.store(taken, Ordering::SeqCst);
         Ok(taken)
     }
+
+    fn unlock(&self) {
+        if self.holds_lock.swap(false, Ordering::SeqCst) {
+            self.inode.locked.store(false, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Drop for MemFile {
     fn drop(&mut self) {
         self.open.lock().unwrap().0 -= 1;
-        if *self.holds_lock.get_mut() {
-            self.inode.locked.store(false, Ordering::SeqCst);
-        }
+        self.unlock();
     }
 }

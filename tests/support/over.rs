@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use groupwal::{RawFile, Storage, StorageFile};
+use groupwal::{FileIdentity, RawFile, Storage, StorageDir, StorageFile};
 
 /// What happens on the way.
 pub trait Layer: Clone + Send + Sync + 'static {
@@ -23,51 +23,83 @@ pub struct Over<S, L> {
     pub layer: L,
 }
 
+struct OverDir<L> {
+    inner: Arc<dyn StorageDir>,
+    layer: L,
+}
+
 struct OverFile<L> {
     inner: Arc<dyn StorageFile>,
     layer: L,
 }
 
-impl<S, L: Layer> Over<S, L> {
+impl<L: Layer> OverDir<L> {
     fn file(&self, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
         Arc::new(OverFile {
             inner,
             layer: self.layer.clone(),
         })
     }
+
+    fn dir(inner: Arc<dyn StorageDir>, layer: &L) -> Arc<dyn StorageDir> {
+        let layer = layer.clone();
+        Arc::new(Self { inner, layer })
+    }
 }
 
 impl<S: Storage, L: Layer> Storage for Over<S, L> {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(self.inner.create(path)?))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(self.inner.open(path)?))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(OverDir::dir(self.inner.open_dir(path)?, &self.layer))
     }
 
     fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
         self.inner.fill_random(bytes)
+    }
+}
+
+impl<L: Layer> StorageDir for OverDir<L> {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(self.inner.create(name)?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(self.inner.open(name)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        self.inner.identity(name)
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Self::dir(self.inner.open_dir(name)?, &self.layer))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.create_dir(name)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.remove_dir(name)
     }
 }
 
@@ -94,8 +126,16 @@ impl<L: Layer> StorageFile for OverFile<L> {
         self.inner.length()
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner.identity()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
+    }
+
+    fn unlock(&self) {
+        self.inner.unlock();
     }
 
     fn raw(&self) -> Option<RawFile<'_>> {

@@ -13,10 +13,10 @@ use super::mem::{Image, MemStorage};
 pub const DIR: &str = "/log";
 /// Block size of [`options`].
 pub const BLOCK: usize = 512;
-/// Segment size of [`options`]: a header, and frames for seven blocks.
-pub const SEGMENT: usize = 4096;
+/// Segment size of [`options`]: a header, frames for seven blocks, and the two reserved ones.
+pub const SEGMENT: usize = 10 * BLOCK;
 
-/// The inline engine, blocks of 512 bytes, segments of 4 KiB, no spare segments.
+/// The inline engine, blocks of 512 bytes, segments of ten blocks, no spare segments.
 pub fn options() -> Options {
     Options::default()
         .engine(EngineKind::Inline)

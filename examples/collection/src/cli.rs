@@ -2,6 +2,7 @@
 
 mod load;
 mod serve;
+mod signals;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,10 @@ impl ServerArgs {
 /// The whole of the program's `main`.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = signals::survive_file_size_limit() {
+        eprintln!("error: cannot install a signal handler: {error}");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

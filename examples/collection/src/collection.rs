@@ -66,7 +66,10 @@ impl Collection {
     /// # Errors
     /// - If an option is out of range, or the collection is not what `config` says.
     /// - [`Error::is_locked`]: another process or handle has it open.
+    /// - [`Error::is_missing`]: there is no collection, and no `config` was given. Nothing was created.
     /// - [`Error::is_corruption`]: bytes are damaged. Nothing was changed.
+    /// - [`Error::is_log_lost`]: its log is missing, or it is another one's
+    ///   ([`Options::accept_log`]). Nothing was created.
     /// - An I/O error. Opening again is safe.
     ///
     /// # Cancel safety
@@ -102,6 +105,11 @@ impl Collection {
     /// What it is.
     pub fn config(&self) -> Config {
         self.shared.config
+    }
+
+    /// Names in its directory that were not the collection's when it was opened. They are left alone.
+    pub fn unknown_files(&self) -> &[String] {
+        &self.shared.unknown_files
     }
 
     /// Makes documents visible to users, in place of what they saw under these ids. Returns the
@@ -339,7 +347,7 @@ impl Collection {
 impl std::fmt::Debug for Collection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Collection")
-            .field("dir", &self.shared.dir)
+            .field("dir", &self.shared.dir.path())
             .field("config", &self.shared.config)
             .finish_non_exhaustive()
     }

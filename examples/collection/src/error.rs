@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::manifest::LogId;
+
 /// The result of an operation on a collection.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -22,6 +24,42 @@ pub(crate) enum Kind {
     Missing(PathBuf),
     #[error(transparent)]
     Log(groupwal::Error),
+    #[error(
+        "the collection's log is missing: there is none in {}. Nothing was changed. Put that directory back, \
+         from where it went or from a copy. If it is lost for good, start once with `--accept-lost-log` \
+         (AcceptLog::Lost): a new log begins, and operations from number {position} on, which were in the log \
+         only, are lost",
+        log.display()
+    )]
+    LogLost { log: PathBuf, position: u64 },
+    #[error(
+        "the collection's log cannot be used: {error}. For a collection, once all files of {} are moved away or \
+         gone: start once with `--accept-lost-log` (AcceptLog::Lost), and lose what was in the log only; once a \
+         salvaged log is in their place: start once with `--adopt-log` (AcceptLog::Other)",
+        log.display()
+    )]
+    LogDamaged {
+        log: PathBuf,
+        error: groupwal::Error,
+    },
+    #[error(
+        "the log in {} is not the collection's: its id is {found}, and the manifest names {known}. The \
+         collection was not changed. Move that directory away and put the collection's own log in its place. \
+         If that is lost for good, move the directory away and start once with `--accept-lost-log` \
+         (AcceptLog::Lost); if it was made from the collection's own by `groupwal salvage`, start once with \
+         `--adopt-log` (AcceptLog::Other)",
+        log.display()
+    )]
+    OtherLog {
+        log: PathBuf,
+        known: LogId,
+        found: LogId,
+    },
+    #[error(
+        "cannot start a thread for work on files: nothing was done, and it may be tried again. The process or \
+         the machine has too many threads, or too little memory. Cause: {0}"
+    )]
+    NoThread(String),
     #[error("cannot {operation} {}: {source}", path.display())]
     Io {
         operation: &'static str,
@@ -42,6 +80,8 @@ pub(crate) enum Kind {
     Stalled(Error),
     #[error("the collection takes in no more operations: {0}")]
     Halted(Error),
+    #[error("the task that takes operations in has panicked, which is a bug; restart the server")]
+    Panicked,
     #[error("the collection is closed")]
     Closed,
 }
@@ -100,9 +140,13 @@ impl Error {
         }
     }
 
-    /// Too much is in progress; try again later.
+    /// Too much is in progress, or there are too many threads; try again later.
     pub fn is_overloaded(&self) -> bool {
-        matches!(&*self.0, Kind::Log(error) if error.is_overloaded())
+        match &*self.0 {
+            Kind::Log(error) => error.is_overloaded(),
+            Kind::NoThread(_) => true,
+            _ => false,
+        }
     }
 
     /// The operation may or may not have become durable.
@@ -129,10 +173,20 @@ impl Error {
     /// Bytes on the disk are not what was written.
     pub fn is_corruption(&self) -> bool {
         match self.root() {
-            Kind::Corrupt { .. } => true,
+            Kind::Corrupt { .. } | Kind::LogDamaged { .. } => true,
             Kind::Log(error) => error.is_corruption(),
             _ => false,
         }
+    }
+
+    /// The collection's log is missing, or another log is in its place ([`AcceptLog`](crate::AcceptLog)).
+    pub fn is_log_lost(&self) -> bool {
+        matches!(&*self.0, Kind::LogLost { .. } | Kind::OtherLog { .. })
+    }
+
+    /// A file could not be made, because another one has its name.
+    pub(crate) fn is_name_taken(&self) -> bool {
+        matches!(self.root(), Kind::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
     }
 
     /// There is no collection, and nothing was said of what a new one is to be.

@@ -1,10 +1,10 @@
 //! Whole reads and writes through the log's storage seam, with errors that name file and operation.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use groupwal::{Storage, StorageFile};
+use groupwal::{StorageDir, StorageFile};
 
 use crate::error::{Error, Result};
 
@@ -17,17 +17,18 @@ pub(crate) struct File {
 
 impl File {
     /// Creates it; the name must not be taken.
-    pub(crate) fn create(storage: &dyn Storage, path: &Path) -> Result<Self> {
-        let created = storage.create(path);
-        let file = created.map_err(|error| Error::io("create", path, error))?;
-        let path = path.to_owned();
+    pub(crate) fn create(dir: &dyn StorageDir, name: &str) -> Result<Self> {
+        let path = dir.path().join(name);
+        let created = dir.create(name);
+        let file = created.map_err(|error| Error::io("create", &path, error))?;
         Ok(Self { path, file })
     }
 
-    pub(crate) fn open(storage: &dyn Storage, path: &Path) -> Result<Self> {
-        let opened = storage.open(path);
-        let file = opened.map_err(|error| Error::io("open", path, error))?;
-        let path = path.to_owned();
+    /// Opens it, to read it.
+    pub(crate) fn open(dir: &dyn StorageDir, name: &str) -> Result<Self> {
+        let path = dir.path().join(name);
+        let opened = dir.open_read_only(name);
+        let file = opened.map_err(|error| Error::io("open", &path, error))?;
         Ok(Self { path, file })
     }
 
@@ -78,24 +79,38 @@ impl std::fmt::Debug for File {
     }
 }
 
+/// The names in a directory.
+pub(crate) fn list(dir: &dyn StorageDir) -> Result<Vec<String>> {
+    let names = dir.list();
+    names.map_err(|error| Error::io("list", dir.path(), error))
+}
+
+/// Whether a name is taken.
+pub(crate) fn is_taken(dir: &dyn StorageDir, name: &str) -> Result<bool> {
+    match dir.identity(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look at", &dir.path().join(name), error)),
+    }
+}
+
 /// Makes the names in a directory durable.
-pub(crate) fn sync_dir(storage: &dyn Storage, dir: &Path) -> Result<()> {
-    let synced = storage.sync_dir(dir);
-    synced.map_err(|error| Error::io("sync the directory", dir, error))
+pub(crate) fn sync_dir(dir: &dyn StorageDir) -> Result<()> {
+    let synced = dir.sync();
+    synced.map_err(|error| Error::io("sync the directory", dir.path(), error))
 }
 
 /// Removes a file that may be gone already.
-pub(crate) fn remove(storage: &dyn Storage, path: &Path) -> Result<()> {
-    match storage.remove(path) {
+pub(crate) fn remove(dir: &dyn StorageDir, name: &str) -> Result<()> {
+    match dir.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path, error))
+            Err(Error::io("remove", &dir.path().join(name), error))
         }
         _ => Ok(()),
     }
 }
 
-/// Removes a file that no manifest names. If that fails it stays, in nobody's way, until the next open
-/// removes it.
-pub(crate) fn give_up(storage: &dyn Storage, path: &Path) {
-    drop(storage.remove(path));
+/// Removes a file that no manifest names. If that fails it stays, and the next open removes it.
+pub(crate) fn give_up(dir: &dyn StorageDir, name: &str) {
+    drop(dir.remove(name));
 }

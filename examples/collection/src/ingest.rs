@@ -16,9 +16,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::{Error, Kind, Result};
-use crate::manifest::{Manifest, PublishError};
+use crate::manifest::Manifest;
 use crate::memory::{Memory, Operation};
 use crate::merge;
+use crate::publish::Publisher;
 use crate::segment::{Segment, SegmentInfo, SegmentWriter};
 use crate::view::{Shared, View};
 
@@ -39,37 +40,40 @@ pub(crate) enum Command {
 pub(crate) struct Ingestion {
     shared: Arc<Shared>,
     replay: Replay,
-    manifest: Manifest,
-    /// The next segment's id; ahead of the manifest's while a segment is being written.
-    next_segment: u64,
+    publisher: Publisher,
     merging: Option<Merging>,
-    /// A publication failed half-way: nothing can be published any more.
-    unknown: Option<Error>,
     /// A flush has failed, and this is when it is tried again.
     retry_at: Option<Instant>,
 }
 
 /// A merge that goes on beside everything else.
 struct Merging {
+    id: u64,
     inputs: Vec<u64>,
     task: JoinHandle<Result<Option<Segment>>>,
+}
+
+/// What a merge has come to.
+struct Merged {
+    id: u64,
+    inputs: Vec<u64>,
+    outcome: Result<Option<Segment>>,
 }
 
 impl Ingestion {
     pub(crate) fn new(shared: Arc<Shared>, manifest: Manifest) -> Self {
         Self {
             replay: shared.wal.replay(manifest.position),
-            next_segment: manifest.next_segment,
+            publisher: Publisher::new(Arc::clone(&shared), manifest),
             shared,
-            manifest,
             merging: None,
-            unknown: None,
             retry_at: None,
         }
     }
 
     /// Follows the log until nobody sends commands any more.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let _guard = HaltOnPanic(Arc::clone(&self.shared));
         loop {
             let caught_up = self.catch_up().await;
             if let Err(error) = caught_up {
@@ -145,7 +149,7 @@ impl Ingestion {
     /// Flushes memory that is full; whether that has helped. A flush that has just failed is not tried again
     /// before its time.
     async fn make_room(&mut self) -> bool {
-        if self.retry_at.is_none() && self.unknown.is_none() {
+        if self.retry_at.is_none() && !self.publisher.has_stopped() {
             // Its error is in the progress. It may have made room, and failed at the trim.
             drop(self.flush().await);
             if self.shared.view.read().await.memory.len() == 0 {
@@ -171,7 +175,7 @@ impl Ingestion {
             assert_eq!(record.seq, next + batch.len() as u64, "the log has no gaps");
             let operation =
                 decode(&record, self.shared.config.dimension as usize).map_err(|detail| {
-                    Error::corrupt(&self.shared.dir.join(crate::recovery::LOG), detail)
+                    Error::corrupt(&self.shared.dir.path().join(crate::recovery::LOG), detail)
                 })?;
             rows += operation.rows();
             bytes += operation.bytes();
@@ -200,9 +204,9 @@ impl Ingestion {
     async fn flush(&mut self) -> Result<u64> {
         let flushed = self.try_flush().await;
         let error = flushed.as_ref().err().cloned();
-        let again = error.is_some() && self.unknown.is_none();
+        let again = error.is_some() && !self.publisher.has_stopped();
         self.retry_at = again.then(|| Instant::now() + RETRY_INTERVAL);
-        let flushed_to = self.manifest.position;
+        let flushed_to = self.publisher.manifest().position;
         self.shared.progress.send_modify(|progress| {
             progress.flushed = flushed_to;
             if error.is_none() {
@@ -211,22 +215,20 @@ impl Ingestion {
             progress.flush_error = error;
         });
         if flushed.is_ok() {
-            self.merge_if_due();
+            self.merge_if_due().await;
         }
         flushed
     }
 
     async fn try_flush(&mut self) -> Result<u64> {
-        if let Some(error) = &self.unknown {
-            return Err(error.clone());
-        }
+        self.publisher.check()?;
         let position = self.shared.view.read().await.visible;
-        if position > self.manifest.position {
+        if position > self.publisher.manifest().position {
             let segment = self.write_segment().await?;
-            let mut manifest = self.manifest.clone();
+            let mut manifest = self.publisher.manifest().clone();
             manifest.position = position;
             manifest.segments.extend(segment.as_ref().map(|s| s.info));
-            self.publish(manifest, |view| {
+            let show = |view: &mut View| {
                 view.memory = Memory::new(view.memory.dimension());
                 view.segments = view
                     .segments
@@ -234,93 +236,60 @@ impl Ingestion {
                     .cloned()
                     .chain(segment.map(Arc::new))
                     .collect();
-            })
-            .await?;
+            };
+            self.publisher.publish(manifest, show).await?;
         }
+        let flushed = self.publisher.manifest().position;
         // Also if there was nothing to flush: an earlier trim may have failed.
-        if self.shared.wal.trim_seq() < self.manifest.position {
-            self.shared.wal.trim(self.manifest.position).await?;
+        if self.shared.wal.trim_seq() < flushed {
+            self.shared.wal.trim(flushed).await?;
         }
-        Ok(self.manifest.position)
+        Ok(flushed)
     }
 
     /// Writes what is in memory into a segment, durably. `None` if no segment is needed for it.
     async fn write_segment(&mut self) -> Result<Option<Segment>> {
+        {
+            let view = self.shared.view.read().await;
+            // Removals hide what is older; there is nothing older.
+            let only_removals = view.segments.is_empty() && !view.memory.has_vectors();
+            if view.memory.len() == 0 || only_removals {
+                return Ok(None);
+            }
+        }
+        let id = self.publisher.reserve_segment().await?;
+        // The same view: only this task changes it.
         let view = Arc::clone(&self.shared.view).read_owned().await;
-        // Removals hide what is older; there is nothing older.
-        let only_removals = view.segments.is_empty() && !view.memory.has_vectors();
-        if view.memory.len() == 0 || only_removals {
-            return Ok(None);
-        }
-        let id = self.take_segment_id();
-        let shared = Arc::clone(&self.shared);
+        let dir = Arc::clone(&self.shared.dir);
         let write = move || {
-            let (storage, dir) = (&*shared.storage, shared.dir.as_path());
-            let mut writer = SegmentWriter::create(storage, dir, id, view.memory.dimension())?;
+            let mut writer = SegmentWriter::create(&*dir, id, view.memory.dimension())?;
             if let Err(error) = view.memory.rows().try_for_each(|row| writer.push(row)) {
-                writer.discard(storage);
+                writer.discard(&*dir);
                 return Err(error);
             }
-            merge::finish(storage, dir, writer)
+            merge::finish(&*dir, writer)
         };
-        self.shared.options.blocking.run(write).await.map(Some)
-    }
-
-    fn take_segment_id(&mut self) -> u64 {
-        self.next_segment += 1;
-        self.next_segment - 1
-    }
-
-    /// Puts a manifest in force, then shows searches what it says.
-    async fn publish(
-        &mut self,
-        mut manifest: Manifest,
-        show: impl FnOnce(&mut View),
-    ) -> Result<()> {
-        if let Some(error) = &self.unknown {
-            return Err(error.clone());
-        }
-        let durable = self.shared.wal.durable_seq();
-        assert!(
-            manifest.position <= durable,
-            "position {} is ahead of the log, which is durable up to {durable}",
-            manifest.position
-        );
-        manifest.next_segment = self.next_segment;
-        let published = {
-            let (shared, manifest) = (Arc::clone(&self.shared), manifest.clone());
-            let publish = move || Ok(manifest.publish(&*shared.storage, &shared.dir));
-            self.shared.options.blocking.run(publish).await?
-        };
-        match published {
-            Ok(()) => {}
-            Err(PublishError::NotPublished(error)) => return Err(error),
-            Err(PublishError::Unknown(error)) => {
-                // Neither the old segments nor the new ones are removed, nor is the log trimmed: both
-                // manifests go on to be true.
-                let error = Error::new(Kind::FlushStopped(error));
-                self.unknown = Some(error.clone());
-                return Err(error);
-            }
-        }
-        self.manifest = manifest;
-        show(&mut *self.shared.view.write().await);
-        Ok(())
+        let written = self.shared.options.blocking.run(write).await;
+        let written = written.inspect_err(|error| self.publisher.note_failed(id, error));
+        written.map(Some)
     }
 
     /// Begins to merge segments, if there are enough of a size and no merge is going on.
-    fn merge_if_due(&mut self) {
-        if self.merging.is_some() || self.unknown.is_some() {
+    async fn merge_if_due(&mut self) {
+        if self.merging.is_some() || self.publisher.has_stopped() {
             return;
         }
         let width = self.shared.options.merge_width;
-        let Some(range) = merge::choose(&self.manifest.segments, width) else {
+        let Some(range) = merge::choose(&self.publisher.manifest().segments, width) else {
             return;
         };
         let keep_removals = range.start > 0;
-        let inputs = self.manifest.segments[range].iter().map(|info| info.id);
-        let inputs: Vec<u64> = inputs.collect();
-        let id = self.take_segment_id();
+        let inputs = self.publisher.manifest().segments[range].iter();
+        let inputs: Vec<u64> = inputs.map(|info| info.id).collect();
+        let id = match self.publisher.reserve_segment().await {
+            Ok(id) => id,
+            Err(error) => return self.note_merge_failed(error),
+        };
         let (shared, wanted) = (Arc::clone(&self.shared), inputs.clone());
         let task = tokio::spawn(async move {
             let all = Arc::clone(&shared.view.read().await.segments);
@@ -329,8 +298,7 @@ impl Ingestion {
             let blocking = shared.options.blocking;
             let merge = move || {
                 merge::merge(
-                    &*shared.storage,
-                    &shared.dir,
+                    &*shared.dir,
                     &segments,
                     id,
                     shared.config.dimension as usize,
@@ -340,27 +308,37 @@ impl Ingestion {
             };
             blocking.run(merge).await
         });
-        self.merging = Some(Merging { inputs, task });
+        self.merging = Some(Merging { id, inputs, task });
     }
 
     /// Puts a merged segment in place of those that it was made from, durably, then removes them.
-    async fn adopt(&mut self, (inputs, merged): (Vec<u64>, Result<Option<Segment>>)) {
-        if let Err(error) = self.try_adopt(&inputs, merged).await {
-            self.shared
-                .progress
-                .send_modify(|progress| progress.flush_error = Some(error));
+    async fn adopt(&mut self, merged: Merged) {
+        if let Err(error) = self.try_adopt(merged).await {
+            self.note_merge_failed(error);
             return;
         }
-        self.merge_if_due();
+        self.merge_if_due().await;
     }
 
-    async fn try_adopt(&mut self, inputs: &[u64], merged: Result<Option<Segment>>) -> Result<()> {
-        let merged = merged?.map(Arc::new);
+    fn note_merge_failed(&self, error: Error) {
+        self.shared
+            .progress
+            .send_modify(|progress| progress.flush_error = Some(error));
+    }
+
+    async fn try_adopt(&mut self, merged: Merged) -> Result<()> {
+        let Merged {
+            id,
+            inputs,
+            outcome,
+        } = merged;
+        let merged = outcome.inspect_err(|error| self.publisher.note_failed(id, error))?;
+        let merged = merged.map(Arc::new);
         let is_input = |info: &SegmentInfo| inputs.contains(&info.id);
-        let place = self.manifest.segments.iter().position(is_input);
+        let mut manifest = self.publisher.manifest().clone();
+        let place = manifest.segments.iter().position(is_input);
         let place = place.expect("only merges take segments away");
         let range = place..place + inputs.len();
-        let mut manifest = self.manifest.clone();
         let info = merged.as_ref().map(|segment| segment.info);
         manifest.segments.splice(range.clone(), info);
         let before = Arc::clone(&self.shared.view.read().await.segments);
@@ -369,21 +347,35 @@ impl Ingestion {
             segments.splice(range.clone(), merged.clone());
             view.segments = segments.into();
         };
-        let published = self.publish(manifest, show).await;
+        let published = self.publisher.publish(manifest, show).await;
         let unwanted: Vec<Arc<Segment>> = match &published {
             Ok(()) => before[range].to_vec(),
             // Nobody knows which of the manifests is in force.
-            Err(_) if self.unknown.is_some() => Vec::new(),
+            Err(_) if self.publisher.has_stopped() => Vec::new(),
             Err(_) => merged.into_iter().collect(),
         };
         let shared = Arc::clone(&self.shared);
         let remove = move || {
             let unwanted = unwanted.iter();
-            unwanted.for_each(|segment| segment.remove(&*shared.storage));
+            unwanted.for_each(|segment| segment.remove(&*shared.dir));
             Ok(())
         };
         self.shared.options.blocking.run(remove).await?;
         published
+    }
+}
+
+/// Tells those who wait for progress that there will be none, if the task panics: they would wait for ever.
+struct HaltOnPanic(Arc<Shared>);
+
+impl Drop for HaltOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let halted = Error::new(Kind::Halted(Error::new(Kind::Panicked)));
+            self.0
+                .progress
+                .send_modify(|progress| progress.halted = Some(halted));
+        }
     }
 }
 
@@ -396,17 +388,21 @@ async fn until(time: Option<Instant>) {
 }
 
 /// The end of the merge that goes on; never, if none does.
-async fn ended(merging: &mut Option<Merging>) -> (Vec<u64>, Result<Option<Segment>>) {
+async fn ended(merging: &mut Option<Merging>) -> Merged {
     let Some(Merging { task, .. }) = merging else {
         return pending().await;
     };
-    let merged = match task.await {
-        Ok(merged) => merged,
+    let outcome = match task.await {
+        Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(Error::new(Kind::Closed)),
     };
-    let merging = merging.take().expect("it was just looked at");
-    (merging.inputs, merged)
+    let Merging { id, inputs, .. } = merging.take().expect("it was just looked at");
+    Merged {
+        id,
+        inputs,
+        outcome,
+    }
 }
 
 /// An operation from its entry. What no request can have put there is said, not skipped.

@@ -1,10 +1,9 @@
 //! Rows of several segments as one: for each key the newest, in order.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use groupwal::Storage;
+use groupwal::StorageDir;
 
 use crate::error::{Error, Kind, Result};
 use crate::files;
@@ -78,8 +77,7 @@ pub(crate) fn choose(segments: &[SegmentInfo], width: usize) -> Option<std::ops:
 /// Writes one segment from several, oldest first, and syncs it. `None` if nothing is left of them. Removals are kept
 /// unless nothing is older.
 pub(crate) fn merge(
-    storage: &dyn Storage,
-    dir: &Path,
+    dir: &dyn StorageDir,
     segments: &[Arc<Segment>],
     id: u64,
     dimension: usize,
@@ -87,7 +85,7 @@ pub(crate) fn merge(
     stop: &AtomicBool,
 ) -> Result<Option<Segment>> {
     let mut merged = Merged::new(segments, None)?;
-    let mut writer = SegmentWriter::create(storage, dir, id, dimension)?;
+    let mut writer = SegmentWriter::create(dir, id, dimension)?;
     let mut rows = 0_u64;
     let mut copy = || -> Result<()> {
         while merged.next(|row| {
@@ -104,23 +102,23 @@ pub(crate) fn merge(
         Ok(())
     };
     match copy() {
-        Ok(()) if rows > 0 => finish(storage, dir, writer).map(Some),
+        Ok(()) if rows > 0 => finish(dir, writer).map(Some),
         copied => {
-            writer.discard(storage);
+            writer.discard(dir);
             copied.map(|()| None)
         }
     }
 }
 
 /// Makes a segment that is written durable, with its name; gives it up if that fails.
-pub(crate) fn finish(storage: &dyn Storage, dir: &Path, writer: SegmentWriter) -> Result<Segment> {
-    let path = writer.path().to_owned();
+pub(crate) fn finish(dir: &dyn StorageDir, writer: SegmentWriter) -> Result<Segment> {
+    let name = writer.name();
     let finished = writer.finish().and_then(|segment| {
-        files::sync_dir(storage, dir)?;
+        files::sync_dir(dir)?;
         Ok(segment)
     });
     if finished.is_err() {
-        files::give_up(storage, &path);
+        files::give_up(dir, &name);
     }
     finished
 }

@@ -17,6 +17,21 @@ pub struct Config {
 /// Largest dimension.
 pub const DIMENSION_MAX: u32 = 1 << 16;
 
+/// Which log a collection that exists may be opened with. Its manifest has the identity of its own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AcceptLog {
+    /// Its own only.
+    #[default]
+    Own,
+    /// Its own or, where that is gone, a new one, whose operations are counted from 0 again. Operations that
+    /// were in the log and in no segment file are lost. A log that holds operations of another one is
+    /// refused all the same.
+    Lost,
+    /// Whichever is there and holds operations from the manifest's position on: one that `groupwal salvage`
+    /// has made from the collection's own. Another collection's operations would be taken in, too.
+    Other,
+}
+
 /// How a collection behaves while it is open. Start from [`Options::default`].
 ///
 /// Its memory is bounded by them:
@@ -29,8 +44,10 @@ pub const DIMENSION_MAX: u32 = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Policy, engine and files of the log. The sizes of entries and groups follow from
-    /// `operation_bytes_max`.
+    /// `operation_bytes_max`, and whether a log may be created from whether there is a collection.
     pub log: groupwal::Options,
+    /// Which log a collection that exists may be opened with.
+    pub accept_log: AcceptLog,
     /// Operations in memory are flushed when they take so many bytes.
     pub memory_bytes_max: usize,
     /// Largest operation in the log, in bytes.
@@ -53,6 +70,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             log: groupwal::Options::default(),
+            accept_log: AcceptLog::Own,
             memory_bytes_max: 64 << 20,
             operation_bytes_max: 1 << 20,
             operation_rows_max: 1 << 16,

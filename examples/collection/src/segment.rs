@@ -15,10 +15,9 @@
 //! and a file cut short is noticed. The index is kept in memory; a block is checked each time that it is
 //! read.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use groupwal::Storage;
+use groupwal::StorageDir;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -43,14 +42,18 @@ pub(crate) struct SegmentInfo {
     pub(crate) bytes: u64,
 }
 
-/// Where a segment is.
-pub(crate) fn path(dir: &Path, id: u64) -> PathBuf {
-    dir.join(format!("{id:016x}.segment"))
+const SUFFIX: &str = ".segment";
+
+/// A segment's name.
+pub(crate) fn name(id: u64) -> String {
+    format!("{id:016x}{SUFFIX}")
 }
 
-/// Whether a file in the directory is a segment, wanted or left behind.
-pub(crate) fn is_segment(name: &str) -> bool {
-    name.ends_with(".segment")
+/// The id in a segment's name; `None` for any name that [`name`] does not make.
+pub(crate) fn id_of(file: &str) -> Option<u64> {
+    let digits = file.strip_suffix(SUFFIX)?;
+    let id = u64::from_str_radix(digits, 16).ok()?;
+    (name(id) == file).then_some(id)
 }
 
 /// A block's place, and what to know before it is read.
@@ -78,14 +81,9 @@ pub(crate) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    pub(crate) fn create(
-        storage: &dyn Storage,
-        dir: &Path,
-        id: u64,
-        dimension: usize,
-    ) -> Result<Self> {
+    pub(crate) fn create(dir: &dyn StorageDir, id: u64, dimension: usize) -> Result<Self> {
         Ok(Self {
-            file: File::create(storage, &path(dir, id))?,
+            file: File::create(dir, &name(id))?,
             id,
             dimension,
             rows: 0,
@@ -97,8 +95,8 @@ impl SegmentWriter {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.file.path
+    pub(crate) fn name(&self) -> String {
+        name(self.id)
     }
 
     /// Keys come in order.
@@ -175,8 +173,8 @@ impl SegmentWriter {
     }
 
     /// Gives the file up.
-    pub(crate) fn discard(self, storage: &dyn Storage) {
-        files::give_up(storage, &self.file.path);
+    pub(crate) fn discard(self, dir: &dyn StorageDir) {
+        files::give_up(dir, &self.name());
     }
 }
 
@@ -191,13 +189,8 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Opens a segment that the manifest names.
-    pub(crate) fn open(
-        storage: &dyn Storage,
-        dir: &Path,
-        info: SegmentInfo,
-        dimension: usize,
-    ) -> Result<Self> {
-        let file = File::open(storage, &path(dir, info.id))?;
+    pub(crate) fn open(dir: &dyn StorageDir, info: SegmentInfo, dimension: usize) -> Result<Self> {
+        let file = File::open(dir, &name(info.id))?;
         let corrupt = |detail: &str| Error::corrupt(&file.path, detail);
         let length = file.length()?;
         if length != info.bytes {
@@ -282,8 +275,8 @@ impl Segment {
     }
 
     /// Removes the file. Who has it open goes on reading.
-    pub(crate) fn remove(&self, storage: &dyn Storage) {
-        files::give_up(storage, &self.file.path);
+    pub(crate) fn remove(&self, dir: &dyn StorageDir) {
+        files::give_up(dir, &name(self.info.id));
     }
 }
 

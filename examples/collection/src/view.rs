@@ -1,10 +1,9 @@
 //! What searches see, and what the tasks of a collection share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use groupwal::{Storage, Wal};
+use groupwal::{StorageDir, Wal};
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::error::Error;
@@ -41,8 +40,10 @@ pub(crate) struct Progress {
 /// What the tasks of a collection share.
 pub(crate) struct Shared {
     pub(crate) wal: Wal,
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) dir: PathBuf,
+    /// The collection's directory, opened once: it may be renamed meanwhile.
+    pub(crate) dir: Arc<dyn StorageDir>,
+    /// Names in it that are not the collection's.
+    pub(crate) unknown_files: Vec<String>,
     pub(crate) config: Config,
     pub(crate) options: Options,
     pub(crate) limits: Limits,

@@ -199,7 +199,13 @@ impl SimFile {
         Ok(self.len()? == 0)
     }
 
-    /// Takes the file's lock if it is free, as flock(2) does; held until this handle is dropped.
+    /// The file's number, which it keeps under every name.
+    pub fn inode(&self) -> u64 {
+        self.ino as u64
+    }
+
+    /// Takes the file's lock if it is free, as flock(2) does; held until this handle is dropped or gives
+    /// it back.
     pub fn try_lock(&self) -> bool {
         if self.holds_lock.load(Ordering::Relaxed) {
             return true;
@@ -207,6 +213,15 @@ impl SimFile {
         let taken = self.fs.lock().locks.insert(self.ino);
         self.holds_lock.store(taken, Ordering::Relaxed);
         taken
+    }
+}
+
+impl SimFile {
+    /// Gives the lock back, if this handle holds it.
+    pub fn unlock(&self) {
+        if self.holds_lock.swap(false, Ordering::Relaxed) {
+            self.fs.lock().locks.remove(&self.ino);
+        }
     }
 }
 
@@ -220,9 +235,7 @@ fn offset_in_range(offset: u64) -> io::Result<()> {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        if *self.holds_lock.get_mut() {
-            self.fs.lock().locks.remove(&self.ino);
-        }
+        self.unlock();
     }
 }
 

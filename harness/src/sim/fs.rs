@@ -14,6 +14,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
 use super::choice::{Chooser, Sampler};
+use super::dir::{SimDir, Target};
 use super::disk::{Disk, Ino, Node, Place, ROOT};
 use super::fault::{Class, Fate, Fault, Faults, eio, no_space};
 use super::file::{OpenOptions, SimFile};
@@ -182,16 +183,20 @@ impl SimFs {
     /// As open(2).
     pub fn open(&self, path: impl AsRef<Path>, options: &OpenOptions) -> io::Result<SimFile> {
         let path = path.as_ref();
+        self.open_at(Target::new(path), options)
+    }
+
+    pub(super) fn open_at(&self, at: Target<'_>, options: &OpenOptions) -> io::Result<SimFile> {
         let mut state = self.lock();
         state.count()?;
         options.check()?;
-        let found = state.disk.lookup(path);
+        let found = state.disk.lookup(at);
         let ino = match found {
             Ok(_) if options.create_new => return Err(Errno::EEXIST.into()),
             Ok(ino) => ino,
             Err(error) if error.kind() == io::ErrorKind::NotFound && options.creates() => {
-                let place = state.disk.place(path)?;
-                state.create(place, path, false)?
+                let place = state.disk.place(at)?;
+                state.create(place, &at.shown(), false)?
             }
             Err(error) => return Err(error),
         };
@@ -203,6 +208,16 @@ impl SimFs {
         }
         drop(state);
         Ok(SimFile::new(self.clone(), ino, options))
+    }
+
+    /// Opens a directory, which stays the same one when it is renamed.
+    ///
+    /// # Errors
+    /// As open(2) with `O_DIRECTORY`.
+    pub fn open_dir(&self, path: impl AsRef<Path>) -> io::Result<SimDir> {
+        let path = path.as_ref();
+        let ino = self.find_dir(Target::new(path))?;
+        Ok(SimDir::new(self.clone(), ino, path))
     }
 
     /// Creates a file for reading and writing, or empties it.
@@ -245,11 +260,14 @@ impl SimFs {
     /// # Errors
     /// As mkdir(2).
     pub fn create_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let path = path.as_ref();
+        self.create_dir_at(Target::new(path.as_ref()))
+    }
+
+    pub(super) fn create_dir_at(&self, at: Target<'_>) -> io::Result<()> {
         let mut state = self.lock();
         state.count()?;
-        let place = state.disk.place(path)?;
-        state.create(place, path, true).map(drop)
+        let place = state.disk.place(at)?;
+        state.create(place, &at.shown(), true).map(drop)
     }
 
     /// Creates a directory and its missing ancestors, or finds them.
@@ -273,13 +291,13 @@ impl SimFs {
     /// Whether a directory has this path.
     pub fn is_dir(&self, path: impl AsRef<Path>) -> bool {
         let state = self.lock();
-        let found = state.disk.lookup(path.as_ref());
+        let found = state.disk.lookup(Target::new(path.as_ref()));
         found.is_ok_and(|ino| matches!(state.disk.node(ino), Node::Dir(_)))
     }
 
     /// Whether anything has this path.
     pub fn exists(&self, path: impl AsRef<Path>) -> bool {
-        self.lock().disk.lookup(path.as_ref()).is_ok()
+        self.lock().disk.lookup(Target::new(path.as_ref())).is_ok()
     }
 
     /// The names in a directory, sorted.
@@ -287,12 +305,16 @@ impl SimFs {
     /// # Errors
     /// As opendir(3).
     pub fn read_dir(&self, path: impl AsRef<Path>) -> io::Result<Vec<String>> {
+        self.read_dir_at(Target::new(path.as_ref()))
+    }
+
+    pub(super) fn read_dir_at(&self, at: Target<'_>) -> io::Result<Vec<String>> {
         let mut state = self.lock();
         state.count()?;
         if state.read_fails() {
             return Err(eio());
         }
-        let ino = state.disk.lookup(path.as_ref())?;
+        let ino = state.disk.lookup(at)?;
         let names = state.disk.dir(ino)?.live.keys();
         Ok(names.map(ToString::to_string).collect())
     }
@@ -307,6 +329,7 @@ impl SimFs {
         let call = Call::Link { to: text(to) };
         state.begin(call, None, Some(from))?;
         // The old name is looked up before the new one.
+        let (from, to) = (Target::new(from), Target::new(to));
         let linked = state.disk.lookup(from);
         let linked = linked.and_then(|_| state.disk.places(from, to));
         let linked = linked.and_then(|(from, to)| state.disk.link(&from, to));
@@ -318,10 +341,15 @@ impl SimFs {
     /// # Errors
     /// As rename(2).
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
-        let (from, to) = (from.as_ref(), to.as_ref());
+        self.rename_at(Target::new(from.as_ref()), Target::new(to.as_ref()))
+    }
+
+    pub(super) fn rename_at(&self, from: Target<'_>, to: Target<'_>) -> io::Result<()> {
         let mut state = self.lock();
-        let call = Call::Rename { to: text(to) };
-        state.begin(call, None, Some(from))?;
+        let call = Call::Rename {
+            to: text(&to.shown()),
+        };
+        state.begin(call, None, Some(&from.shown()))?;
         if state.faults.fate(Class::Rename) != Fate::Well {
             return state.done(Err(eio()));
         }
@@ -335,7 +363,7 @@ impl SimFs {
     /// # Errors
     /// As unlink(2).
     pub fn remove_file(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.remove(path.as_ref(), false)
+        self.remove_at(Target::new(path.as_ref()), false)
     }
 
     /// Removes an empty directory.
@@ -343,13 +371,13 @@ impl SimFs {
     /// # Errors
     /// As rmdir(2).
     pub fn remove_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.remove(path.as_ref(), true)
+        self.remove_at(Target::new(path.as_ref()), true)
     }
 
-    fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
+    pub(super) fn remove_at(&self, at: Target<'_>, is_dir: bool) -> io::Result<()> {
         let mut state = self.lock();
-        state.begin(Call::Remove, None, Some(path))?;
-        let place = state.disk.place(path);
+        state.begin(Call::Remove, None, Some(&at.shown()))?;
+        let place = state.disk.place(at);
         let removed = place.and_then(|place| state.disk.remove(place, is_dir));
         state.done(removed)
     }
@@ -360,14 +388,16 @@ impl SimFs {
     /// As open(2) and fsync(2).
     #[track_caller]
     pub fn sync_dir(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        let path = path.as_ref();
-        let ino = {
-            let state = self.lock();
-            let ino = state.disk.lookup(path)?;
-            state.disk.dir(ino)?;
-            ino
-        };
+        let ino = self.find_dir(Target::new(path.as_ref()))?;
         self.lock().sync(ino, Call::SyncDir, Location::caller())
+    }
+
+    /// The directory at this place.
+    pub(super) fn find_dir(&self, at: Target<'_>) -> io::Result<Ino> {
+        let state = self.lock();
+        let ino = state.disk.lookup(at)?;
+        state.disk.dir(ino)?;
+        Ok(ino)
     }
 
     /// Fills `bytes` with entropy drawn from the seed. A process that is started after a crash draws
@@ -543,32 +573,43 @@ impl State {
 }
 
 impl Disk {
-    /// What stands at a path.
-    fn lookup(&self, path: &Path) -> io::Result<Ino> {
-        let mut ino = ROOT;
-        for name in components(path)? {
+    /// What stands there.
+    pub(super) fn lookup(&self, at: Target<'_>) -> io::Result<Ino> {
+        let mut ino = at.base;
+        for name in components(at.path)? {
             let dir = self.dir(ino)?;
             ino = *dir.live.get(name).ok_or(Errno::ENOENT)?;
         }
         Ok(ino)
     }
 
-    /// The directory and the last name of a path.
-    fn place(&self, path: &Path) -> io::Result<Place> {
-        let names = components(path)?;
+    /// The directory and the last name of a path. A directory that has been removed takes no names.
+    fn place(&self, at: Target<'_>) -> io::Result<Place> {
+        let names = components(at.path)?;
         let (name, parents) = names.split_last().ok_or(Errno::EBUSY)?;
-        let mut dir = ROOT;
+        let mut dir = at.base;
         for parent in parents {
             dir = *self.dir(dir)?.live.get(*parent).ok_or(Errno::ENOENT)?;
         }
         self.dir(dir)?;
+        if dir != ROOT && dir == at.base && !self.has_name(dir) {
+            return Err(Errno::ENOENT.into());
+        }
         Ok(Place {
             dir,
             name: (*name).into(),
         })
     }
 
-    fn places(&self, from: &Path, to: &Path) -> io::Result<(Place, Place)> {
+    /// Whether any directory names it.
+    fn has_name(&self, ino: Ino) -> bool {
+        self.nodes.iter().flatten().any(|node| match &**node {
+            Node::Dir(dir) => dir.live.values().any(|named| *named == ino),
+            Node::File(_) => false,
+        })
+    }
+
+    fn places(&self, from: Target<'_>, to: Target<'_>) -> io::Result<(Place, Place)> {
         Ok((self.place(from)?, self.place(to)?))
     }
 }

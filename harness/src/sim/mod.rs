@@ -24,6 +24,7 @@
 mod choice;
 mod content;
 mod crash;
+mod dir;
 mod disk;
 mod fault;
 mod file;
@@ -35,6 +36,7 @@ mod vfs;
 
 pub use choice::{Chooser, Question, Replayed};
 pub use content::{PAGE_BYTES, SECTOR_BYTES};
+pub use dir::SimDir;
 pub use fault::{Fault, FaultKind};
 pub use file::{OpenOptions, SimFile};
 pub use fs::SimFs;

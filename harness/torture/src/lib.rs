@@ -6,6 +6,7 @@ mod groupwal;
 mod mutants;
 #[cfg(feature = "neighbours")]
 mod neighbours;
+mod sim_storage;
 mod simulated;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use plugpull::Subject;
 pub use crate::article::Article;
 pub use crate::groupwal::{GroupWal, poll_at_most};
 pub use crate::mutants::mutants;
-pub use crate::simulated::{SimStorage, SoonHere, draw, drive};
+pub use crate::sim_storage::SimStorage;
+pub use crate::simulated::{SoonHere, draw, drive};
 
 /// All of them.
 pub fn subjects() -> Vec<Box<dyn Subject>> {

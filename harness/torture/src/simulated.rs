@@ -2,15 +2,14 @@
 //! on one thread, with a clock that stands still until everybody waits for it.
 
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use groupwal::format::{Header, Seed};
-use groupwal::{EngineKind, Error, Executor, Options, Storage, StorageFile, Wal};
-use plugpull::sim::{OpenOptions, SimFile, SimFs};
+use groupwal::{EngineKind, Error, Executor, Options, Storage, Wal};
+use plugpull::sim::SimFs;
 use plugpull::{
     Recorder, SimRecoverRun, SimWriteRun, Simulated, SubjectError, Survivors, Workload,
 };
@@ -19,6 +18,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::groupwal::{GroupWal, act, note_shown, show_all};
+use crate::sim_storage::SimStorage;
 
 /// Room for one entry of a tiny workload, but not for one that is to be refused.
 const ENTRY_BYTES_MAX: usize = 2 << 10;
@@ -50,7 +50,7 @@ impl GroupWal {
         engine: &str,
         pages: bool,
     ) -> Result<Wal, Error> {
-        let storage = Arc::new(SimStorage(fs.clone()));
+        let storage: Arc<dyn Storage> = Arc::new(SimStorage(fs.clone()));
         Wal::open_with(storage, dir, self.tiny_options(engine, pages)).await
     }
 }
@@ -222,90 +222,5 @@ impl Executor for SoonHere {
             })),
             Err(_) => work(),
         }
-    }
-}
-
-/// The storage seam over the simulated file system.
-#[derive(Debug)]
-pub struct SimStorage(pub SimFs);
-
-impl Storage for SimStorage {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let parent = dir.parent().unwrap_or(Path::new("/"));
-        if !self.0.is_dir(dir) {
-            // Also if it is there: a process killed before may never have synced its name.
-            self.create_dir_all(parent)?;
-            self.0.create_dir(dir)?;
-        }
-        self.0.sync_dir(parent)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.read_dir(dir)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let mut options = OpenOptions::new();
-        let file = self
-            .0
-            .open(path, options.read(true).write(true).create_new(true))?;
-        Ok(Arc::new(SimStorageFile(file)))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        let file = self
-            .0
-            .open(path, OpenOptions::new().read(true).write(true))?;
-        Ok(Arc::new(SimStorageFile(file)))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove_file(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        self.0.fill_random(bytes);
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct SimStorageFile(SimFile);
-
-impl StorageFile for SimStorageFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(bytes, offset)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.0.sync_all()
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn shrink(&self, len: u64) {
-        drop(self.0.set_len(len));
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        Ok(self.0.try_lock())
     }
 }

@@ -162,7 +162,9 @@ fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
     let refused = |path: &Path, error: io::Error| {
         Failure::Refused(format!("cannot read {}: {error}", path.display()))
     };
-    let names = OsStorage.list(src).map_err(|error| refused(src, error))?;
+    let opened = OsStorage.open_dir(src);
+    let dir = opened.map_err(|error| refused(src, error))?;
+    let names = dir.list().map_err(|error| refused(src, error))?;
     let mut ids = Vec::new();
     let mut ignored = Vec::new();
     for name in names {
@@ -186,8 +188,9 @@ fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
         )));
     }
     let files = ids.into_iter().map(|id| {
-        let path = src.join(format!("wal.{id}"));
-        let opened = OsStorage.open_read_only(&path);
+        let name = format!("wal.{id}");
+        let path = src.join(&name);
+        let opened = dir.open_read_only(&name);
         let content = opened.map_err(|error| refused(&path, error))?;
         let len = content.length().map_err(|error| refused(&path, error))?;
         Ok::<_, Failure>(File { path, len, content })

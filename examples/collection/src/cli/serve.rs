@@ -8,12 +8,11 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use groupwal::{EngineKind, SyncPolicy};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Outcome, read_token};
+use super::{Outcome, read_token, signals};
 use crate::collection::Collection;
 use crate::metric::Metric;
-use crate::options::{Config, Options};
+use crate::options::{AcceptLog, Config, Options};
 use crate::server::{ServeOptions, serve};
 
 /// Of a new collection, if nothing else is said.
@@ -50,6 +49,12 @@ pub(super) struct ServeArgs {
     /// Size of the log's files.
     #[arg(long, value_name = "MIB", default_value_t = 64)]
     log_segment: u64,
+    /// The log is gone: begin a new one, and lose the operations that were in it and in no segment file.
+    #[arg(long)]
+    accept_lost_log: bool,
+    /// The log was made from the collection's own by `groupwal salvage`: take it.
+    #[arg(long, conflicts_with = "accept_lost_log")]
+    adopt_log: bool,
     /// Searches that run at once.
     #[arg(long, default_value_t = 8)]
     searches: usize,
@@ -128,6 +133,13 @@ pub(super) async fn run(args: ServeArgs) -> Outcome {
             .policy(args.policy.into())
             .engine(args.engine.into())
             .segment_bytes(args.log_segment.saturating_mul(1 << 20)),
+        accept_log: if args.accept_lost_log {
+            AcceptLog::Lost
+        } else if args.adopt_log {
+            AcceptLog::Other
+        } else {
+            AcceptLog::Own
+        },
         memory_bytes_max: args.memory.saturating_mul(1 << 20),
         searches_max: args.searches,
         ..Options::default()
@@ -136,17 +148,7 @@ pub(super) async fn run(args: ServeArgs) -> Outcome {
     serve_options.request_bytes_max = 2 * options.operation_bytes_max;
 
     // Asked for before the work begins: a signal during recovery ends it, too.
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    let shutdown = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        eprintln!("ending");
-    };
+    let shutdown = signals::asked_to_end()?;
     tokio::pin!(shutdown);
     let open = open(&args, options);
     let collection = tokio::select! {
@@ -156,6 +158,10 @@ pub(super) async fn run(args: ServeArgs) -> Outcome {
     let listener = TcpListener::bind(args.listen).await;
     let listener =
         listener.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+    for name in collection.unknown_files() {
+        let path = args.dir.join(name);
+        eprintln!("not the collection's, left alone: {}", path.display());
+    }
     let (config, stats) = (collection.config(), collection.stats().await);
     println!(
         "serving {} on http://{}: dimension {}, {}, {} operations",

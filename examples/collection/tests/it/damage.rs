@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::stage::{Stage, USER, documents, runtime, vector};
+use crate::stage::{Stage, USER, copy_files, runtime, vector};
 
 /// Two segments, and an operation in the log.
 fn prepare() -> Stage {
@@ -98,25 +98,39 @@ fn a_log_without_its_manifest_or_behind_it_is_refused() {
     fs::remove_file(&manifest).unwrap();
     assert!(notices(&stage, &manifest, "no manifest"));
     fs::write(&manifest, whole).unwrap();
-    // A new log, of which the manifest says that it goes up to operation 2.
-    fs::remove_dir_all(stage.dir().join("log")).unwrap();
-    let refused = runtime().block_on(stage.try_open()).unwrap_err();
+    // The log as it was before the manifest said that it goes up to operation 2.
+    let early = Stage::new();
+    let copy = early.dir().join("copy");
+    early.crash_after(async |collection| {
+        for doc in [1, 2] {
+            let inserted = collection.insert(&[doc], &[USER], &vector(1.0)).await;
+            inserted.unwrap();
+            if doc == 1 {
+                copy_files(&early.dir().join("log"), &copy);
+            }
+        }
+        collection.flush().await.unwrap();
+        collection.close().await.unwrap();
+    });
+    fs::remove_dir_all(early.dir().join("log")).unwrap();
+    fs::rename(copy, early.dir().join("log")).unwrap();
+    let refused = runtime().block_on(early.try_open()).unwrap_err();
+    assert!(refused.is_corruption());
     assert!(
         refused
             .to_string()
-            .contains("up to operation 2, and the log holds those from 0 to 0")
+            .contains("up to operation 2, and the log holds those from 0 to 1"),
+        "{refused}"
     );
 }
 
 #[test]
-fn what_a_crash_left_behind_is_removed() {
+fn segments_without_a_manifest_are_refused() {
     let stage = prepare();
-    let leftovers = ["00000000000000ff.segment", "MANIFEST.new"].map(|name| stage.dir().join(name));
-    for leftover in &leftovers {
-        fs::write(leftover, "half of it").unwrap();
-    }
-    stage.crash_after(async |collection| {
-        assert_eq!(documents(&collection, USER).await, [1, 2, 3]);
-    });
-    assert!(leftovers.iter().all(|leftover| !leftover.exists()));
+    fs::remove_dir_all(stage.dir().join("log")).unwrap();
+    let manifest = stage.dir().join("MANIFEST");
+    let copy = stage.dir().join("copy");
+    fs::rename(&manifest, &copy).unwrap();
+    assert!(notices(&stage, &manifest, "segments and nothing else"));
+    assert_eq!(stage.segment_files().len(), 2);
 }

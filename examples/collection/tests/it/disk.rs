@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use groupwal::{OsStorage, Storage, StorageFile};
+use groupwal::{FileIdentity, OsStorage, Storage, StorageDir, StorageFile};
 
 /// What the disk does, as long as it is so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,10 @@ pub(crate) enum Trouble {
     SyncsFail(&'static str),
     /// Directories cannot be synced.
     DirectorySyncsFail,
-    /// The one cannot that the manifest was just renamed in.
+    /// The one cannot that the manifest was just renamed in, which names a segment just written.
     SyncAfterRenameFails,
+    /// The log's files cannot be read: a panic, as a bug would be.
+    LogReadsPanic,
 }
 
 /// What was done to which file: `sync MANIFEST.new`. All files of the log are called `log`.
@@ -48,6 +50,16 @@ impl Disk {
         std::mem::take(&mut self.0.lock().unwrap().journal)
     }
 
+    /// Reads are not noted.
+    fn check_read(&self, path: &Path) {
+        let is_log = path.parent().is_some_and(|dir| dir.ends_with("log"));
+        let trouble = self.0.lock().unwrap().trouble;
+        assert!(
+            !(is_log && trouble == Trouble::LogReadsPanic),
+            "as a bug would"
+        );
+    }
+
     /// Notes an operation, and fails it if that is what the disk does.
     fn begin(&self, operation: &str, path: &Path) -> io::Result<()> {
         // The log renames its files while they are open: which one it is does not matter here.
@@ -59,61 +71,114 @@ impl Disk {
             .journal
             .last()
             .is_some_and(|last| last == "rename MANIFEST");
+        let has_segment = |done: &String| done.starts_with("sync ") && done.ends_with(".segment");
+        // Of the same publication: the one that reserves a segment's id comes before the segment.
+        let publication = state.journal.iter().rev().skip(1);
+        let after_segment = publication
+            .take_while(|done| *done != "rename MANIFEST")
+            .any(has_segment);
         state.journal.push(format!("{operation} {name}"));
         let errno = match state.trouble {
             Trouble::Full if ["create", "write"].contains(&operation) => 28,
             Trouble::SyncsFail(suffix) if operation == "sync" && name.ends_with(suffix) => 5,
             Trouble::DirectorySyncsFail if operation == "sync-dir" => 5,
-            Trouble::SyncAfterRenameFails if operation == "sync-dir" && after_rename => 5,
+            Trouble::SyncAfterRenameFails
+                if operation == "sync-dir" && after_rename && after_segment =>
+            {
+                5
+            }
             _ => return Ok(()),
         };
         Err(io::Error::from_raw_os_error(errno))
     }
+}
 
-    fn file(&self, path: &Path, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
-        Arc::new(File {
+impl Storage for Disk {
+    fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(Dir {
             disk: self.clone(),
-            path: path.to_owned(),
+            inner: OsStorage.open_dir(path)?,
+        }))
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
+        OsStorage.fill_random(bytes)
+    }
+}
+
+struct Dir {
+    disk: Disk,
+    inner: Arc<dyn StorageDir>,
+}
+
+impl Dir {
+    fn begin(&self, operation: &str, name: &str) -> io::Result<()> {
+        self.disk.begin(operation, &self.path().join(name))
+    }
+
+    fn file(&self, name: &str, inner: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        Arc::new(File {
+            disk: self.disk.clone(),
+            path: self.path().join(name),
             inner,
         })
     }
 }
 
-impl Storage for Disk {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        OsStorage.create_dir_all(dir)
+impl StorageDir for Dir {
+    fn path(&self) -> &Path {
+        self.inner.path()
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        OsStorage.list(dir)
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.inner.list()
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        self.begin("create", path)?;
-        Ok(self.file(path, OsStorage.create(path)?))
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.begin("create", name)?;
+        Ok(self.file(name, self.inner.create(name)?))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(self.file(path, OsStorage.open(path)?))
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(name, self.inner.open(name)?))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn open_read_only(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(name, self.inner.open_read_only(name)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.begin("rename", to)?;
-        OsStorage.rename(from, to)
+        self.inner.rename(from, to)
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.begin("remove", path)?;
-        OsStorage.remove(path)
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.begin("remove", name)?;
+        self.inner.remove(name)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.begin("sync-dir", dir)?;
-        OsStorage.sync_dir(dir)
+    fn sync(&self) -> io::Result<()> {
+        self.disk.begin("sync-dir", self.path())?;
+        self.inner.sync()
     }
 
-    fn fill_random(&self, bytes: &mut [u8]) -> io::Result<()> {
-        OsStorage.fill_random(bytes)
+    fn identity(&self, name: &str) -> io::Result<FileIdentity> {
+        self.inner.identity(name)
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<dyn StorageDir>> {
+        Ok(Arc::new(Dir {
+            disk: self.disk.clone(),
+            inner: self.inner.open_dir(name)?,
+        }))
+    }
+
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.create_dir(name)
+    }
+
+    fn remove_dir(&self, name: &str) -> io::Result<()> {
+        self.inner.remove_dir(name)
     }
 }
 
@@ -125,6 +190,7 @@ struct File {
 
 impl StorageFile for File {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.check_read(&self.path);
         self.inner.read_at(bytes, offset)
     }
 
@@ -149,7 +215,15 @@ impl StorageFile for File {
         self.inner.length()
     }
 
+    fn identity(&self) -> io::Result<FileIdentity> {
+        self.inner.identity()
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
+    }
+
+    fn unlock(&self) {
+        self.inner.unlock();
     }
 }

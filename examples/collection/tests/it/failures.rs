@@ -1,6 +1,9 @@
 //! Disks that fail, and what a caller is told.
 
+use std::time::Duration;
+
 use collection::server::ServeOptions;
+use tokio::time::timeout;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -272,5 +275,23 @@ fn a_manifest_of_which_nobody_knows_stops_flushing_and_keeps_the_log() {
     stage.crash_after(async |collection| {
         let docs: Vec<u128> = (1..100).collect();
         assert_eq!(documents(&collection, USER).await, docs);
+    });
+}
+
+/// The task that takes operations in panicked, and who waited for it waited for ever.
+#[test]
+fn a_panic_where_operations_are_taken_in_is_told_to_those_who_wait() {
+    let (disk, stage) = stage();
+    runtime().block_on(async {
+        let collection = stage.open().await;
+        disk.set(Trouble::LogReadsPanic);
+        let query = vector(1.0);
+        let seq = collection.insert(&[1], &[USER], &query).await.unwrap();
+        let search = collection.search(USER, &query, 1, Some(seq), false);
+        let waited = timeout(Duration::from_secs(30), search).await;
+        let failed = waited.expect("it does not wait for ever").unwrap_err();
+        assert!(failed.is_unavailable(), "{failed}");
+        assert!(failed.to_string().contains("panicked"), "{failed}");
+        disk.set(Trouble::None);
     });
 }

@@ -8,5 +8,8 @@ mod gate;
 mod ingestion;
 mod input;
 mod model;
+mod own_files;
+mod own_log;
+mod process;
 mod serving;
 mod stage;

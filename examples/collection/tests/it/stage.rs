@@ -1,7 +1,8 @@
 //! A collection in a temporary directory, small enough that everything happens soon; and a server of it.
 
+use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use collection::client::{Client, ConnectOptions};
@@ -102,6 +103,15 @@ impl Stage {
             .collect();
         segments.sort();
         segments
+    }
+}
+
+/// Copies the files of a directory into a new one.
+pub(crate) fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("the name is free");
+    for file in fs::read_dir(from).expect("the directory is there") {
+        let file = file.expect("it can be read");
+        fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
     }
 }
 
