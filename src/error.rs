@@ -119,8 +119,10 @@ pub(crate) enum Kind {
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            " (free some space, then append again: the log goes on by itself)"
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (free some space first)",
+        io::ErrorKind::FileTooLarge => {
+            " (a file may not get as long as a segment: raise the limit, `ulimit -f`, or choose smaller \
+             segments, Options::segment_bytes)"
         }
         io::ErrorKind::PermissionDenied => " (the log needs to read and write its directory)",
         _ => "",

@@ -190,8 +190,8 @@ fn the_message_of_a_full_disk_says_what_to_do() {
     assert_eq!(
         error.to_string(),
         "not written: the entry is not in the log and may be appended again. Cause: cannot create \
-         /log/00000000000000000002.spare: No space left on device (os error 28) (free some space, \
-         then append again: the log goes on by itself)"
+         /log/00000000000000000002.spare: No space left on device (os error 28) (free some \
+         space first)"
     );
     bench.reopens_with(7);
 }
