@@ -56,6 +56,10 @@ pub(crate) enum Kind {
         found: LogId,
     },
     #[error(
+        "{0}. A collection goes on without them when it is started once with `--adopt-log` (AcceptLog::Other)"
+    )]
+    LogHole(groupwal::Error),
+    #[error(
         "cannot start a thread for work on files: nothing was done, and it may be tried again. The process or \
          the machine has too many threads, or too little memory. Cause: {0}"
     )]

@@ -19,9 +19,10 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::memory::{Memory, Operation};
 use crate::merge;
+use crate::options::AcceptLog;
 use crate::publish::Publisher;
 use crate::segment::{Segment, SegmentInfo, SegmentWriter};
-use crate::view::{Shared, View};
+use crate::view::{HaltOnPanic, Shared, View};
 
 /// Operations that are made visible together, at most: in number, in rows, in bytes.
 const BATCH_MAX: usize = 1024;
@@ -41,6 +42,8 @@ pub(crate) struct Ingestion {
     shared: Arc<Shared>,
     replay: Replay,
     publisher: Publisher,
+    /// Operations that the log has lost were passed over, as was asked for.
+    has_skipped: bool,
     merging: Option<Merging>,
     /// A flush has failed, and this is when it is tried again.
     retry_at: Option<Instant>,
@@ -66,9 +69,20 @@ impl Ingestion {
             replay: shared.wal.replay(manifest.position),
             publisher: Publisher::new(Arc::clone(&shared), manifest),
             shared,
+            has_skipped: false,
             merging: None,
             retry_at: None,
         }
+    }
+
+    /// Takes in what is durable when the collection is opened.
+    pub(crate) async fn recover(&mut self) -> Result<()> {
+        self.catch_up().await?;
+        if self.has_skipped {
+            // So that the loss is accepted once: the manifest's position is behind it then.
+            self.flush_all().await?;
+        }
+        Ok(())
     }
 
     /// Follows the log until nobody sends commands any more.
@@ -115,7 +129,7 @@ impl Ingestion {
     ///
     /// # Errors
     /// If the log cannot be read, or holds what no request can have put there.
-    pub(crate) async fn catch_up(&mut self) -> Result<()> {
+    async fn catch_up(&mut self) -> Result<()> {
         let target = self.shared.wal.durable_seq();
         loop {
             let (visible, bytes) = {
@@ -129,12 +143,12 @@ impl Ingestion {
             if visible >= target {
                 return Ok(());
             }
-            let batch = self.read_batch(visible).await?;
-            if batch.is_empty() {
+            let (batch, end) = self.read_batch(visible).await?;
+            if end == visible {
                 return Ok(());
             }
             let mut view = self.shared.view.write().await;
-            view.visible += batch.len() as u64;
+            view.visible = end;
             for operation in batch {
                 view.memory.apply(operation);
             }
@@ -164,15 +178,31 @@ impl Ingestion {
         false
     }
 
-    /// A few of the operations from `next` on, at least one of them.
-    async fn read_batch(&mut self, next: u64) -> Result<Vec<Operation>> {
+    /// A few of the operations from `next` on, at least one of them, and where they end.
+    async fn read_batch(&mut self, next: u64) -> Result<(Vec<Operation>, u64)> {
         let mut batch = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while batch.len() < BATCH_MAX && rows < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(record) = self.replay.next().await? else {
-                break;
+            let end = next + batch.len() as u64;
+            let record = match self.replay.next().await {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => match error.lost_entries() {
+                    // The next time they are the first.
+                    Some(lost) if !batch.is_empty() => {
+                        self.replay = self.shared.wal.replay(lost.start);
+                        break;
+                    }
+                    Some(lost) if self.shared.options.accept_log == AcceptLog::Other => {
+                        self.has_skipped = true;
+                        self.replay = self.shared.wal.replay(lost.end);
+                        return Ok((batch, lost.end));
+                    }
+                    Some(_) => return Err(Error::new(Kind::LogHole(error))),
+                    None => return Err(error.into()),
+                },
             };
-            assert_eq!(record.seq, next + batch.len() as u64, "the log has no gaps");
+            assert_eq!(record.seq, end, "the log has no gaps");
             let operation =
                 decode(&record, self.shared.config.dimension as usize).map_err(|detail| {
                     Error::corrupt(&self.shared.dir.path().join(crate::recovery::LOG), detail)
@@ -181,7 +211,8 @@ impl Ingestion {
             bytes += operation.bytes();
             batch.push(operation);
         }
-        Ok(batch)
+        let end = next + batch.len() as u64;
+        Ok((batch, end))
     }
 
     /// Takes in and flushes everything that is durable now.
@@ -362,20 +393,6 @@ impl Ingestion {
         };
         self.shared.options.blocking.run(remove).await?;
         published
-    }
-}
-
-/// Tells those who wait for progress that there will be none, if the task panics: they would wait for ever.
-struct HaltOnPanic(Arc<Shared>);
-
-impl Drop for HaltOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let halted = Error::new(Kind::Halted(Error::new(Kind::Panicked)));
-            self.0
-                .progress
-                .send_modify(|progress| progress.halted = Some(halted));
-        }
     }
 }
 

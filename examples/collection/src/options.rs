@@ -28,7 +28,7 @@ pub enum AcceptLog {
     /// refused all the same.
     Lost,
     /// Whichever is there and holds operations from the manifest's position on: one that `groupwal salvage`
-    /// has made from the collection's own. Another collection's operations would be taken in, too.
+    /// has made from the collection's own. Operations that it has lost are passed over. Another collection's operations would be taken in, too.
     Other,
 }
 

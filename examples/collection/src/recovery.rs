@@ -76,7 +76,7 @@ pub(crate) async fn recover(
         stop: AtomicBool::new(false),
     });
     let mut ingestion = Ingestion::new(Arc::clone(&shared), manifest);
-    ingestion.catch_up().await?;
+    ingestion.recover().await?;
     Ok((shared, ingestion))
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use groupwal::{StorageDir, Wal};
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::options::{Config, Options};
@@ -54,4 +54,18 @@ pub(crate) struct Shared {
     pub(crate) searches: Semaphore,
     /// Merges give up.
     pub(crate) stop: AtomicBool,
+}
+
+/// Tells those who wait for progress that there will be none, if the task panics: they would wait for ever.
+pub(crate) struct HaltOnPanic(pub(crate) Arc<Shared>);
+
+impl Drop for HaltOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let halted = Error::new(Kind::Halted(Error::new(Kind::Panicked)));
+            self.0
+                .progress
+                .send_modify(|progress| progress.halted = Some(halted));
+        }
+    }
 }

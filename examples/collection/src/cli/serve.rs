@@ -52,7 +52,8 @@ pub(super) struct ServeArgs {
     /// The log is gone: begin a new one, and lose the operations that were in it and in no segment file.
     #[arg(long)]
     accept_lost_log: bool,
-    /// The log was made from the collection's own by `groupwal salvage`: take it.
+    /// The log was made from the collection's own by `groupwal salvage`: take it, and go on without what
+    /// it has lost.
     #[arg(long, conflicts_with = "accept_lost_log")]
     adopt_log: bool,
     /// Searches that run at once.

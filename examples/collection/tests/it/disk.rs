@@ -19,6 +19,8 @@ pub(crate) enum Trouble {
     DirectorySyncsFail,
     /// The one cannot that the manifest was just renamed in, which names a segment just written.
     SyncAfterRenameFails,
+    /// A file is copied to the name of a segment, just before that is made.
+    SegmentsAppear,
     /// The log's files cannot be read: a panic, as a bug would be.
     LogReadsPanic,
 }
@@ -136,6 +138,11 @@ impl StorageDir for Dir {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.begin("create", name)?;
+        if self.disk.0.lock().unwrap().trouble == Trouble::SegmentsAppear
+            && name.ends_with(".segment")
+        {
+            std::fs::write(self.path().join(name), "copied")?;
+        }
         Ok(self.file(name, self.inner.create(name)?))
     }
 

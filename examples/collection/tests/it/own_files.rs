@@ -180,6 +180,31 @@ fn a_copied_segment_stays_when_its_id_is_reached() {
     }
 }
 
+/// Between the look at the name and the making of the file.
+#[test]
+fn a_segment_that_is_copied_in_the_last_moment_stays() {
+    let disk = Disk::default();
+    let mut stage = prepare();
+    stage.storage = disk.storage();
+    stage.crash_after(async |collection| {
+        collection
+            .insert(&[3], &[USER], &vector(1.0))
+            .await
+            .unwrap();
+        disk.set(Trouble::SegmentsAppear);
+        let failed = collection.flush().await.unwrap_err().to_string();
+        assert!(failed.contains("0000000000000002.segment"), "{failed}");
+        disk.set(Trouble::None);
+        collection.flush().await.unwrap();
+    });
+    stage.crash_after(async |collection| {
+        assert_eq!(collection.unknown_files(), ["0000000000000002.segment"]);
+        assert_eq!(documents(&collection, USER).await, [1, 2, 3]);
+    });
+    let copy = stage.dir().join("0000000000000002.segment");
+    assert_eq!(fs::read(copy).unwrap(), b"copied");
+}
+
 #[test]
 fn a_directory_that_is_renamed_goes_on_where_it_is() {
     let mut stage = Stage::new();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use collection::{AcceptLog, Collection, Error, Options};
 use groupwal::salvage::Salvage;
+use groupwal::{Builder, Insert};
 
 use crate::stage::{Stage, USER, config, documents, runtime, vector};
 
@@ -150,6 +151,44 @@ fn a_salvaged_log_is_adopted_when_that_is_asked_for() {
     // Once is enough.
     stage.options.accept_log = AcceptLog::Own;
     assert_documents(&stage, &[0, 1, 2, 3]);
+}
+
+/// What a salvage makes of a log with damage in its middle: operations 2 and 3 of six are lost.
+#[test]
+fn a_salvaged_log_with_a_hole_is_adopted_when_that_is_asked_for() {
+    let mut stage = Stage::new();
+    stage.crash_after(async |collection| insert(&collection, 0..6).await);
+    let salvaged = stage.dir().with_file_name("salvaged");
+    let options = groupwal::Options::default();
+    let mut builder = Builder::create(&salvaged, 0, &options).unwrap();
+    let push = |builder: &mut Builder, docs: std::ops::Range<u128>| {
+        for doc in docs {
+            let insert = Insert {
+                doc_ids: &[doc],
+                user_ids: &[USER],
+                vectors: &vector(1.0),
+            };
+            builder.push(&insert).unwrap();
+        }
+    };
+    push(&mut builder, 0..2);
+    builder.push_lost(2).unwrap();
+    push(&mut builder, 4..6);
+    builder.finish().unwrap();
+    fs::remove_dir_all(log(&stage)).unwrap();
+    fs::rename(&salvaged, log(&stage)).unwrap();
+    assert!(refusal(&stage).to_string().contains("--adopt-log"));
+    // A manifest without the log's id does not notice it, but for the hole.
+    let whole = fs::read(stage.dir().join("MANIFEST")).unwrap();
+    as_version_1(&stage);
+    let refused = runtime().block_on(stage.try_open()).unwrap_err();
+    assert!(refused.to_string().contains("--adopt-log"), "{refused}");
+    fs::write(stage.dir().join("MANIFEST"), whole).unwrap();
+    stage.options.accept_log = AcceptLog::Other;
+    assert_documents(&stage, &[0, 1, 4, 5]);
+    // Once is enough.
+    stage.options.accept_log = AcceptLog::Own;
+    assert_documents(&stage, &[0, 1, 4, 5]);
 }
 
 /// Replaces the manifest's line of JSON.
