@@ -68,7 +68,7 @@ impl Collection {
     /// - [`Error::is_locked`]: another process or handle has it open.
     /// - [`Error::is_missing`]: there is no collection, and no `config` was given. Nothing was created.
     /// - [`Error::is_corruption`]: bytes are damaged. Nothing was changed.
-    /// - [`Error::is_log_lost`]: its log is missing, or it is another one's
+    /// - [`Error::is_log_lost`]: its log is missing, or another log is in its place
     ///   ([`Options::accept_log`]). Nothing was created.
     /// - An I/O error. Opening again is safe.
     ///

@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
 }
 
-/// Tells those who wait for progress that there will be none, if the task panics: they would wait for ever.
+/// Ends all waiting for progress when the task that makes it panics; requests would wait for ever.
 pub(crate) struct HaltOnPanic(pub(crate) Arc<Shared>);
 
 impl Drop for HaltOnPanic {

@@ -278,7 +278,7 @@ fn a_manifest_of_which_nobody_knows_stops_flushing_and_keeps_the_log() {
     });
 }
 
-/// The task that takes operations in panicked, and who waited for it waited for ever.
+/// The task that takes operations in panicked, and requests that waited for it waited for ever.
 #[test]
 fn a_panic_where_operations_are_taken_in_is_told_to_those_who_wait() {
     let (disk, stage) = stage();

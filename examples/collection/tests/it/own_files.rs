@@ -213,7 +213,7 @@ fn a_directory_that_is_renamed_goes_on_where_it_is() {
     stage.crash_after(async |collection| {
         insert_and_flush(&collection, 0).await;
         fs::rename(&old, &new).unwrap();
-        // What takes the path meanwhile is another one's.
+        // Another directory gets the path meanwhile.
         fs::create_dir(&old).unwrap();
         for doc in 1..20 {
             insert_and_flush(&collection, doc).await;
