@@ -24,11 +24,12 @@ pub enum AcceptLog {
     #[default]
     Own,
     /// Its own or, where that is gone, a new one, whose operations are counted from 0 again. Operations that
-    /// were in the log and in no segment file are lost: ask for it once, not for ever. A log that holds operations of another one is
-    /// refused all the same.
+    /// were in the log and in no segment file are lost: ask for it once, not for ever. A log that holds
+    /// operations of another one is refused all the same.
     Lost,
     /// Whichever is there and holds operations from the manifest's position on: one that `groupwal salvage`
-    /// has made from the collection's own. Operations that it has lost are passed over. Another collection's operations would be taken in, too.
+    /// has made from the collection's own. Operations that it has lost are passed over. Another collection's
+    /// operations would be taken in, too.
     Other,
 }
 
