@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
+use self::blocking::Blocking;
 use self::uring::Uring;
 use crate::error::{Error, Kind, Result};
-use crate::executor::Executor;
 use crate::frame::{FrameBuffer, Header};
 use crate::group::{self, Host, Outcome};
 use crate::log::{Failure, Log, Place, WriteError};
@@ -43,7 +43,7 @@ pub(crate) struct Writer {
 #[derive(Clone)]
 pub(crate) enum Engine {
     /// On the executor, or on Tokio's blocking pool if there is none.
-    Blocking(Option<Arc<dyn Executor>>),
+    Blocking(Blocking),
     Inline,
     Uring(Arc<Uring>),
 }
@@ -53,7 +53,7 @@ impl Engine {
     pub(crate) fn to_open(options: &Options) -> Self {
         match options.engine {
             EngineKind::Inline => Self::Inline,
-            _ => Self::Blocking(options.executor.clone()),
+            _ => Self::Blocking(Blocking::new(options)),
         }
     }
 
@@ -62,10 +62,10 @@ impl Engine {
     /// # Errors
     /// If `io_uring` was asked for by name and cannot be had.
     pub(crate) fn choose(options: &Options, has_descriptors: bool) -> Result<Self> {
-        let blocking = || Self::Blocking(options.executor.clone());
+        let blocking = || Blocking::new(options);
         match options.engine {
             EngineKind::Inline => Ok(Self::Inline),
-            EngineKind::Uring => match Uring::new() {
+            EngineKind::Uring => match Uring::new(blocking()) {
                 Ok(uring) => Ok(Self::Uring(Arc::new(uring))),
                 Err(error) => Err(Error::new(Kind::NoUring(error))),
             },
@@ -73,15 +73,15 @@ impl Engine {
             EngineKind::Auto
                 if has_descriptors && options.executor.is_none() && options.io_driver =>
             {
-                Ok(match Uring::new() {
+                Ok(match Uring::new(blocking()) {
                     Ok(uring) => Self::Uring(Arc::new(uring)),
                     Err(error) => {
                         tracing::info!(%error, "io_uring cannot be had: using the blocking engine");
-                        blocking()
+                        Self::Blocking(blocking())
                     }
                 })
             }
-            EngineKind::Auto | EngineKind::Blocking => Ok(blocking()),
+            EngineKind::Auto | EngineKind::Blocking => Ok(Self::Blocking(blocking())),
         }
     }
 
@@ -91,8 +91,8 @@ impl Engine {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R> {
         match self {
-            Self::Blocking(executor) => blocking::run(executor.as_deref(), work).await,
-            Self::Uring(_) => blocking::run(None, work).await,
+            Self::Blocking(blocking) => blocking.run(work).await,
+            Self::Uring(uring) => uring.blocking().run(work).await,
             Self::Inline => Ok(work()),
         }
     }
@@ -109,8 +109,8 @@ impl Engine {
     /// does it itself.
     fn prepare(&self, piece: Piece) {
         match self {
-            Self::Blocking(executor) => blocking::prepare(executor.clone(), piece),
-            Self::Uring(_) => blocking::prepare(None, piece),
+            Self::Blocking(blocking) => blocking.prepare(piece),
+            Self::Uring(uring) => uring.blocking().prepare(piece),
             Self::Inline => {}
         }
     }
@@ -247,7 +247,7 @@ impl Host for Writer {
 
     fn lead(&self, flush: Flush) {
         match &self.engine {
-            Engine::Blocking(executor) => blocking::lead(executor.as_deref(), flush),
+            Engine::Blocking(blocking) => blocking.lead(flush),
             Engine::Inline => inline::lead(flush),
             Engine::Uring(uring) => uring.lead(flush),
         }
@@ -260,7 +260,7 @@ impl Host for Writer {
     fn lost(&self, begun: bool) -> Error {
         Error::new(match &self.engine {
             _ if begun => Kind::FlushPanicked,
-            Engine::Blocking(Some(_)) => Kind::WorkDropped,
+            Engine::Blocking(blocking) if blocking.has_executor() => Kind::WorkDropped,
             _ => Kind::FlushAbandoned,
         })
     }

@@ -4,12 +4,17 @@ use std::convert::Infallible;
 use std::io;
 
 use super::Flush;
+use super::blocking::Blocking;
 
 pub(crate) struct Uring(Infallible);
 
 impl Uring {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(_: Blocking) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn blocking(&self) -> &Blocking {
+        match self.0 {}
     }
 
     pub(super) fn attend(&self) {

@@ -9,8 +9,11 @@
 //! Where a panic ends the process (`panic = "abort"`) the pool cannot be asked. There a thread is
 //! started for each busy period: that costs some tens of microseconds, and can fail without a panic.
 
+use std::time::Duration;
+
 use tokio::runtime::Handle;
 
+use crate::metrics::Stopwatch;
 use crate::sync::{Arc, Mutex, lock};
 
 /// Something that is done once, by whichever thread takes it out first.
@@ -30,17 +33,40 @@ impl<T> Claim<T> {
     }
 }
 
-/// Has `work` done with `what` on a thread that may block. Gives `what` back if no thread can be had, and
-/// then nothing has been done. On a runtime that has shut down `what` is dropped.
-pub(super) fn start<T: Send + 'static>(
-    runtime: &Handle,
-    what: T,
-    work: impl FnOnce(T) + Send + 'static,
-) -> Option<T> {
-    start_with(what, work, |closure| has_started(runtime, closure))
+/// How long the pool is not asked again after a refusal. Each refusal leaves a closure in its queue and a
+/// panic's message in the program's log.
+const REST: Duration = Duration::from_millis(100);
+
+/// Where a log gets its threads from.
+#[derive(Default)]
+pub(crate) struct Pool {
+    /// When no thread could be had last.
+    refused: Mutex<Option<Stopwatch>>,
 }
 
-/// [`start`] with the call that finds a thread for a closure, and tells whether it did. It may keep the
+impl Pool {
+    /// Has `work` done with `what` on a thread that may block. Gives `what` back if no thread can be had, and
+    /// then nothing has been done. On a runtime that has shut down `what` is dropped.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        runtime: &Handle,
+        what: T,
+        work: impl FnOnce(T) + Send + 'static,
+    ) -> Option<T> {
+        let is_resting = |refused: &Stopwatch| refused.elapsed() < REST;
+        if lock(&self.refused).as_ref().is_some_and(is_resting) {
+            return Some(what);
+        }
+        let left = start_with(what, work, |closure| has_started(runtime, closure));
+        if left.is_some() {
+            tracing::warn!("no thread can be started: blocking work is done where it is needed");
+        }
+        *lock(&self.refused) = left.is_some().then(Stopwatch::start);
+        left
+    }
+}
+
+/// [`Pool::start`] with the call that finds a thread for a closure, and tells whether it did. It may keep the
 /// closure also if it did not.
 fn start_with<T: Send + 'static>(
     what: T,
@@ -57,11 +83,7 @@ fn start_with<T: Send + 'static>(
     if has_started(Box::new(closure)) {
         return None;
     }
-    let left = claim.take();
-    if left.is_some() {
-        tracing::warn!("no thread can be started: blocking work is done where it is needed");
-    }
-    left
+    claim.take()
 }
 
 #[cfg(panic = "unwind")]

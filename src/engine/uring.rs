@@ -36,7 +36,8 @@ use tokio::runtime::{Handle, Id};
 use tokio::task::{AbortHandle, yield_now};
 
 use self::progress::{Progress, Verdict};
-use super::{Flush, Next, Writer, blocking};
+use super::blocking::Blocking;
+use super::{Flush, Next, Writer};
 use crate::log::{Failure, Place};
 use crate::metrics::Stopwatch;
 use crate::sync::{Arc, Mutex, RwLock, lock, read, write};
@@ -56,6 +57,8 @@ pub(crate) struct Uring(Arc<Shared>);
 /// What reapers hold. It does not hold the log, unless a flight is on its way.
 struct Shared {
     ring: Mutex<Ring>,
+    /// Whatever does not go into the ring.
+    blocking: Blocking,
     /// The runtimes on which members have waited.
     watches: RwLock<Vec<Watch>>,
 }
@@ -91,7 +94,7 @@ enum Reaping {
 }
 
 impl Uring {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(blocking: Blocking) -> io::Result<Self> {
         let ring = IoUring::new(ENTRIES)?;
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe)?;
@@ -106,8 +109,14 @@ impl Uring {
                 flight: None,
                 is_broken: false,
             }),
+            blocking,
             watches: RwLock::new(Vec::new()),
         })))
+    }
+
+    /// Where blocking work is done.
+    pub(super) fn blocking(&self) -> &Blocking {
+        &self.0.blocking
     }
 
     /// Sees to it that the current runtime hears of completions. Tells whether it does.
@@ -125,7 +134,7 @@ impl Uring {
         match begun.flatten() {
             Some(Ok(place)) => self.0.begin(flush, place),
             Some(Err(error)) => drop(Writer::finish(flush, Err(error), false)),
-            None => blocking::lead(None, flush),
+            None => self.0.blocking.lead(flush),
         }
     }
 }
@@ -205,7 +214,7 @@ impl Shared {
         let progress = raw.map(|raw| Progress::new(len, raw.can_sync_writes()));
         let watch = Stopwatch::start();
         let Some(progress) = progress else {
-            return Self::write_elsewhere(flush, place);
+            return self.write_elsewhere(flush, place);
         };
         flush.begin();
         let mut ring = lock(&self.ring);
@@ -218,13 +227,13 @@ impl Shared {
         });
         if let Some(flight) = ring.submit() {
             drop(ring);
-            Self::write_elsewhere(flight.flush, flight.place);
+            self.write_elsewhere(flight.flush, flight.place);
         }
     }
 
     /// Writes a group, from its beginning, on the blocking pool.
-    fn write_elsewhere(mut flush: Flush, place: Place) {
-        blocking::hand_over(move || {
+    fn write_elsewhere(&self, mut flush: Flush, place: Place) {
+        self.blocking.hand_over(move || {
             flush.begin();
             let group = Arc::clone(flush.group());
             let written = lock(&group.host().log).write(&place, &flush.buffer);
@@ -277,7 +286,7 @@ impl Shared {
                         std::thread::yield_now();
                     }
                 }
-                Reaped::Refused(flight) => Self::write_elsewhere(flight.flush, flight.place),
+                Reaped::Refused(flight) => self.write_elsewhere(flight.flush, flight.place),
                 Reaped::Ended(flight, ended) => drop(flight.finish(ended, false)),
             }
         }
@@ -437,19 +446,21 @@ impl Reaper {
     }
 
     async fn reap(self) {
+        let shared = &self.watch.shared;
         // An error means that the runtime is shutting down.
         while let Ok(mut guard) = self.ready.readable().await {
             // Before looking: what completes from now on makes it ready again.
             guard.clear_ready();
             loop {
-                match self.watch.shared.reap() {
+                match shared.reap() {
                     Reaped::Nothing | Reaped::InFlight => break,
                     Reaped::Refused(flight) => {
-                        Shared::write_elsewhere(flight.flush, flight.place);
+                        shared.write_elsewhere(flight.flush, flight.place);
                     }
                     // Rolling back is I/O.
                     Reaped::Ended(flight, Err(failure @ Failure::Write(_))) => {
-                        blocking::hand_over(move || go_on(flight.finish(Err(failure), true)));
+                        let finish = move || go_on(flight.finish(Err(failure), true));
+                        shared.blocking.hand_over(finish);
                     }
                     Reaped::Ended(flight, ended) => match flight.finish(ended, true) {
                         Next::Nothing => {}
