@@ -11,6 +11,7 @@ use crate::world::Fragile;
 
 pub(crate) const BROKEN: &str = "the sync failed";
 pub(crate) const FULL: &str = "no space left";
+pub(crate) const DISPLACED: &str = "the directory is another log's";
 pub(crate) const PANICKED: &str = "the flush panicked";
 pub(crate) const UNRUN: &str = "the flush was never run";
 
@@ -20,6 +21,10 @@ pub(crate) enum Fate {
     Durable,
     /// The write is rolled back.
     Full,
+    /// The same, but the trim position has been written.
+    OnlyTrim,
+    /// Nothing is written, and nothing will be: the directory is another log's.
+    Displaced,
     /// The sync fails: some of it may be there.
     Broken,
 }
@@ -106,10 +111,20 @@ impl Disk {
                 medium.sealed = flush.seal;
                 Outcome::Durable
             }
-            Some(Fate::Full) => {
+            Some(fate @ (Fate::Full | Fate::OnlyTrim | Fate::Displaced)) => {
                 medium.entries.truncate(start);
                 medium.groups.pop();
-                Outcome::NotWritten(FULL)
+                match fate {
+                    Fate::OnlyTrim => {
+                        medium.trim_seq = flush.trim_seq;
+                        Outcome::OnlyTrim(FULL)
+                    }
+                    Fate::Displaced => {
+                        medium.broken = true;
+                        Outcome::Stopped(DISPLACED)
+                    }
+                    _ => Outcome::NotWritten(FULL),
+                }
             }
             Some(Fate::Broken) => {
                 medium.broken = true;
