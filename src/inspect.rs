@@ -4,14 +4,16 @@
 //! a log while its owner writes: what it takes for the end, it looks at again before it calls the
 //! log corrupt, and a frame that is still being written is a torn tail to it, never damage.
 
+mod directory;
+
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::entry;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
-use crate::lock_file::{Evidence, Mark};
-use crate::names::{LOCK_NAME, Listing, segment_name};
+use crate::names::{Listing, segment_name};
 use crate::recovery::RecoveryReport;
 use crate::replay::Record;
 use crate::scan::Scan;
@@ -20,9 +22,11 @@ use crate::shelf::Shelf;
 use crate::storage::{OsStorage, Storage, StorageDir, read_exact_at};
 use crate::sync::Arc;
 
+pub(crate) use directory::{evidence, is_in_use, nothing_there, segment_ids};
+
 /// How often a log's files may change between the look at their names and the opening of them. Each
 /// time its owner has trimmed meanwhile.
-const ATTEMPTS_MAX: u32 = 100;
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
 /// Reads a log's groups in order, and says at the end what recovery would make of it.
 ///
@@ -143,33 +147,17 @@ impl Reader {
     /// # Errors
     /// - [`Error::is_corruption`]: acknowledged entries are damaged, and the message says where. What
     ///   was returned before is whole.
-    /// - [`Error::is_trimmed`]: the log's owner has trimmed what was about to be read.
+    /// - [`Error::is_trimmed`]: the log's owner has trimmed what was about to be read. Another reader
+    ///   finds what is left.
+    /// - [`Error::is_locked`]: the log's files change in another way while they are read.
     /// - An I/O error.
     pub fn next_group(&mut self) -> Result<Option<Group<'_>>> {
-        self.check_padding()?;
-        let (header, payload) = loop {
-            match self.scan.next_frame() {
-                Ok(Some(found)) => break found,
-                Ok(None) => {}
-                Err(error) => return Err(self.explain(error)),
-            }
-            match self.scan.examine() {
-                Ok(()) => {
-                    self.refuse_recycled()?;
-                    self.check_header_blocks(self.scan.segments.len())?;
-                    return Ok(None);
-                }
-                Err(error) if error.is_corruption() => {
-                    if !self.scan.look_again()? {
-                        self.refuse_recycled()?;
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(self.explain(error)),
-            }
+        let (header, payload) = match self.find_group() {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.explain(error)),
         };
         let (at, _) = self.scan.last_frame.expect("a frame was found");
-        self.check_header_blocks(at.segment + 1)?;
         self.returned = Some(header);
         let payload = self.scan.payload(payload);
         Ok(Some(Group {
@@ -178,6 +166,33 @@ impl Reader {
             path: &self.scan.segments[at.segment].segment.path,
             offset: at.offset,
         }))
+    }
+
+    /// Everything that [`next_group`](Self::next_group) reads from files.
+    fn find_group(&mut self) -> Result<Option<(Header, Range<usize>)>> {
+        self.check_padding()?;
+        loop {
+            if let Some(found) = self.scan.next_frame()? {
+                let (at, _) = self.scan.last_frame.expect("a frame was found");
+                self.check_header_blocks(at.segment + 1)?;
+                return Ok(Some(found));
+            }
+            match self.scan.examine() {
+                Ok(()) => {
+                    self.refuse_recycled()?;
+                    self.check_header_blocks(self.scan.segments.len())?;
+                    self.note_owner()?;
+                    return Ok(None);
+                }
+                Err(error) if error.is_corruption() => {
+                    if !self.scan.look_again()? {
+                        self.refuse_recycled()?;
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// What was read so far; once [`next_group`](Self::next_group) has returned `None`, what recovery
@@ -195,8 +210,11 @@ impl Reader {
         }
     }
 
-    /// Whether a process had the log open when this reader came; `None` if that cannot be known
-    /// here. (On Linux it can, for the processes that `/proc` shows.)
+    /// Whether a process had the log open when this reader came, or when it reached the log's end.
+    ///
+    /// `None` if that cannot be known here. On Linux it can, from `/proc/locks`; but a lock that is not
+    /// seen there proves nothing in a PID namespace such as a container's, nor on a file system that
+    /// other machines use as well.
     pub fn is_in_use(&self) -> Option<bool> {
         self.in_use
     }
@@ -252,53 +270,72 @@ impl Reader {
         Ok(())
     }
 
-    /// What it means that a segment cannot be read: if its name is gone, or its file has been cut, the
-    /// log's owner has trimmed it.
+    /// An owner that came later counts as well.
+    fn note_owner(&mut self) -> Result<()> {
+        if self.in_use == Some(false) {
+            self.in_use = is_in_use(&*self.dir)?;
+        }
+        Ok(())
+    }
+
+    /// What it means that a segment cannot be read which was there, and as long as it was made, when
+    /// this reader came: the log has changed since.
     fn explain(&self, error: Error) -> Error {
         let kind = error.io_error().map(io::Error::kind);
-        let is_gone = kind == Some(io::ErrorKind::NotFound);
-        if is_gone || kind == Some(io::ErrorKind::UnexpectedEof) && self.is_trimmed_meanwhile() {
-            return self.trimmed();
+        let is_cut = kind == Some(io::ErrorKind::UnexpectedEof);
+        if (is_cut || kind == Some(io::ErrorKind::NotFound)) && self.is_trimmed_meanwhile() {
+            self.trimmed()
+        } else if is_cut {
+            self.changed()
+        } else {
+            error
         }
-        error
     }
 
-    /// Whether a segment has lost its name since the reader came.
+    /// Whether a segment has lost its name that is still to be read.
     fn is_trimmed_meanwhile(&self) -> bool {
         let ids = Listing::read(&*self.dir).map(|listing| listing.segment_ids);
-        let mut segments = self.scan.segments.iter();
-        ids.is_ok_and(|ids| segments.any(|listed| !ids.contains(&listed.segment.id())))
+        let mut unread = self.scan.segments[self.scan.end.segment..].iter();
+        ids.is_ok_and(|ids| unread.any(|listed| !ids.contains(&listed.segment.id())))
     }
 
+    /// The error for entries that the log's owner has trimmed while they were read.
     fn trimmed(&self) -> Error {
-        Error::new(Kind::Trimmed {
-            requested: self.scan.next_seq,
-            oldest: self.scan.next_seq + 1,
-        })
+        let requested = self.scan.next_seq;
+        let oldest = begin(&self.dir).and_then(|mut scan| scan.next_frame());
+        match oldest {
+            Ok(Some((header, _))) if header.first_seq > requested => {
+                let oldest = header.first_seq;
+                Error::new(Kind::Trimmed { requested, oldest })
+            }
+            // No trim takes the newest entries away, nor those behind the ones that are left.
+            _ => self.changed(),
+        }
+    }
+
+    fn changed(&self) -> Error {
+        let path = self.dir.path().to_owned();
+        Error::new(Kind::ChangesMeanwhile { path })
     }
 
     /// What looks like damage, or like the end, in a file that has been recycled under us is
     /// neither.
     fn refuse_recycled(&self) -> Result<()> {
-        if self.in_use == Some(false) {
-            return Ok(());
-        }
         // A segment in which nothing was found, or in which the log should go on.
         let broken = self.scan.end.segment;
-        let mut segments = self.scan.segments.iter().enumerate();
-        let recycled = segments.any(|(index, listed)| {
+        for (index, listed) in self.scan.segments.iter().enumerate() {
             if listed.has_frame && index < broken {
-                return false;
+                continue;
             }
             let was = &*listed.segment;
             // Its header was overwritten before anything else in it.
-            let now = Segment::open(was.path.clone(), was.file.clone(), was.id());
-            !now.is_ok_and(|now| now.header == was.header)
-        });
-        if !recycled {
-            return Ok(());
+            match Segment::open(was.path.clone(), was.file.clone(), was.id()) {
+                Ok(now) if now.header == was.header => {}
+                Err(error) if error.io_error().is_some() => return Err(error),
+                _ => return Err(self.trimmed()),
+            }
         }
-        Err(self.trimmed())
+        Ok(())
     }
 }
 
@@ -310,41 +347,15 @@ impl std::fmt::Debug for Reader {
     }
 }
 
-/// Whether the log's owner holds its lock.
-pub(crate) fn is_in_use(dir: &dyn StorageDir) -> Result<Option<bool>> {
-    match dir.open_read_only(LOCK_NAME) {
-        Ok(file) => Ok(file.is_locked()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(false)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        Err(error) => Err(Error::io("open", &dir.path().join(LOCK_NAME), error)),
-    }
-}
-
-/// What LOCK says of the log, as far as it can be read.
-pub(crate) fn evidence(dir: &dyn StorageDir) -> Result<Evidence> {
-    let path = dir.path().join(LOCK_NAME);
-    match dir.open_read_only(LOCK_NAME) {
-        Ok(file) => Evidence::read(&*file, &path),
-        Err(error)
-            if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied]
-                .contains(&error.kind()) =>
-        {
-            Ok(Evidence::default())
-        }
-        Err(error) => Err(Error::io("open", &path, error)),
-    }
-}
-
-/// Opens the segments that are listed. Its owner may trim meanwhile: a segment that is gone, or
-/// that became another one under our hands, is looked for again.
+/// Opens the segments that are listed. The log's owner may trim meanwhile: a segment that is gone, or
+/// that became another one while it was opened, is looked for again.
 fn begin(dir: &Arc<dyn StorageDir>) -> Result<Scan> {
     let shelf = Arc::new(Shelf::read_only(Arc::clone(dir)));
-    let mut attempts = 0;
-    loop {
+    for _ in 0..ATTEMPTS_MAX {
         let evidence = evidence(&**dir)?;
-        let ids = Listing::read(&**dir)?.segment_ids;
+        let ids = segment_ids(&**dir)?;
         if ids.is_empty() {
-            return Err(nothing_there(&**dir, &evidence));
+            return Err(nothing_there(dir.path(), &evidence));
         }
         let mut opening = ids[0];
         let error = match Scan::begin(&ids, evidence, |id| {
@@ -354,25 +365,12 @@ fn begin(dir: &Arc<dyn StorageDir>) -> Result<Scan> {
             Ok(scan) => return Ok(scan),
             Err(error) => error,
         };
-        attempts += 1;
-        let gone = !Listing::read(&**dir)?.segment_ids.contains(&opening);
-        if !gone || attempts == ATTEMPTS_MAX {
+        if Listing::read(&**dir)?.segment_ids.contains(&opening) {
             return Err(error);
         }
     }
-}
-
-/// Why a directory without a segment cannot be read.
-fn nothing_there(dir: &dyn StorageDir, evidence: &Evidence) -> Error {
-    let path = dir.path();
-    if evidence.mark == Mark::Absent {
-        let detail = "there is no log in it: no file is named like a segment";
-        let none = io::Error::new(io::ErrorKind::NotFound, detail);
-        return Error::io("read", path, none);
-    }
-    let detail = "LOCK says that there was a log, and there is no segment".to_owned();
-    let path = path.to_owned();
-    Error::new(Kind::Missing { path, detail })
+    let path = dir.path().to_owned();
+    Err(Error::new(Kind::ChangesMeanwhile { path }))
 }
 
 fn open_segment(dir: &dyn StorageDir, shelf: &Arc<Shelf>, id: u64) -> Result<Segment> {

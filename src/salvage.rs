@@ -8,20 +8,24 @@
 //! The log is read twice: once to survey it, once to copy. The first reading tells where the new log
 //! begins and what will be missing before anything is made.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::builder::Builder;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
 use crate::inspect;
+use crate::lock_file::Mark;
 use crate::options::Options;
 use crate::segment::Found;
 use crate::storage::{OsStorage, Storage, StorageDir};
 use crate::sync::Arc;
 
+use reading::Reading;
 use source::{Place, Source};
 
 mod header;
+mod reading;
 mod source;
 mod tolerant;
 
@@ -33,6 +37,9 @@ pub struct Salvage {
     storage: Arc<dyn Storage>,
     dir: Arc<dyn StorageDir>,
     report: SalvageReport,
+    in_use: Option<bool>,
+    /// Of all that the survey has found.
+    digest: u64,
     /// Number of the first group that is brought back.
     first_group: u64,
     block_bytes: u32,
@@ -98,7 +105,8 @@ impl Salvage {
     /// Surveys the log in `dir`. Nothing in it is changed.
     ///
     /// # Errors
-    /// - [`Error::is_locked`] if a process has the log open, where that can be known.
+    /// - [`Error::is_locked`] if a process has the log open, where that can be known, or if its files
+    ///   change while they are read.
     /// - An I/O error if there is no log, or a file cannot be opened. Bytes that cannot be read count
     ///   as damaged.
     /// - [`Error::is_given_up`] if `go_on` said so.
@@ -119,20 +127,27 @@ impl Salvage {
         let dir = storage
             .open_dir(dir)
             .map_err(|error| Error::io("open", dir, error))?;
-        if inspect::is_in_use(&*dir)? == Some(true) {
+        let in_use = inspect::is_in_use(&*dir)?;
+        if in_use == Some(true) {
             let path = dir.path().to_owned();
             return Err(Error::new(Kind::Locked { path }));
         }
+        // Before the segments: what it vouches for is in them then.
+        let evidence = inspect::evidence(&*dir)?;
         let mut source = Source::open(&dir)?;
-        let closed = inspect::evidence(&*dir)?.closed;
+        let closed = evidence
+            .closed
+            .filter(|_| evidence.mark == Mark::Log(source.log_id()));
         let mut survey = Survey {
             durable_seq: closed.map_or(0, |closed| closed.next_seq),
             ..Survey::default()
         };
+        let mut reading = Reading::default();
         while let Some(found) = source.next_frame()? {
             if !go_on(source.bytes_read()) {
                 return Err(Error::new(Kind::GivenUp));
             }
+            reading.note(&found, &source);
             match found {
                 Found::Frame(header, _) => survey.note_group(&header, &source),
                 Found::Torn(header) => survey.note_torn(&header),
@@ -143,6 +158,8 @@ impl Salvage {
         let (block_bytes, segment_bytes) = source.sizes();
         Ok(Self {
             report: survey.report(&source),
+            in_use,
+            digest: reading.digest(),
             first_group,
             storage,
             dir,
@@ -154,6 +171,13 @@ impl Salvage {
     /// What was found.
     pub fn report(&self) -> &SalvageReport {
         &self.report
+    }
+
+    /// Whether a process has the log open: `Some(false)` or, where that cannot be known, `None`
+    /// ([`Reader::is_in_use`](inspect::Reader::is_in_use)). In that case, too,
+    /// [`write`](Self::write) finds out if the log changes.
+    pub fn is_in_use(&self) -> Option<bool> {
+        self.in_use
     }
 
     /// Copies every undamaged group into a new log, which is sealed. Returns its length in bytes.
@@ -173,13 +197,14 @@ impl Salvage {
             .segment_bytes(self.segment_bytes);
         let (storage, first_seq) = (self.storage.clone(), self.report.first_seq);
         let mut builder = Builder::create_with(storage, dst, first_seq, &options)?;
-        let mut source = Source::open(&self.dir)?;
+        let mut source = Source::open(&self.dir).map_err(|error| self.explain(error))?;
         let mut chain = Chain::default();
-        let mut groups = 0;
+        let mut reading = Reading::default();
         while let Some(found) = source.next_frame()? {
             if !go_on(source.bytes_read()) {
                 return Err(Error::new(Kind::GivenUp));
             }
+            reading.note(&found, &source);
             let Found::Frame(header, payload) = found else {
                 continue;
             };
@@ -189,9 +214,8 @@ impl Salvage {
             chain.take(&header);
             self.push_lost_up_to(header.first_seq, &mut builder)?;
             builder.push_group(&header, source.payload(payload))?;
-            groups += 1;
         }
-        if groups != self.report.groups {
+        if reading.digest() != self.digest {
             return Err(self.changed());
         }
         self.push_lost_up_to(self.report.next_seq, &mut builder)?;
@@ -200,7 +224,19 @@ impl Salvage {
 
     fn push_lost_up_to(&self, seq: u64, builder: &mut Builder) -> Result<()> {
         let missing = seq.checked_sub(builder.next_seq());
+        let missing = missing.filter(|_| seq <= self.report.next_seq);
         builder.push_lost(missing.ok_or_else(|| self.changed())?)
+    }
+
+    /// What it means that a log cannot be opened that was surveyed.
+    fn explain(&self, error: Error) -> Error {
+        let is_gone = error
+            .io_error()
+            .is_some_and(|error| error.kind() == io::ErrorKind::NotFound);
+        if is_gone || error.is_corruption() {
+            return self.changed();
+        }
+        error
     }
 
     fn changed(&self) -> Error {

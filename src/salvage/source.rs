@@ -1,17 +1,19 @@
 //! Every valid frame of a log's files, whatever stands between them.
 
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::header;
 use super::tolerant::Tolerant;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
-use crate::names::{Listing, segment_name};
+use crate::inspect;
+use crate::names::segment_name;
 use crate::options::Options;
 use crate::segment::{Cursor, Found, Segment, SegmentHeader};
-use crate::shelf::{File, Head, Shelf};
-use crate::storage::{StorageDir, StorageFile, read_exact_at};
+use crate::shelf::{File, Shelf};
+use crate::storage::{StorageDir, StorageFile};
 use crate::sync::Arc;
 
 /// A segment and a byte in it.
@@ -23,6 +25,8 @@ pub(super) struct Place {
 
 /// Reads the frames of all segments, oldest segment first.
 pub(super) struct Source {
+    dir: PathBuf,
+    log_id: [u8; 16],
     segments: Vec<Usable>,
     unusable: Vec<(PathBuf, String)>,
     cursor: Cursor,
@@ -45,19 +49,32 @@ enum Step {
 }
 
 impl Source {
+    /// # Errors
+    /// - [`Error::is_corruption`] if no segment can be used.
+    /// - [`Error::is_locked`] if a file is not there any more that was listed a moment ago, or gets
+    ///   shorter.
+    /// - An I/O error if there is no log, or a file cannot be opened.
     pub(super) fn open(dir: &Arc<dyn StorageDir>) -> Result<Self> {
+        let ids = inspect::segment_ids(&**dir)?;
+        if ids.is_empty() {
+            let evidence = inspect::evidence(&**dir)?;
+            return Err(inspect::nothing_there(dir.path(), &evidence));
+        }
+        Self::with(dir, &ids).map_err(|error| explain(dir.path(), error))
+    }
+
+    fn with(dir: &Arc<dyn StorageDir>, ids: &[u64]) -> Result<Self> {
         let shelf = Arc::new(Shelf::read_only(Arc::clone(dir)));
         let mut segments = Vec::new();
         let mut damaged = Vec::new();
-        for id in Listing::read(&**dir)?.segment_ids {
+        for &id in ids {
             let name = segment_name(id);
             let path = dir.path().join(&name);
             let file = dir
                 .open_read_only(&name)
                 .map_err(|error| Error::io("open", &path, error))?;
-            let mut head = [0; size_of::<Head>()];
-            let head = read_exact_at(&*file, &mut head, 0).ok().map(|()| head);
-            let file = Arc::new(Tolerant::new(shelf.put(name, head, file)));
+            // Its first bytes may be unreadable now and then; the two readings are compared instead.
+            let file = Arc::new(Tolerant::new(shelf.put(name, None, file)));
             match Segment::open(path.clone(), File::Open(file.clone()), id) {
                 Ok(_) => {}
                 Err(error) if error.is_corruption() => {}
@@ -89,13 +106,13 @@ impl Source {
         }
         segments.sort_by_key(|usable| usable.segment.id());
         let Some(first) = segments.first() else {
-            let detail = match unusable.first() {
-                Some((_, why)) => format!("no segment can be used: of the first, {why}"),
-                None => "no file is named like a segment: there is no log in it".to_owned(),
-            };
+            let why = unusable.first().map_or("", |(_, why)| why);
+            let detail = format!("no segment can be used: of the first, {why}");
             return Err(Error::corrupt(dir.path(), 0, detail));
         };
         Ok(Self {
+            dir: dir.path().to_owned(),
+            log_id: first.segment.header.log_id,
             cursor: Cursor::new(Arc::clone(&first.segment)),
             segments,
             unusable,
@@ -106,7 +123,15 @@ impl Source {
 
     /// The next valid header, with or without its payload, in the order of the files; `None` at the
     /// end.
+    ///
+    /// # Errors
+    /// - [`Error::is_locked`] if a file is not there any more, or gets shorter.
+    /// - An I/O error if a file cannot be opened.
     pub(super) fn next_frame(&mut self) -> Result<Option<Found>> {
+        self.find().map_err(|error| explain(&self.dir, error))
+    }
+
+    fn find(&mut self) -> Result<Option<Found>> {
         match std::mem::replace(&mut self.at_hand, Step::None) {
             Step::None => {}
             Step::Block => self.step_block(),
@@ -159,6 +184,16 @@ impl Source {
         )
     }
 
+    /// The segment and the byte in it at which the frame begins that was found last.
+    pub(super) fn position_of_frame(&self) -> (&SegmentHeader, u64) {
+        (&self.cursor.segment.header, self.cursor.offset)
+    }
+
+    /// The log that is read.
+    pub(super) fn log_id(&self) -> [u8; 16] {
+        self.log_id
+    }
+
     /// The beginning of the first segment.
     pub(super) const START: Place = Place {
         segment: 0,
@@ -209,6 +244,18 @@ impl Source {
             let segment_bytes = header.segment_bytes.max(defaults.segment_bytes);
             (header.block_bytes, segment_bytes)
         })
+    }
+}
+
+/// What it means that a file cannot be read that was there a moment ago, as long as it was then: the log
+/// is in use, whether its lock is seen from here or not.
+fn explain(dir: &Path, error: Error) -> Error {
+    match error.io_error().map(io::Error::kind) {
+        Some(io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+            let path = dir.to_owned();
+            Error::new(Kind::ChangesMeanwhile { path })
+        }
+        _ => error,
     }
 }
 

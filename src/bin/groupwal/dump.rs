@@ -39,8 +39,8 @@ Examples:
 
 Exit status:
   0  all is well
-  1  the log is damaged
-  2  it cannot be read"
+  1  the log is damaged, or files of it are missing
+  2  it cannot be read, or its owner trimmed it meanwhile: run it again"
 )]
 pub(crate) struct Arguments {
     /// The log's directory
@@ -98,10 +98,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     drop(progress);
     ended?;
     let (next, durable) = (reader.report().next_seq, reader.durable_seq());
-    if reader.is_in_use() == Some(true) && durable < next {
+    let in_use = match reader.is_in_use() {
+        Some(true) => "the log is in use",
+        None => "whether the log is in use is not known here",
+        Some(false) => return Ok(()),
+    };
+    if durable < next {
         eprintln!(
-            "groupwal: the log is in use: entries {durable} to {} are the last group so far, and nothing \
-             says yet that they are durable",
+            "groupwal: {in_use}: entries {durable} to {} are the last group so far, and nothing says yet that \
+             they are durable",
             next - 1
         );
     }

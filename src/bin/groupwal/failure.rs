@@ -3,6 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
+/// The exit status of a program that Ctrl-C ended, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Why a command did not do all that was asked.
 pub(crate) enum Failure {
     /// Acknowledged entries are damaged or lost. Said already, if there is no message.
@@ -22,7 +25,10 @@ impl Failure {
             Self::Damage(message) => (1, message),
             Self::Refused(message) => (2, Some(message)),
             Self::Stopped => (3, None),
-            Self::Interrupted => (130, Some("interrupted; nothing was made".to_owned())),
+            Self::Interrupted => (
+                INTERRUPTED,
+                Some("interrupted; nothing was made".to_owned()),
+            ),
             Self::NobodyReads => (0, None),
         };
         if let Some(message) = message {
@@ -38,8 +44,13 @@ impl From<groupwal::Error> for Failure {
             Self::Interrupted
         } else if error.is_corruption() {
             Self::Damage(Some(error.to_string()))
+        } else if error.is_trimmed() {
+            Self::Refused(format!(
+                "the log is in use, and its owner trimmed what was about to be read: {error}. Run it again"
+            ))
         } else {
-            Self::Refused(error.to_string())
+            let hint = error.io_error().map_or("", hint);
+            Self::Refused(format!("{error}{hint}"))
         }
     }
 }
@@ -50,7 +61,18 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::NobodyReads
         } else {
-            Self::Refused(format!("cannot write to standard output: {error}"))
+            let hint = hint(&error);
+            Self::Refused(format!("cannot write to standard output: {error}{hint}"))
         }
+    }
+}
+
+/// What to do about an error of the operating system that the library says nothing about.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            " (the process may not make files of this size: raise the limit, `ulimit -f`)"
+        }
+        _ => "",
     }
 }

@@ -3,21 +3,23 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
 use groupwal::muopdb::{self, Decoder, Era, HEADER_BYTES, Header, Step};
-use groupwal::{Builder, Options, OsStorage, Storage};
+use groupwal::{Builder, Options, OsStorage, Storage, StorageDir};
 use serde::Serialize;
 
 use crate::bytes::human;
 use crate::failure::Failure;
+use crate::interrupts::{catch_interrupts, refuse_interrupted};
 use crate::json;
-use crate::progress::{Progress, catch_interrupts};
+use crate::progress::Progress;
 use crate::window::{File, READ_BYTES, Window};
 
-/// Segment and frame headers, block padding: what a segment needs beside its largest entry.
-const SEGMENT_OVERHEAD_BYTES: u64 = 3 * 4096;
+/// A segment's header, the blocks that it reserves, and a frame's header: what a segment needs besides
+/// its largest entry.
+const SEGMENT_OVERHEAD_BYTES: u64 = 4 * 4096;
 const SEGMENT_BYTES_MIN: u64 = 1 << 16;
 
 /// Brings a folder of MuopDB's WAL files into a new log
@@ -103,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (files, ignored) = list(&arguments.src)?;
     let mut import = Import {
         arguments,
-        interrupted,
+        interrupted: &interrupted,
         progress: Progress::new("import", files.iter().map(|file| file.len).sum()),
         done: 0,
         builder: None,
@@ -139,6 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut written = 0;
     if let Some(builder) = builder {
+        refuse_interrupted(&interrupted)?;
         report.next_seq = Some(builder.next_seq());
         report.first_seq = Some(builder.next_seq() - entries);
         written = builder.finish()?;
@@ -157,13 +160,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// MuopDB's files in the order of their numbers, opened, and the names of what else there is.
+/// MuopDB's files in the order of their numbers, and the names of what else there is. None of them stays
+/// open: there may be more of them than a process may have open files.
 fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
     let refused = |path: &Path, error: io::Error| {
         Failure::Refused(format!("cannot read {}: {error}", path.display()))
     };
-    let opened = OsStorage.open_dir(src);
-    let dir = opened.map_err(|error| refused(src, error))?;
+    let dir = OsStorage
+        .open_dir(src)
+        .map_err(|error| refused(src, error))?;
     let names = dir.list().map_err(|error| refused(src, error))?;
     let mut ids = Vec::new();
     let mut ignored = Vec::new();
@@ -190,17 +195,23 @@ fn list(src: &Path) -> Result<(Vec<File>, Vec<String>), Failure> {
     let files = ids.into_iter().map(|id| {
         let name = format!("wal.{id}");
         let path = src.join(&name);
-        let opened = dir.open_read_only(&name);
-        let content = opened.map_err(|error| refused(&path, error))?;
-        let len = content.length().map_err(|error| refused(&path, error))?;
-        Ok::<_, Failure>(File { path, len, content })
+        let content = dir.open_read_only(&name);
+        let len = content.and_then(|content| content.length());
+        let len = len.map_err(|error| refused(&path, error))?;
+        let dir: Arc<dyn StorageDir> = Arc::clone(&dir);
+        Ok::<_, Failure>(File {
+            dir,
+            name,
+            path,
+            len,
+        })
     });
     Ok((files.collect::<Result<_, _>>()?, ignored))
 }
 
 struct Import<'a> {
     arguments: &'a Arguments,
-    interrupted: Arc<AtomicBool>,
+    interrupted: &'a AtomicBool,
     progress: Progress,
     /// Bytes of the files before the one at hand.
     done: u64,
@@ -212,8 +223,8 @@ struct Import<'a> {
 impl Import<'_> {
     /// Imports a file. If it is damaged, returns where and how.
     fn file(&mut self, file: &File) -> Result<Option<(u64, String)>, Failure> {
+        let mut window = Window::open(file)?;
         self.has_read(0)?;
-        let mut window = Window::new(file);
         window.ensure(HEADER_BYTES)?;
         let Some(header) = Header::decode(window.bytes()) else {
             let detail = format!(
@@ -287,13 +298,10 @@ impl Import<'_> {
     /// Shows the progress: so much of the file at hand is read.
     ///
     /// # Errors
-    /// If somebody wants it to end.
+    /// If the import is to end.
     fn has_read(&mut self, bytes: u64) -> Result<(), Failure> {
         self.progress.set(self.done + bytes);
-        if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Failure::Interrupted);
-        }
-        Ok(())
+        refuse_interrupted(self.interrupted)
     }
 
     /// Adds an entry, if there is one, as it stands in a file.

@@ -9,6 +9,7 @@ mod dump;
 mod failure;
 mod histogram;
 mod import;
+mod interrupts;
 mod json;
 mod progress;
 mod salvage;
@@ -50,13 +51,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Dump(arguments) => dump::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Salvage(arguments) => salvage::run(&arguments),
-        Command::ImportMuopdb(arguments) => import::run(&arguments),
+    let command = Arguments::parse().command;
+    let done = interrupts::survive_file_limit().and_then(|()| match &command {
+        Command::Dump(arguments) => dump::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Salvage(arguments) => salvage::run(arguments),
+        Command::ImportMuopdb(arguments) => import::run(arguments),
         Command::Man => manual(),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,14 +1,10 @@
-//! Progress on standard error: a bar on a terminal, elsewhere a line a tenth of long work. And
-//! Ctrl-C.
+//! Progress on standard error: a bar on a terminal, elsewhere a line a tenth of long work.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::bytes::human;
-use crate::failure::Failure;
 
 /// Less work than this is done before anybody asks.
 const LONG_BYTES: u64 = 1 << 30;
@@ -53,16 +49,4 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-/// From now on Ctrl-C sets the flag that is returned, so that what is half made is taken away.
-///
-/// # Errors
-/// If the handler cannot be set.
-pub(crate) fn catch_interrupts() -> Result<Arc<AtomicBool>, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::Refused(format!("cannot handle Ctrl-C: {error}")))?;
-    Ok(interrupted)
 }

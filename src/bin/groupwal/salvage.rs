@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::bytes::human;
 use crate::failure::Failure;
+use crate::interrupts::catch_interrupts;
 use crate::json;
-use crate::progress::{Progress, catch_interrupts};
+use crate::progress::Progress;
 
 /// Brings what is left of a damaged log into a new one
 ///
@@ -21,7 +22,9 @@ use crate::progress::{Progress, catch_interrupts};
 /// that comes there gets an error instead of passing over them, and a program that accepts the loss
 /// goes on behind it. No number that was acknowledged once is given again.
 ///
-/// The log must not be in use. DST must not exist; it appears when all of it is durable. Until then
+/// The log must not be in use. In a container, or on a file system that other machines use as well,
+/// whether it is cannot always be known: then the salvage says so, goes on, and ends with status 2 if the
+/// log changes meanwhile. DST must not exist; it appears when all of it is durable. Until then
 /// it is made in DST.partial, which a crash may leave and the next attempt removes.
 #[derive(clap::Args)]
 #[command(after_long_help = "\
@@ -32,7 +35,7 @@ Examples:
 Exit status:
   0    there is a new log, whatever was lost
   1    there was nothing to bring back
-  2    the new log cannot be made
+  2    the log is in use, or the new one cannot be made
   130  interrupted; nothing was made")]
 pub(crate) struct Arguments {
     /// The damaged log's directory
@@ -192,6 +195,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let salvage = Salvage::survey(&arguments.src, &mut go_on)?;
     drop(progress);
+    if salvage.is_in_use().is_none() {
+        eprintln!(
+            "groupwal: whether a process has {} open is not known here: make sure that none has",
+            arguments.src.display()
+        );
+    }
     let mut progress = Progress::new("copy", bytes);
     let mut go_on = |done| {
         progress.set(done);
@@ -217,12 +226,15 @@ fn segment_bytes(dir: &Path) -> Result<u64, Failure> {
     let mut sum = 0;
     for entry in std::fs::read_dir(dir).map_err(refused)? {
         let entry = entry.map_err(refused)?;
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "seg")
-        {
-            sum += entry.metadata().map_err(refused)?.len();
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "seg") {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(about) => sum += about.len(),
+            // The log is in use: the survey says so.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(refused(error)),
         }
     }
     Ok(sum)

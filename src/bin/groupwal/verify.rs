@@ -28,13 +28,18 @@ use crate::{json, salvage};
 ///                  torn       a crash left a group half written, which nobody
 ///                             was told is durable
 ///                  in flight  the log is in use, and a group is being written
-///                  corrupt    acknowledged entries are damaged
+///                  torn or in flight
+///                             one of the two: whether the log is in use is not
+///                             known here
+///                  corrupt    acknowledged entries are damaged or missing
 ///
 /// Only "corrupt" is damage, and bytes of padding that are no longer zeros.
 /// Damage to the very last group of a log that was not closed looks like a torn
 /// tail: nothing vouches for it.
 ///
-/// The log may be in use.
+/// The log may be in use. Whether it is, is known on Linux, outside of containers
+/// (of PID namespaces, in general) and on a local file system; elsewhere it is
+/// "not known", null in JSON, unless the owner's lock is seen all the same.
 #[derive(clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -45,8 +50,8 @@ Examples:
 
 Exit status:
   0  all is well
-  1  the log is damaged
-  2  it cannot be read"
+  1  the log is damaged, or files of it are missing
+  2  it cannot be read, or its owner changed it meanwhile: run it again"
 )]
 pub(crate) struct Arguments {
     /// The log's directory
@@ -183,21 +188,31 @@ fn tail(found: &RecoveryReport, corrupt: bool, in_use: Option<bool>) -> &'static
         _ if corrupt => "corrupt",
         RecoveryReport {
             discarded: Some(_), ..
-        } if in_use == Some(true) => "in flight",
-        RecoveryReport {
-            discarded: Some(_), ..
-        } => "torn",
+        } => match in_use {
+            Some(true) => "in flight",
+            Some(false) => "torn",
+            None => "torn or in flight",
+        },
         RecoveryReport { sealed: true, .. } => "sealed",
         _ => "clean",
     }
 }
 
-/// The report of a log of which a segment's header is damaged: what holds it together is not known,
-/// but what a salvage would find is.
+/// The report of a log of which a segment's header is damaged, or of which every segment is missing:
+/// what holds it together is not known, but what a salvage would find is.
 fn unreadable<'a>(dir: &'a Path, error: &Error) -> Option<Report<'a>> {
     let damage = vec![Damage::of(error)?];
-    let survey = Salvage::survey(dir, &mut |_| true).ok();
-    let found = survey.map_or_else(SalvageReport::default, |survey| survey.report().clone());
+    let survey = Salvage::survey(dir, &mut |_| true);
+    let in_use = match &survey {
+        Ok(survey) => survey.is_in_use(),
+        Err(error) => error.is_locked().then_some(true),
+    };
+    let salvage = survey.as_ref().ok();
+    let salvage = salvage.map(|survey| salvage::Report::new(dir, survey.report()));
+    let found = survey.map_or_else(
+        |_| SalvageReport::default(),
+        |survey| survey.report().clone(),
+    );
     Some(Report {
         path: dir,
         segments: 0,
@@ -210,10 +225,10 @@ fn unreadable<'a>(dir: &'a Path, error: &Error) -> Option<Report<'a>> {
         durable_seq: found.next_seq,
         tail: "corrupt",
         torn: None,
-        in_use: None,
+        in_use,
         group_entries: Vec::new(),
         damage,
-        salvage: Some(salvage::Report::new(dir, &found)),
+        salvage,
     })
 }
 

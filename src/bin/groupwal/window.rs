@@ -4,23 +4,25 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use groupwal::StorageFile;
+use groupwal::{StorageDir, StorageFile};
 
 use crate::failure::Failure;
 
 /// How much is read at once; more only for an entry that is longer.
 pub(crate) const READ_BYTES: usize = 1 << 20;
 
-/// A file of MuopDB's, opened.
+/// A file of MuopDB's.
 pub(crate) struct File {
+    pub(crate) dir: Arc<dyn StorageDir>,
+    pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
-    pub(crate) content: Arc<dyn StorageFile>,
 }
 
 /// The piece of a file that is in memory.
 pub(crate) struct Window<'a> {
     file: &'a File,
+    content: Arc<dyn StorageFile>,
     buffer: Vec<u8>,
     /// How much of the buffer has been taken.
     taken: usize,
@@ -29,13 +31,19 @@ pub(crate) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    pub(crate) fn new(file: &'a File) -> Self {
-        Self {
+    /// Opens the file; it is open for as long as the window is there.
+    pub(crate) fn open(file: &'a File) -> Result<Self, Failure> {
+        let content = file.dir.open_read_only(&file.name).map_err(|error| {
+            let path = file.path.display();
+            Failure::Refused(format!("cannot read {path}: {error}"))
+        })?;
+        Ok(Self {
             file,
+            content,
             buffer: Vec::new(),
             taken: 0,
             offset: 0,
-        }
+        })
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -67,7 +75,7 @@ impl<'a> Window<'a> {
         let mut read = had;
         while read < self.buffer.len() {
             let at = self.offset + read as u64;
-            match self.file.content.read_at(&mut self.buffer[read..], at) {
+            match self.content.read_at(&mut self.buffer[read..], at) {
                 Ok(0) => {
                     let path = self.file.path.display();
                     return Err(Failure::Refused(format!(
