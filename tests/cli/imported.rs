@@ -215,33 +215,6 @@ fn what_another_attempt_has_left_is_taken_away() {
     run(&[&"verify", &folders.dst()]).ends(0);
 }
 
-/// An import that is interrupted takes away what it has made.
-#[cfg(target_os = "linux")]
-#[test]
-fn an_interrupted_import_leaves_nothing() {
-    let folders = Folders::new();
-    write_files(&folders.src(), 0, 0, 1, 10, 4);
-    write_files(&folders.src(), 1, 10, 300, 2_000, 64);
-    let mut command = groupwal(&[&"import-muopdb", &folders.src(), &folders.dst()]);
-    let mut child = command
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let partial = folders.tmp.path().join("log.partial");
-    while !partial.join("LOCK").exists() && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
-    }
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    let ended = ran(&child.wait_with_output().unwrap());
-    assert!(killed.success());
-    ended.ends(130);
-    assert_eq!(names(folders.tmp.path()), ["wal"]);
-}
-
 /// Every folder that MuopDB wrote comes back from the log as it was acknowledged.
 #[test]
 fn golden_files_come_back_from_the_log() {

@@ -6,9 +6,20 @@ mod support;
 #[cfg(target_os = "linux")]
 mod crash;
 mod damaged;
+mod descriptors;
 mod imported;
+#[cfg(target_os = "linux")]
+mod limits;
 mod looking;
+mod missing;
 mod muop;
+#[cfg(target_os = "linux")]
+mod namespaces;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
+mod stall;
+mod trimmed;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -21,6 +32,44 @@ fn groupwal(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_groupwal"));
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// The program with these arguments, under a limit that `ulimit` sets.
+fn limited(ulimit: &str, arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit {ulimit}; exec \"$@\""));
+    command.arg("sh").arg(env!("CARGO_BIN_EXE_groupwal"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Whether the program can be certain here that a log is not in use: found out in another way than it does.
+fn owners_are_known(dir: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::statfs::{
+            BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+            XFS_SUPER_MAGIC, statfs,
+        };
+        let local = [
+            BTRFS_SUPER_MAGIC,
+            EXT4_SUPER_MAGIC,
+            OVERLAYFS_SUPER_MAGIC,
+            TMPFS_MAGIC,
+            XFS_SUPER_MAGIC,
+        ];
+        let namespace = std::fs::read_link("/proc/self/ns/pid");
+        let file_system = statfs(dir).map(|about| about.filesystem_type());
+        namespace.is_ok_and(|link| link == Path::new("pid:[4026531836]"))
+            && file_system.is_ok_and(|of| local.contains(&of))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        false
+    }
 }
 
 /// What it said, and how it ended.
