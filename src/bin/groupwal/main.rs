@@ -21,7 +21,8 @@ const EXIT_STATUS: &str = "\
 Exit status:
   0    all is well
   1    acknowledged entries are damaged or lost
-  2    wrong usage, an environment that does not allow it, or files that cannot be told for sure
+  2    wrong usage, an environment that does not allow it, files that cannot be told for sure, or a
+       log that changes while it is read
   3    import-muopdb: it stopped at damage; what came before is in the new log
   130  interrupted; nothing was made";
 
