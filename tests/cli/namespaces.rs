@@ -1,9 +1,10 @@
 //! From another PID namespace, such as a container's, the lock of a log's owner is not seen: what is not
 //! known is said not to be known, and a log that changes while it is read is in use.
 //!
-//! A salvage opens a log's files in the order of their numbers, and that twice. Two files before the
-//! others do not answer ([`Stall`]): when the program has passed the first one it has read the names of
-//! all files, and opens none of the log's before it has passed the second one.
+//! A salvage opens a log's files in the order of their numbers, then reads them, and does both twice. Two
+//! files do not answer ([`Stall`]): when the program has passed the first one it has read the names of
+//! all files. They come before the log's files or behind them: until the program has passed the
+//! second one, none of the log's files is open, or all of them are and nothing is read.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -106,7 +107,12 @@ fn an_owner_without_its_lock_file_is_seen() {
     );
 }
 
-/// A log in use whose segments 0 and 1 were trimmed, and in their place two files that do not answer.
+/// The files that do not answer come before the log's.
+const BEFORE: [u64; 2] = [0, 1];
+/// Or behind them.
+const BEHIND: [u64; 2] = [900, 901];
+
+/// A log in use whose first segments were trimmed, and with it two files that do not answer.
 struct Subject {
     tmp: tempfile::TempDir,
     wal: Wal,
@@ -115,7 +121,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(spares: usize) -> Self {
+    fn new(spares: usize, stalls: [u64; 2]) -> Self {
         let tmp = tempfile::tempdir().unwrap();
         let log = tmp.path().join("log");
         let options = options()
@@ -124,7 +130,7 @@ impl Subject {
         let wal = ready(Wal::open(&log, options)).unwrap();
         append_all(&wal, 0..80);
         ready(wal.trim(40)).unwrap();
-        let stalls = [0, 1].map(|id| Stall::new(&log.join(format!("{id:020}.seg"))));
+        let stalls = stalls.map(|id| Stall::new(&log.join(format!("{id:020}.seg"))));
         Self {
             tmp,
             wal,
@@ -149,7 +155,7 @@ impl Subject {
         Some(command.spawn().unwrap())
     }
 
-    /// Lets one of the two readings go on, and changes the log when the names have been read.
+    /// Lets one of the two readings go on, and changes the log between the files that do not answer.
     fn read(&mut self, child: &mut Child, change: impl FnOnce(&mut Self)) {
         assert!(self.stalls[0].pass(child));
         change(self);
@@ -168,7 +174,7 @@ impl Subject {
 
 #[test]
 fn a_log_that_is_trimmed_before_it_is_surveyed_is_in_use() {
-    let mut subject = Subject::new(0);
+    let mut subject = Subject::new(0, BEFORE);
     let Some(mut child) = subject.salvage() else {
         return;
     };
@@ -180,7 +186,7 @@ fn a_log_that_is_trimmed_before_it_is_surveyed_is_in_use() {
 
 #[test]
 fn a_log_that_is_appended_to_between_the_readings_is_in_use() {
-    let mut subject = Subject::new(0);
+    let mut subject = Subject::new(0, BEFORE);
     let Some(mut child) = subject.salvage() else {
         return;
     };
@@ -192,7 +198,7 @@ fn a_log_that_is_appended_to_between_the_readings_is_in_use() {
 #[test]
 fn a_log_that_is_trimmed_between_the_readings_is_in_use() {
     for spares in [0, 64] {
-        let mut subject = Subject::new(spares);
+        let mut subject = Subject::new(spares, BEFORE);
         let Some(mut child) = subject.salvage() else {
             return;
         };
@@ -205,14 +211,27 @@ fn a_log_that_is_trimmed_between_the_readings_is_in_use() {
     }
 }
 
-/// Before the second reading has so much as read the names.
+/// The survey reads the old segments, because it has them open; the copy would find the later ones, and take
+/// those before them for lost.
 #[test]
-fn a_log_of_which_nothing_is_left_between_the_readings_is_in_use() {
-    let mut subject = Subject::new(0);
+fn a_log_that_is_trimmed_before_the_second_reading_is_in_use() {
+    let mut subject = Subject::new(64, BEHIND);
     let Some(mut child) = subject.salvage() else {
         return;
     };
+    subject.read(&mut child, |subject| {
+        ready(subject.wal.trim(subject.next - 1)).unwrap();
+    });
     subject.read(&mut child, |_| {});
+    subject.is_in_use(child);
+}
+
+#[test]
+fn a_log_of_which_nothing_is_left_for_the_second_reading_is_in_use() {
+    let mut subject = Subject::new(0, BEHIND);
+    let Some(mut child) = subject.salvage() else {
+        return;
+    };
     subject.read(&mut child, |subject| {
         for entry in std::fs::read_dir(subject.tmp.path().join("log")).unwrap() {
             let path = entry.unwrap().path();
@@ -222,12 +241,13 @@ fn a_log_of_which_nothing_is_left_between_the_readings_is_in_use() {
             }
         }
     });
+    subject.read(&mut child, |_| {});
     subject.is_in_use(child);
 }
 
 #[test]
 fn a_log_that_does_not_change_is_salvaged_with_a_warning() {
-    let mut subject = Subject::new(0);
+    let mut subject = Subject::new(0, BEFORE);
     let Some(mut child) = subject.salvage() else {
         return;
     };

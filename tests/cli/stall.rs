@@ -23,20 +23,25 @@ impl Stall {
 
     /// Waits until a program waits for the file, and lets it go on. `false` if the program ends before.
     pub(crate) fn pass(&self, program: &mut Child) -> bool {
-        loop {
-            let opened = OpenOptions::new()
-                .write(true)
-                .custom_flags(OFlag::O_NONBLOCK.bits())
-                .open(&self.0);
-            match opened {
-                Ok(_) => break,
-                // Not yet open for reading.
-                Err(error) => assert_eq!(error.raw_os_error(), Some(nix::libc::ENXIO), "{error}"),
-            }
+        while !self.try_pass() {
             if program.try_wait().unwrap().is_some() {
                 return false;
             }
             std::thread::yield_now();
+        }
+        true
+    }
+
+    /// Lets a program go on that waits for the file, if there is one.
+    pub(crate) fn try_pass(&self) -> bool {
+        let opened = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&self.0);
+        if let Err(error) = opened {
+            // Nothing has it open for reading.
+            assert_eq!(error.raw_os_error(), Some(nix::libc::ENXIO), "{error}");
+            return false;
         }
         // The program may keep the old one open.
         let fresh = self.0.with_extension("fresh");
