@@ -134,8 +134,7 @@ impl Reader {
     }
 
     /// Also looks at the bytes that belong to no entry: those that pad frames and segment headers.
-    /// Recovery has no use for them; whoever wants to know whether a disk still holds what was
-    /// written has. See [`stray`](Self::stray).
+    /// Recovery has no use for them; they show whether a disk still holds what was written. See [`stray`](Self::stray).
     #[must_use]
     pub fn strict(mut self) -> Self {
         self.strict = true;

@@ -1,4 +1,4 @@
-//! Who holds a file's lock, on Linux, without taking it: a lock that is taken only to look would
+//! Whether a file's lock is held, on Linux, without taking it: a lock that is taken only to look would
 //! refuse an owner that comes at that moment.
 
 use std::fs::{self, File};

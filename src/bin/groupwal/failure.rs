@@ -15,8 +15,8 @@ pub(crate) enum Failure {
     /// An import stopped at damage, and has said so.
     Stopped,
     Interrupted,
-    /// Nobody reads our output any more: not our failure, and nothing to be said.
-    NobodyReads,
+    /// The reader of the output has closed it: no failure of the command, and nothing to be said.
+    OutputClosed,
 }
 
 impl Failure {
@@ -29,7 +29,7 @@ impl Failure {
                 INTERRUPTED,
                 Some("interrupted; nothing was made".to_owned()),
             ),
-            Self::NobodyReads => (0, None),
+            Self::OutputClosed => (0, None),
         };
         if let Some(message) = message {
             eprintln!("groupwal: {message}");
@@ -59,7 +59,7 @@ impl From<groupwal::Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            Self::NobodyReads
+            Self::OutputClosed
         } else {
             let hint = hint(&error);
             Self::Refused(format!("cannot write to standard output: {error}{hint}"))

@@ -25,8 +25,8 @@ use crate::{json, salvage};
 ///                  that it was durable
 ///   tail           clean      the log ends behind a whole group
 ///                  sealed     it was closed
-///                  torn       a crash left a group half written, which nobody
-///                             was told is durable
+///                  torn       a crash left a group half written, which was never
+///                             said to be durable
 ///                  in flight  the log is in use, and a group is being written
 ///                  torn or in flight
 ///                             one of the two: whether the log is in use is not
