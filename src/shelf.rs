@@ -108,11 +108,12 @@ impl Resting {
         };
         // Another log may have got the directory, or a file of this one another name.
         let mut head = [0; 64];
-        if let Some(known) = self.head
-            && (read_exact_at(&*file, &mut head, 0).is_err() || head != known)
-        {
-            let detail = format!("{} is not the file that it was", self.name);
-            return Err(io::Error::new(io::ErrorKind::NotFound, detail));
+        if let Some(known) = self.head {
+            read_exact_at(&*file, &mut head, 0)?;
+            if head != known {
+                let detail = format!("{} is not the file that it was", self.name);
+                return Err(io::Error::new(io::ErrorKind::NotFound, detail));
+            }
         }
         *slot = Some(Arc::clone(&file));
         drop(slot);
