@@ -18,6 +18,9 @@ use support::mem::MemStorage;
 use support::os::{contents as read, engines, run};
 use support::tiny::{append_all, contents, open, open_with, options, payload, payloads, ready};
 
+/// Bytes of an entry of which 32 fill a segment.
+const LARGE: usize = 30_000;
+
 /// A log of two segments on a full disk: the second one has no room for another entry.
 fn full(options: Options) -> (Plan, MemStorage, Wal) {
     let (plan, storage) = (Plan::default(), MemStorage::new(1));
@@ -168,10 +171,15 @@ fn a_poisoned_log_does_not_say_that_it_goes_on() {
     }
 }
 
+fn create(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).open(path)
+}
+
 /// A file system of its own in a file, mounted where nothing else of the machine sees it.
 fn mount(at: &Path, kind: &str, mebibytes: u64) {
     let image = at.with_extension("img");
-    let file = std::fs::File::create(&image).unwrap();
+    let file = create(&image).unwrap();
     file.set_len(mebibytes << 20).unwrap();
     std::fs::create_dir(at).unwrap();
     let succeeds = |command: &mut Command| {
@@ -192,7 +200,7 @@ fn mount(at: &Path, kind: &str, mebibytes: u64) {
 fn fill_up(path: &Path) {
     use std::io::Write;
     // There may be no room even for that.
-    let Ok(mut ballast) = std::fs::File::create(path) else {
+    let Ok(mut ballast) = create(path) else {
         return;
     };
     for size in [1 << 20, 1 << 12, 1] {
@@ -229,7 +237,7 @@ fn medium(engine: EngineKind) -> Options {
 /// Appends until the disk is full, and says how many entries the log has then.
 async fn append_until_full(wal: &Wal) -> u64 {
     for large in [true, false] {
-        let entry = vec![1; if large { 30_000 } else { 10 }];
+        let entry = vec![1; if large { LARGE } else { 10 }];
         let error = loop {
             if let Err(error) = wal.append(&entry[..]).await {
                 break error;
@@ -244,7 +252,7 @@ async fn outlive_a_full_disk(at: &Path, engine: EngineKind) {
     let (path, ballast) = (at.join("log"), at.join("ballast"));
     let wal = Wal::open(&path, medium(engine)).await.unwrap();
     while wal.segment_count() < 8 {
-        wal.append(&[1; 30_000][..]).await.unwrap();
+        wal.append(&vec![1; LARGE][..]).await.unwrap();
     }
     fill_up(&ballast);
     for _ in 0..3 {
@@ -255,7 +263,7 @@ async fn outlive_a_full_disk(at: &Path, engine: EngineKind) {
         // Others take what was given back.
         fill_up(&at.join(format!("ballast-{entries}")));
         for _ in 0..10 {
-            wal.append(&[2; 30_000][..]).await.unwrap();
+            wal.append(&vec![2; LARGE][..]).await.unwrap();
         }
     }
     let (trimmed, entries) = (wal.trim_seq(), append_until_full(&wal).await);
@@ -311,7 +319,7 @@ fn a_full_btrfs_is_a_clear_error_and_costs_nothing() {
             let (path, ballast) = (at.join("log"), at.join("ballast"));
             let wal = Wal::open(&path, medium(engine)).await.unwrap();
             for _ in 0..100 {
-                wal.append(&[1; 30_000][..]).await.unwrap();
+                wal.append(&vec![1; LARGE][..]).await.unwrap();
             }
             fill_up(&ballast);
             let error = loop {

@@ -12,12 +12,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use groupwal::{FileIdentity, Storage, StorageDir, StorageFile, Wal};
 use support::mem::MemStorage;
 use support::os::{engines, run, scratch, small};
-use support::tiny::{DIR, append_all, open_with, options, ready};
+use support::tiny::{DIR, append_all, open_with, options};
 
 #[test]
 fn a_log_opens_again_at_once_while_programs_are_started() {
@@ -129,16 +128,4 @@ fn the_lock_is_given_back_although_its_descriptor_has_been_inherited() {
         let error = open_with(Arc::new(storage.clone()), options()).unwrap_err();
         assert!(error.is_locked(), "{error}");
     }
-}
-
-/// The wait for a lock that may be about to become free is short.
-#[test]
-fn a_log_that_is_in_use_is_refused_soon() {
-    let storage = MemStorage::new(1);
-    let _wal = open_with(Arc::new(storage.clone()), options()).unwrap();
-    let begun = Instant::now();
-    let opening = Wal::open_with(Arc::new(storage), DIR, options());
-    assert!(ready(opening).unwrap_err().is_locked());
-    // A bound that only a wait for ever exceeds.
-    assert!(begun.elapsed() < Duration::from_secs(60));
 }

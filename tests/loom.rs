@@ -31,7 +31,6 @@ mod sync {
 }
 
 #[path = "../src/group.rs"]
-#[expect(dead_code, reason = "the log uses more of it than the models do")]
 mod group;
 
 #[path = "../src/executor.rs"]
