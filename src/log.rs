@@ -131,7 +131,7 @@ impl Log {
         if !self.says_nothing_new(buffer, &header) {
             match self.begin(buffer, header) {
                 Ok(place) => self.write(&place, buffer)?,
-                Err(WriteError::NotWritten(error)) if self.frees_a_full_disk(&header, &error) => {
+                Err(WriteError::NotWritten(error)) if self.may_use_reserve(&header) => {
                     self.append_trim(header)?;
                     if buffer.entry_count() > 0 {
                         return Err(WriteError::OnlyTrim(error));
@@ -152,20 +152,19 @@ impl Log {
         !has_news && (!header.seal || self.is_sealed)
     }
 
-    /// Whether there is no room for another segment, and this trim makes some.
-    fn frees_a_full_disk(&self, header: &Header, error: &Error) -> bool {
+    /// Whether this is a trim that takes segments away, and there is a block left for it. It may go there
+    /// when no other segment can be had, mostly because the disk is full: it makes room for one.
+    fn may_use_reserve(&self, header: &Header) -> bool {
         let is_free = self.offset + self.active.block_bytes() <= self.active.end_offset();
-        error.is_disk_full()
-            && header.trim_seq > self.trim_seq
-            && is_free
-            && self.catalog.would_free(header.trim_seq)
+        header.trim_seq > self.trim_seq && is_free && self.catalog.would_free(header.trim_seq)
     }
 
     /// Writes a trim position alone, into the reserved end of the segment.
     fn append_trim(&mut self, header: Header) -> Result<(), WriteError> {
+        self.check(&self.active)?;
         tracing::info!(
             trim_seq = header.trim_seq,
-            "the disk is full: the trim goes into the segment's reserve"
+            "no other segment can be had: the trim goes into this one's reserve"
         );
         // What it frees makes the next segment.
         self.directory.need_spare();

@@ -317,14 +317,22 @@ impl Wal {
     /// Appends that wait for room are refused. Closing a closed log is fine.
     ///
     /// # Errors
-    /// If the log is poisoned (it is never sealed then), or the last flush or the seal fails.
+    /// If the log is poisoned (it is never sealed then), or the seal fails. Appends that were let in and
+    /// cannot be written any more learn it themselves.
     ///
     /// # Cancel safety
     /// The future may be dropped at any time; the log takes no more entries from its first poll on.
     /// Call it again to seal the log.
     pub async fn close(&self) -> Result<()> {
         self.inner.group.begin_closing();
-        self.join(Ask::Barrier, Room::default(), |_| {}).await?;
+        match self.join(Ask::Barrier, Room::default(), |_| {}).await {
+            // Entries that found no room on a full disk: their appends have been told, and the log is whole
+            // without them.
+            Err(error) if error.is_not_written() && !error.is_poisoned() => {}
+            written => {
+                written?;
+            }
+        }
         self.join(Ask::Seal, Room::default(), |_| {}).await?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use groupwal::{EngineKind, Wal};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use support::alone::{alone, is_root, skip};
+use support::cgroup::Cgroup;
 use support::os::{contents, engines, scratch, small};
 use tokio::runtime::{Builder, Runtime};
 
@@ -39,47 +40,16 @@ impl Limit for OfUser {
     }
 }
 
-/// `pids.max` of a cgroup of our own.
-struct OfCgroup(PathBuf);
-
-impl OfCgroup {
-    /// Moves this process into a new cgroup; `None` if there is none to be had.
-    fn enter() -> Option<Self> {
-        let name = format!("groupwal-test-{}", std::process::id());
-        let roots = [
-            "/sys/fs/cgroup/pids",
-            "/sys/fs/cgroup",
-            "/sys/fs/cgroup/unified",
-        ];
-        roots.iter().find_map(|root| {
-            let group = Path::new(root).join(&name);
-            fs::create_dir(&group).ok()?;
-            let entered = group.join("pids.max").exists()
-                && fs::write(group.join("cgroup.procs"), std::process::id().to_string()).is_ok();
-            if !entered {
-                fs::remove_dir(&group).unwrap();
-                return None;
-            }
-            Some(Self(group))
-        })
-    }
-}
+/// `pids.max`.
+struct OfCgroup(Cgroup);
 
 impl Limit for OfCgroup {
     fn forbid(&self) {
-        fs::write(self.0.join("pids.max"), "1").unwrap();
+        self.0.set("pids.max", "1");
     }
 
     fn allow(&self) {
-        fs::write(self.0.join("pids.max"), "max").unwrap();
-    }
-}
-
-impl Drop for OfCgroup {
-    fn drop(&mut self) {
-        let root = self.0.parent().unwrap().join("cgroup.procs");
-        drop(fs::write(root, std::process::id().to_string()));
-        drop(fs::remove_dir(&self.0));
+        self.0.set("pids.max", "max");
     }
 }
 
@@ -198,9 +168,10 @@ fn a_log_outlives_the_limit_of_its_cgroup() {
     if !alone(&[]) {
         return;
     }
-    let Some(limit) = OfCgroup::enter() else {
+    let Some(cgroup) = Cgroup::enter("pids", "pids.max") else {
         return skip("there is no cgroup controller `pids` here");
     };
+    let limit = OfCgroup(cgroup);
     let dir = scratch();
     for engine in engines() {
         for workers in [1, 2] {

@@ -262,6 +262,10 @@ impl Shared {
             },
             Verdict::Durable => Ok(()),
             Verdict::Failed(failure) => Err(failure),
+            Verdict::Elsewhere => {
+                let flight = ring.flight.take().expect("it is there");
+                return Reaped::Refused(flight);
+            }
         };
         let flight = ring.flight.take().expect("it is there");
         Reaped::Ended(flight, ended)
@@ -299,7 +303,7 @@ enum Reaped {
     InFlight,
     /// The flight is over.
     Ended(Flight, Result<(), Failure>),
-    /// It is not, but the kernel takes no more requests.
+    /// It is not, but the kernel does not carry its request out.
     Refused(Flight),
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod alone;
+pub mod cgroup;
 pub mod fault;
 pub mod image;
 pub mod mem;

@@ -6,8 +6,10 @@ use rustix::io::Errno;
 
 use crate::log::Failure;
 
-/// How often a request may be cancelled, by the end of the thread that handed it over, and begun again.
-const CANCELLED_MAX: u32 = 16;
+/// How often a request may be cancelled and begun again: by the end of the thread that handed it over, or
+/// because the kernel cannot start a thread of its own for it, as at the limit of a cgroup. Then the ring is
+/// no way for this group.
+const CANCELLED_MAX: u32 = 3;
 
 /// How far a group's write has come. What a completion means is decided here, and nowhere else.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(super) enum Verdict {
     Submit,
     Durable,
     Failed(Failure),
+    /// Nothing has been begun: the group is to be written without the ring.
+    Elsewhere,
 }
 
 impl Progress {
@@ -46,12 +50,16 @@ impl Progress {
         if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
             let cancelled = result == -Errno::CANCELED.raw_os_error();
-            if cancelled && self.cancelled < CANCELLED_MAX {
-                // The thread that had handed it over has ended, and the request never began. No
-                // sync has failed. All of it is written again: nothing is believed of what was.
+            if cancelled {
+                // The request never began, so no sync has failed. All of it is written again: nothing
+                // is believed of what was.
                 self.cancelled += 1;
                 (self.done, self.is_syncing) = (0, false);
-                return Verdict::Submit;
+                return if self.cancelled < CANCELLED_MAX {
+                    Verdict::Submit
+                } else {
+                    Verdict::Elsewhere
+                };
             }
             return match error.kind() {
                 io::ErrorKind::Interrupted if plain_write => Verdict::Submit,
@@ -162,10 +170,10 @@ mod tests {
         }
         let mut syncing = progress(false);
         goes_on(&mut syncing, 8192, None);
-        for _ in 0..CANCELLED_MAX {
+        for _ in 1..CANCELLED_MAX {
             goes_on(&mut syncing, ECANCELED, Some(0));
         }
         // Not for ever.
-        assert!(matches!(syncing.absorb(ECANCELED), Verdict::Failed(_)));
+        assert!(matches!(syncing.absorb(ECANCELED), Verdict::Elsewhere));
     }
 }
