@@ -61,7 +61,7 @@ enum Policy {
 
 impl Policy {
     fn options(self) -> Options {
-        Options::default().policy(match self {
+        Options::default().io_driver(true).policy(match self {
             Self::Adaptive => SyncPolicy::Adaptive,
             Self::EveryWrite => SyncPolicy::EveryWrite,
             Self::Background => SyncPolicy::Background {

@@ -47,7 +47,9 @@ fn main() {
         1000,
     ));
     let loaded = image.load();
-    let options = Options::default().engine(arguments.engine.kind);
+    let options = Options::default()
+        .engine(arguments.engine.kind)
+        .io_driver(true);
     let gigabytes = image.bytes() as f64 / 1e9;
     for (warmth, rounds) in [
         ("warm", arguments.rounds),

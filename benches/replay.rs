@@ -97,7 +97,9 @@ fn main() {
             arguments.entries
         };
         let mut image = runtime.block_on(LogImage::create(&dir, entries, group));
-        let options = Options::default().engine(arguments.engine.kind);
+        let options = Options::default()
+            .engine(arguments.engine.kind)
+            .io_driver(true);
         let wal = runtime.block_on(Wal::open(&image.dir, options));
         let wal = wal.expect("the log opens");
         let loaded = image.load();

@@ -49,8 +49,13 @@
 //!
 //! # What cannot be promised
 //!
-//! Damage to the very last group of a log that was not closed looks like a torn tail, and is cut as
-//! one. [`Wal::close`] writes a seal, which vouches for everything before it.
+//! - Damage to the very last group of a log that was not closed looks like a torn tail, and is cut as
+//!   one. In the same way the newest segment file of such a log cannot be missed. [`Wal::close`] writes
+//!   a seal, which vouches for everything before it, and says in the file LOCK how far the log went.
+//! - Files that are removed under a running log are lost, and so is what is acknowledged into them
+//!   until the log notices: at the next rotation, trim or close, at the latest. A log whose directory is
+//!   renamed goes on in it; one whose LOCK or newest segment is gone or replaced stops
+//!   ([`Error::is_displaced`]). Between that look and the change of a name another process can come.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use groupwal::inspect::Reader;
 use groupwal::salvage::Salvage;
 use groupwal::{Builder, EngineKind, Error, Options, Result, Wal};
+use nix::sys::resource::{Resource, setrlimit};
 use support::alone::{alone, is_root, skip};
 use support::cgroup::Cgroup;
 use support::os::{contents, engines, fill, run, scratch, small};
@@ -91,11 +92,11 @@ fn build(path: &Path) -> Result<()> {
 
 /// Runs all operations under each engine, on logs that were made before the limit was set.
 fn under(limit: impl Fn()) -> Vec<(EngineKind, Outcomes)> {
-    under_with(small(EngineKind::Blocking), limit)
+    under_with(&small(EngineKind::Blocking), limit)
 }
 
 /// [`under`] with logs that were made with these options.
-fn under_with(options: Options, limit: impl Fn()) -> Vec<(EngineKind, Outcomes)> {
+fn under_with(options: &Options, limit: impl Fn()) -> Vec<(EngineKind, Outcomes)> {
     let dir = scratch();
     let logs = engines().into_iter().map(|engine| {
         let path = dir.path().join(format!("{engine:?}"));
@@ -128,9 +129,8 @@ fn all_is_well(outcomes: Vec<(EngineKind, Outcomes)>) {
 #[test]
 fn few_descriptors_are_enough() {
     if alone(&[]) {
-        use nix::sys::resource::{Resource, setrlimit};
         all_is_well(under(|| {
-            setrlimit(Resource::RLIMIT_NOFILE, 64, 64).unwrap()
+            setrlimit(Resource::RLIMIT_NOFILE, 64, 64).unwrap();
         }));
     }
 }
@@ -138,10 +138,9 @@ fn few_descriptors_are_enough() {
 #[test]
 fn little_address_space_is_enough() {
     if alone(&[]) {
-        use nix::sys::resource::{Resource, setrlimit};
         let bytes = 1 << 30;
         all_is_well(under(|| {
-            setrlimit(Resource::RLIMIT_AS, bytes, bytes).unwrap()
+            setrlimit(Resource::RLIMIT_AS, bytes, bytes).unwrap();
         }));
     }
 }
@@ -173,12 +172,11 @@ fn a_limit_of_file_sizes_fails_what_needs_a_new_segment_and_nothing_else() {
     if !alone(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]) {
         return;
     }
-    use nix::sys::resource::{Resource, setrlimit};
     let bytes = 32 << 10;
     let short = small(EngineKind::Blocking)
         .segment_bytes(24 << 10)
         .group_bytes_max(10 << 10);
-    let limited = under_with(short, || {
+    let limited = under_with(&short, || {
         setrlimit(Resource::RLIMIT_FSIZE, bytes, bytes).unwrap();
     });
     for (engine, outcomes) in limited {

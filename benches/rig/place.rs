@@ -26,7 +26,7 @@ impl Place {
     }
 
     pub(crate) fn open(&self, runtime: &Runtime, name: &str, policy: SyncPolicy) -> Arc<GroupWal> {
-        let options = Options::default().policy(policy);
+        let options = Options::default().policy(policy).io_driver(true);
         self.open_with(runtime, name, options)
     }
 

@@ -133,6 +133,8 @@ pub(super) async fn run(args: ServeArgs) -> Outcome {
         log: groupwal::Options::default()
             .policy(args.policy.into())
             .engine(args.engine.into())
+            // The runtime of this program has one.
+            .io_driver(true)
             .segment_bytes(args.log_segment.saturating_mul(1 << 20)),
         accept_log: if args.accept_lost_log {
             AcceptLog::Lost
