@@ -82,10 +82,7 @@ pub(crate) enum Kind {
     OutcomeUnknown(Error),
     #[error("not written: the entry is not in the log and may be appended again. Cause: {0}")]
     NotWritten(Error),
-    #[error(
-        "the log is poisoned: it takes no more entries, because what the disk holds is no longer known; \
-         reopen it to recover. Cause: {0}"
-    )]
+    #[error("the log is poisoned: it takes no more entries until it is opened again. Cause: {0}")]
     Poisoned(Error),
     #[error("the log is closed")]
     Closed,
