@@ -62,6 +62,7 @@
 mod ancestors;
 mod builder;
 mod catalog;
+mod cursor;
 mod directory;
 mod engine;
 mod entry;

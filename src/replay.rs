@@ -14,11 +14,11 @@ mod chunk;
 use self::ahead::Ahead;
 use self::chunk::{Chunk, Frame, Position, Search};
 use crate::catalog::Catalog;
+use crate::cursor::Check;
 use crate::engine::{Engine, Writer};
 use crate::entry::{Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
 use crate::group::Group;
-use crate::segment::Check;
 use crate::sync::Arc;
 
 /// The first read of a replay that has just begun or had caught up.

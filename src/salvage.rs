@@ -12,12 +12,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::builder::Builder;
+use crate::cursor::Found;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
 use crate::inspect;
 use crate::lock_file::Mark;
 use crate::options::Options;
-use crate::segment::Found;
 use crate::storage::{OsStorage, Storage, StorageDir};
 use crate::sync::Arc;
 

@@ -11,11 +11,12 @@
 use std::ops::Range;
 
 use crate::catalog::Listed;
+use crate::cursor::{Cursor, Found};
 use crate::error::{Error, Result};
 use crate::frame::Header;
 use crate::lock_file::{Evidence, Mark};
 use crate::names::{LOCK_NAME, segment_name};
-use crate::segment::{Cursor, Found, Segment};
+use crate::segment::Segment;
 use crate::sync::Arc;
 
 /// Where a frame stands.

@@ -23,19 +23,20 @@
 //! kernel may still read.
 
 mod progress;
+mod ring;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, opcode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ReadWriteFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::{Handle, Id};
 use tokio::task::{AbortHandle, yield_now};
 
 use self::progress::{Progress, Verdict};
+use self::ring::{Flight, Ring};
 use super::blocking::Blocking;
 use super::{Flush, Next, Writer};
 use crate::log::{Failure, Place};
@@ -61,22 +62,6 @@ struct Shared {
     blocking: Blocking,
     /// The runtimes on which members have waited.
     watches: RwLock<Vec<Watch>>,
-}
-
-struct Ring {
-    io: IoUring,
-    flight: Option<Flight>,
-    /// The kernel has refused a request: it is not asked again, since the refused one is still in
-    /// the queue.
-    is_broken: bool,
-}
-
-/// A group on its way.
-struct Flight {
-    flush: Flush,
-    place: Place,
-    progress: Progress,
-    watch: Stopwatch,
 }
 
 /// A runtime that knows the ring.
@@ -305,75 +290,6 @@ enum Reaped {
     Ended(Flight, Result<(), Failure>),
     /// It is not, but the kernel does not carry its request out.
     Refused(Flight),
-}
-
-impl Ring {
-    /// Hands over the flight's next request. Returns the flight if the kernel refuses it.
-    fn submit(&mut self) -> Option<Flight> {
-        let flight = self.flight.as_ref().expect("there is something to submit");
-        let entry = flight.request();
-        // SAFETY: what the entry points to, the flight's buffer, is in the heap and is neither
-        // changed nor freed before the request has completed: the flight stays in `self` until
-        // `reap` has seen the completion, and whoever drops `self` drops the log first, which the
-        // flight holds. If the kernel refuses the request it never sees it: nothing calls it with
-        // this ring again.
-        #[expect(unsafe_code, reason = "the kernel is given a pointer")]
-        let pushed = unsafe { self.io.submission().push(&entry) };
-        pushed.expect("there is room for one request");
-        let refused = loop {
-            match self.io.submit() {
-                Ok(1..) => return None,
-                Ok(0) => break io::Error::other("the request was not taken"),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error,
-            }
-        };
-        tracing::warn!(error = %refused, "io_uring refuses a request: going on without it");
-        self.is_broken = true;
-        self.flight.take()
-    }
-}
-
-impl Flight {
-    fn request(&self) -> squeue::Entry {
-        let Progress { done, len, .. } = self.progress;
-        let raw = self
-            .place
-            .raw()
-            .expect("it was there when the flight began");
-        let file = types::Fd(raw.fd().as_raw_fd());
-        if self.progress.is_syncing {
-            tracing::trace!(op = "sync", flags = "DATASYNC", "submitted");
-            return opcode::Fsync::new(file)
-                .flags(types::FsyncFlags::DATASYNC)
-                .build();
-        }
-        let bytes = &self.flush.buffer.bytes()[done..];
-        let offset = self.place.offset + done as u64;
-        let flags = if self.progress.write_syncs {
-            ReadWriteFlags::DSYNC
-        } else {
-            ReadWriteFlags::empty()
-        };
-        tracing::trace!(
-            op = "write",
-            offset,
-            len = len - done,
-            ?flags,
-            direct = raw.is_direct(),
-            "submitted"
-        );
-        let len = u32::try_from(bytes.len()).expect("a group's size is limited");
-        opcode::Write::new(file, bytes.as_ptr(), len)
-            .offset(offset)
-            .rw_flags(flags.bits().cast_signed())
-            .build()
-    }
-
-    fn finish(self, ended: Result<(), Failure>, go_on: bool) -> Next {
-        let took = self.watch.elapsed();
-        Writer::finish_written(self.flush, self.place, ended.map(|()| took), go_on)
-    }
 }
 
 /// What follows a group, without waiting for company.

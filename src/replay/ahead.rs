@@ -15,9 +15,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::chunk::{Chunk, Position, Search};
 use crate::catalog::Catalog;
+use crate::cursor::Check;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::segment::Check;
 use crate::sync::{Arc, Mutex, lock};
 
 /// How much is read at once: it stays in the processor's own cache until it has been checked.

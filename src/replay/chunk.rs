@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::catalog::Catalog;
+use crate::cursor::{Check, Cursor, Found, Window};
 use crate::entry::{self, Entry, SeqNo};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{HEADER_BYTES, Header};
-use crate::segment::{Check, Cursor, Found, Segment, Window};
+use crate::segment::Segment;
 use crate::sync::Arc;
 
 /// Frames in a row of one segment.

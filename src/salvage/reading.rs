@@ -7,8 +7,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::source::Source;
+use crate::cursor::Found;
 use crate::frame::Header;
-use crate::segment::Found;
 
 /// What a reading has found so far.
 #[derive(Debug, Default)]

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::header;
 use super::tolerant::Tolerant;
+use crate::cursor::{Cursor, Found};
 use crate::error::{Error, Kind, Result};
 use crate::frame::Header;
 use crate::inspect;
 use crate::names::segment_name;
 use crate::options::Options;
-use crate::segment::{Cursor, Found, Segment, SegmentHeader};
+use crate::segment::{Segment, SegmentHeader};
 use crate::shelf::{File, Shelf};
 use crate::storage::{StorageDir, StorageFile};
 use crate::sync::Arc;
