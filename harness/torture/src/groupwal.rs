@@ -31,14 +31,9 @@ impl GroupWal {
     }
 
     fn options(&self, engine: &str, small_files: bool) -> Options {
-        let engine = match engine {
-            "inline" => EngineKind::Inline,
-            "uring" => EngineKind::Uring,
-            _ => EngineKind::Blocking,
-        };
         Options::default()
             .policy(self.policy)
-            .engine(engine)
+            .engine(engine_kind(engine))
             .segment_bytes(if small_files { 32 << 10 } else { 128 << 10 })
             .entry_bytes_max(ENTRY_BYTES_MAX)
             .group_bytes_max(if small_files { 16 << 10 } else { 48 << 10 })
@@ -141,6 +136,15 @@ impl Subject for GroupWal {
     }
 }
 
+/// The engine that a subject calls by this name.
+pub(crate) fn engine_kind(engine: &str) -> EngineKind {
+    match engine {
+        "inline" => EngineKind::Inline,
+        "uring" => EngineKind::Uring,
+        _ => EngineKind::Blocking,
+    }
+}
+
 /// Reports every entry of the log.
 pub(crate) async fn show_all(wal: &Wal, survivors: &mut Survivors<'_>) -> Result<(), Error> {
     let mut replay = wal.replay(wal.trim_seq());
@@ -169,20 +173,49 @@ async fn carry_out(
         if let Some(pause) = action.pause {
             tokio::time::sleep(pause).await;
         }
-        if let Some(seq) = act(&wal, &workload, &action, &recorder).await? {
+        if let Acted::At(seq) = act(&wal, &workload, &action, &recorder).await? {
             acked.fetch_max(seq + 1, Ordering::Relaxed);
         }
     }
     Ok(())
 }
 
-/// Carries out one action and tells what comes of it; returns the position if it was acknowledged.
+/// What an action has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acted {
+    /// The entry was acknowledged at this position.
+    At(u64),
+    /// The disk is full. The entry was not written, and the log goes on.
+    Full,
+    /// Neither.
+    Nothing,
+}
+
+/// Records why an attempt was not acknowledged.
+///
+/// # Errors
+/// If an append cannot fail like that.
+pub(crate) fn record_failure(id: u64, error: Error, recorder: &Recorder) -> Result<Acted, Error> {
+    if error.is_outcome_unknown() {
+        recorder.failed(id);
+    } else if error.is_not_written() {
+        recorder.refused(id);
+        if error.is_disk_full() && !error.is_poisoned() {
+            return Ok(Acted::Full);
+        }
+    } else {
+        return Err(error);
+    }
+    Ok(Acted::Nothing)
+}
+
+/// Carries out one action and records its outcome.
 pub(crate) async fn act(
     wal: &Wal,
     workload: &Workload,
     action: &Action,
     recorder: &Recorder,
-) -> Result<Option<u64>, Error> {
+) -> Result<Acted, Error> {
     let id = action.id;
     recorder.attempt(id);
     let outcome = match action.kind {
@@ -190,7 +223,7 @@ pub(crate) async fn act(
         ActionKind::Cancel { polls } => {
             match poll_at_most(polls, append(wal, &workload.payload(id))).await {
                 Some(outcome) => outcome,
-                None => return Ok(None),
+                None => return Ok(Acted::Nothing),
             }
         }
         ActionKind::Refused => {
@@ -202,13 +235,10 @@ pub(crate) async fn act(
     match outcome {
         Ok(seq) => {
             recorder.ack(id, seq);
-            return Ok(Some(seq));
+            Ok(Acted::At(seq))
         }
-        Err(error) if error.is_outcome_unknown() => recorder.failed(id),
-        Err(error) if error.is_not_written() => recorder.refused(id),
-        Err(error) => return Err(error),
+        Err(error) => record_failure(id, error, recorder),
     }
-    Ok(None)
 }
 
 /// Polls a future so many times, then drops it. `None` if it was not ready by then.

@@ -2,12 +2,15 @@
 //! people's stores.
 
 mod article;
+mod ballast;
 mod groupwal;
 mod mutants;
 #[cfg(feature = "neighbours")]
 mod neighbours;
+mod quota;
 mod sim_storage;
 mod simulated;
+mod untidy;
 
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ pub use crate::groupwal::{GroupWal, poll_at_most};
 pub use crate::mutants::mutants;
 pub use crate::sim_storage::SimStorage;
 pub use crate::simulated::{SoonHere, draw, drive};
+pub use crate::untidy::Untidy;
 
 /// All of them.
 pub fn subjects() -> Vec<Box<dyn Subject>> {
@@ -38,6 +42,7 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         )),
         Box::new(GroupWal::new("groupwal/background", background)),
         Box::new(GroupWal::new("groupwal/batch", batch)),
+        Box::new(Untidy),
         Box::new(Article),
         #[cfg(feature = "neighbours")]
         Box::new(neighbours::Redb),

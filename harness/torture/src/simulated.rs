@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
-use crate::groupwal::{GroupWal, act, note_shown, show_all};
+use crate::groupwal::{Acted, GroupWal, act, note_shown, show_all};
 use crate::sim_storage::SimStorage;
 
 /// Room for one entry of a tiny workload, but not for one that is to be refused.
@@ -96,19 +96,24 @@ impl Simulated for GroupWal {
         })
     }
 
-    /// The highest `durable_seq` of any frame header that is still valid, wherever it stands.
     fn vouched(&self, fs: &SimFs, dir: &Path) -> Option<u64> {
-        let mut vouched = 0;
-        for name in fs.read_dir(dir).unwrap_or_default() {
-            let extension = Path::new(&name).extension();
-            if extension.is_none_or(|extension| extension != "seg") {
-                continue;
-            }
-            let bytes = fs.read(dir.join(name)).unwrap_or_default();
-            vouched = vouched.max(vouched_in_segment(&bytes).unwrap_or(0));
-        }
-        Some(vouched)
+        Some(vouched_in(fs, dir))
     }
+}
+
+/// The highest `durable_seq` of any frame header that is still valid, wherever it stands in the log's
+/// directory.
+pub(crate) fn vouched_in(fs: &SimFs, dir: &Path) -> u64 {
+    let mut vouched = 0;
+    for name in fs.read_dir(dir).unwrap_or_default() {
+        let extension = Path::new(&name).extension();
+        if extension.is_none_or(|extension| extension != "seg") {
+            continue;
+        }
+        let bytes = fs.read(dir.join(name)).unwrap_or_default();
+        vouched = vouched.max(vouched_in_segment(&bytes).unwrap_or(0));
+    }
+    vouched
 }
 
 /// A segment's header names its log, its salt and its block size (`src/segment.rs`).
@@ -159,7 +164,7 @@ async fn carry_out(
         for _ in 0..draw(workload.seed, action.id) % 4 {
             yield_now().await;
         }
-        if let Some(seq) = act(&wal, &workload, &action, &recorder).await? {
+        if let Acted::At(seq) = act(&wal, &workload, &action, &recorder).await? {
             if let Some(every) = workload.trim_every.filter(|_| writer == 0) {
                 trim(&wal, seq + 1, every.into(), &recorder).await?;
             }
@@ -172,7 +177,12 @@ async fn carry_out(
 }
 
 /// Gives up the older half of the log, if it is due.
-async fn trim(wal: &Wal, acked: u64, every: u64, recorder: &Recorder) -> Result<(), Error> {
+pub(crate) async fn trim(
+    wal: &Wal,
+    acked: u64,
+    every: u64,
+    recorder: &Recorder,
+) -> Result<(), Error> {
     let below = acked.saturating_sub(every / 2);
     if below >= wal.trim_seq() + every {
         recorder.trim_begin(below);
@@ -186,8 +196,8 @@ async fn trim(wal: &Wal, acked: u64, every: u64, recorder: &Recorder) -> Result<
     Ok(())
 }
 
-/// Reads the running log; what it shows, nobody may lose.
-async fn replay(wal: &Wal, recorder: &Recorder) -> Result<(), Error> {
+/// Reads the running log; what it shows may not be lost any more.
+pub(crate) async fn replay(wal: &Wal, recorder: &Recorder) -> Result<(), Error> {
     let mut replay = wal.replay(wal.trim_seq());
     loop {
         match replay.next().await {
