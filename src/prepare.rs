@@ -149,12 +149,19 @@ impl Preparation {
             return Ok(segment);
         }
         let (begun, _running) = self.resume(state);
+        let is_resumed = begun.is_some();
         let unfinished = match begun {
             Some(unfinished) => unfinished,
             None => self.begin(plan)?,
         };
         debug_assert_eq!(unfinished.header.segment_id, plan.segment_id);
-        let segment = unfinished.complete(&self.files)?;
+        let segment = match unfinished.complete(&self.files) {
+            // It was begun before a trim kept a file, which has all the space that is needed.
+            Err(PrepareError::Unchanged(error)) if is_resumed && error.is_disk_full() => {
+                self.begin(plan)?.complete(&self.files)?
+            }
+            completed => completed?,
+        };
         lock(&self.state).next_id += 1;
         Ok(Arc::new(segment))
     }

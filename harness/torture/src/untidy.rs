@@ -305,7 +305,13 @@ impl Life {
                 break;
             }
             writers.sort_unstable_by_key(|(writer, _)| *writer);
-            match phase.wal.close().await {
+            let mut closed = phase.wal.close().await;
+            if closed.as_ref().is_err_and(groupwal::Error::is_disk_full) {
+                // An append that was dropped may have been refused in the same group. The seal alone has
+                // room.
+                closed = phase.wal.close().await;
+            }
+            match closed {
                 // A log that is poisoned is opened again to go on.
                 Err(error) if error.is_poisoned() && self.is_failing() => {}
                 // Two lengths of segments: what was freed may have been too short, and is gone.
@@ -394,8 +400,9 @@ impl Life {
             if writer == 0 && (luck >> 2).is_multiple_of(5) {
                 self.rename()?;
             }
-            let len = workload.payload(action.id).len();
-            let acted = if action.kind == ActionKind::Append && (luck >> 8).is_multiple_of(4) {
+            let is_batch = action.kind == ActionKind::Append && (luck >> 8).is_multiple_of(4);
+            let len = (!is_batch).then(|| workload.payload(action.id).len());
+            let acted = if is_batch {
                 self.append_batch(wal, action, &mut actions).await?
             } else {
                 act(wal, workload, &action, &self.recorder).await?
@@ -481,12 +488,12 @@ impl Life {
     /// Trims the log on the full disk. If then an append must succeed, returns the position up to which
     /// everything was durable: what is appended behind it takes the space that became free.
     ///
-    /// `len` is the length of the payload that was refused.
+    /// `len` is the length of the payload that was refused, if it was one.
     async fn relieve(
         &self,
         phase: &Phase,
         luck: u64,
-        len: usize,
+        len: Option<usize>,
     ) -> Result<Option<u64>, SubjectError> {
         let wal = &phase.wal;
         let _only = self.trimming.lock().await;
@@ -499,6 +506,12 @@ impl Life {
         };
         // The newest segment is full, so it has entries: the ones before it lie below the position.
         let must_free = is_whole && segments > 1 && phase.is_uniform;
+        if segments == 1
+            && let Fill::Ballast { ballast, .. } = &self.fill
+        {
+            // Nothing can be freed: the space has to come from elsewhere.
+            ballast.remove()?;
+        }
         self.recorder.trim_begin(below);
         match wal.trim(below).await {
             Ok(()) => self.recorder.trim_end(below),
@@ -521,10 +534,7 @@ impl Life {
         let contested = match &self.fill {
             Fill::Quota { contested } => *contested,
             Fill::Ballast { ballast, contested } => {
-                if segments == 1 {
-                    // Nothing can be freed: the space has to come from elsewhere.
-                    ballast.remove()?;
-                } else if *contested {
+                if segments > 1 && *contested {
                     ballast.fill()?;
                 }
                 *contested
@@ -534,7 +544,7 @@ impl Life {
         // A trim that had room in its segment leaves what it frees to the disk, unless spares are wanted.
         // It had none if the entry that was refused would have taken a single block, too.
         let block = self.sizes().block as usize;
-        let had_no_room = self.workload.writers == 1 && len + 128 <= block;
+        let had_no_room = self.workload.writers == 1 && len.is_some_and(|len| len + 128 <= block);
         let is_kept = phase.spares_max > 0 || had_no_room;
         let is_free = !self.workload.replays && (is_kept || !contested);
         Ok((must_free && is_free && !self.is_failing()).then_some(durable))
