@@ -29,10 +29,15 @@ pub fn mutants() -> Mutants {
         "cancel",
         "damage",
         "engines",
+        "environment",
         "faults",
+        "full_disk",
         "interrupted",
+        "locks",
         "memory",
+        "missing",
         "model",
+        "moved",
         "prepare",
         "reading",
         "recovery",
@@ -40,6 +45,7 @@ pub fn mutants() -> Mutants {
         "runtimes",
         "segments",
         "submissions",
+        "threads",
     ];
     let fuzz = "cargo +nightly fuzz run {argument}";
     mutants
@@ -54,6 +60,15 @@ pub fn mutants() -> Mutants {
         .catcher(
             Catcher::tests("tests", "groupwal", &tests)
                 .sees("what is not about crashes: progress, errors, limits, who waits for whom"),
+        )
+        .catcher(
+            Catcher::command(
+                "cli",
+                "cargo test --quiet -p groupwal --features cli --test cli --no-run",
+                "cargo test --quiet -p groupwal --features cli --test cli {argument}",
+                "",
+            )
+            .sees("what the command-line tool does with logs of every kind"),
         )
         .catcher(
             Catcher::command(
