@@ -70,11 +70,7 @@ impl Subject for GroupWal {
     }
 
     fn engines(&self) -> &[&'static str] {
-        if EngineKind::Uring.is_available() {
-            &["blocking", "inline", "uring"]
-        } else {
-            &["blocking", "inline"]
-        }
+        engines()
     }
 
     /// One group at a time is on its way to the disk.
@@ -133,6 +129,15 @@ impl Subject for GroupWal {
             }
             Ok(())
         })
+    }
+}
+
+/// The engines that this machine has, by the names that subjects call them.
+pub(crate) fn engines() -> &'static [&'static str] {
+    if EngineKind::Uring.is_available() {
+        &["blocking", "inline", "uring"]
+    } else {
+        &["blocking", "inline"]
     }
 }
 

@@ -30,6 +30,7 @@ fn groupwal_loses_nothing_when_it_is_killed_under_any_policy() {
         "groupwal/every-write",
         "groupwal/background",
         "groupwal/batch",
+        "groupwal/untidy",
     ];
     assert_eq!(subjects, policies);
     for row in rows {
