@@ -5,7 +5,7 @@
 //! succeeds, and then an append does. What breaks them is an error of the writer. An error proves nothing
 //! while the disk itself fails, so the crash kinds excuse it there.
 
-mod life;
+mod process;
 mod relief;
 
 use std::io;
@@ -20,7 +20,7 @@ use plugpull::{
 };
 use tokio::sync::Mutex;
 
-use self::life::{Fill, Life, PHASES};
+use self::process::{Fill, PHASES, Process};
 use crate::ballast::Ballast;
 use crate::groupwal::{engine_kind, engines, runtime, show_all};
 use crate::sim_storage::SimStorage;
@@ -89,7 +89,7 @@ impl Subject for Untidy {
             None if luck & 2 == 0 => Fill::Quota { contested },
             None => Fill::Nothing,
         };
-        let life = Arc::new(Life {
+        let process = Arc::new(Process {
             fs: Arc::new(OsFs),
             sim: None,
             storage: Arc::new(OsStorage),
@@ -100,9 +100,9 @@ impl Subject for Untidy {
             recorder: run.recorder.clone(),
             trimming: Mutex::default(),
         });
-        let ended = runtime()?.block_on(Arc::clone(&life).live());
+        let ended = runtime()?.block_on(Arc::clone(&process).run());
         ended.or_else(|error| {
-            if life.is_excused(&*error) {
+            if process.is_excused(&*error) {
                 Ok(())
             } else {
                 Err(error)
@@ -138,7 +138,7 @@ impl Simulated for Untidy {
     }
 
     fn write(&self, run: &SimWriteRun) -> Result<(), SubjectError> {
-        let life = Arc::new(Life {
+        let process = Arc::new(Process {
             fs: Arc::new(run.fs.clone()),
             sim: Some(run.fs.clone()),
             storage: Arc::new(SimStorage(run.fs.clone())),
@@ -151,7 +151,7 @@ impl Simulated for Untidy {
             recorder: run.recorder.clone(),
             trimming: Mutex::default(),
         });
-        drive(life.live())
+        drive(process.run())
     }
 
     fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {

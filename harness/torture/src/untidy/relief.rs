@@ -3,10 +3,10 @@
 use groupwal::Wal;
 use plugpull::SubjectError;
 
-use super::life::{Fill, Life, Phase};
+use super::process::{Fill, Phase, Process};
 use crate::simulated::trim;
 
-impl Life {
+impl Process {
     /// The trims of a log that has room.
     pub(super) async fn trim_at_times(
         &self,

@@ -1,4 +1,4 @@
-//! A writer of the subject, from its start to its end.
+//! A writer process of the subject, from its start to its end.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub(super) enum Fill {
     Nothing,
 }
 
-/// A writer from its start to its end.
-pub(super) struct Life {
+/// A writer process from its start to its end.
+pub(super) struct Process {
     /// For the names around the log.
     pub(super) fs: Arc<dyn FileSystem>,
     /// The same, where it is simulated.
@@ -60,7 +60,7 @@ pub(super) struct Phase {
 
 pub(super) type Actions = Box<dyn Iterator<Item = Action> + Send>;
 
-impl Life {
+impl Process {
     pub(super) fn sizes(&self) -> &'static Sizes {
         if self.sim.is_some() { &TINY } else { &REAL }
     }
@@ -79,7 +79,7 @@ impl Life {
         ballast.is_copy_on_write() && error.is_some_and(groupwal::Error::is_disk_full)
     }
 
-    pub(super) async fn live(self: Arc<Self>) -> Result<(), SubjectError> {
+    pub(super) async fn run(self: Arc<Self>) -> Result<(), SubjectError> {
         let all = 0..self.workload.writers;
         let mut writers: Vec<(u32, Actions)> = all
             .map(|writer| (writer, Box::new(self.workload.actions(writer)) as Actions))
