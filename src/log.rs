@@ -166,8 +166,6 @@ impl Log {
             trim_seq = header.trim_seq,
             "no other segment can be had: the trim goes into this one's reserve"
         );
-        // What it frees makes the next segment.
-        self.directory.need_spare();
         let mut buffer = FrameBuffer::default();
         let place = self.place(&mut buffer, header);
         self.write(&place, &buffer)
@@ -313,7 +311,13 @@ impl Log {
             tracing::info_span!("rotate", segment_id = plan.segment_id, first_seq).entered();
         self.check(&self.active)?;
         let segment = self.preparation.take(plan).map_err(|error| match error {
-            PrepareError::Unchanged(error) => WriteError::refused(error),
+            PrepareError::Unchanged(error) => {
+                if error.is_disk_full() {
+                    // What the next trim frees makes the next segment, before others take the space.
+                    self.directory.need_spare();
+                }
+                WriteError::refused(error)
+            }
             PrepareError::NameUnknown(error) => WriteError::Unknown(error),
         })?;
         debug_assert_eq!(segment.id(), plan.segment_id);

@@ -1,5 +1,6 @@
 //! Segments that were trimmed: taken away, and their files kept to be made into new ones.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::{Files, Named};
@@ -85,11 +86,18 @@ impl Files {
             match (room, file) {
                 (Some(number), Some(file)) if file.try_lock().is_ok_and(|locked| locked) => {
                     let name = spare_name(number);
-                    self.dir
-                        .rename(&old_name, &name)
-                        .map_err(|error| Error::io("rename", &path, error))?;
-                    let path = self.path.join(&name);
-                    gone.recycled.push(Spare { name, path, file });
+                    match self.dir.rename(&old_name, &name) {
+                        Ok(()) => {
+                            let path = self.path.join(&name);
+                            gone.recycled.push(Spare { name, path, file });
+                        }
+                        // The new name may take a block of a full disk. Removing the old one frees some.
+                        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                            remove()?;
+                            gone.removed.push((header.segment_bytes, file));
+                        }
+                        Err(error) => return Err(Error::io("rename", &path, error)),
+                    }
                 }
                 (_, Some(file)) => {
                     remove()?;

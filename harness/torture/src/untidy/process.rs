@@ -202,7 +202,6 @@ impl Process {
                 self.rename()?;
             }
             let is_batch = action.kind == ActionKind::Append && (luck >> 8).is_multiple_of(4);
-            let len = (!is_batch).then(|| workload.payload(action.id).len());
             let acted = if is_batch {
                 self.append_batch(wal, action, &mut actions).await?
             } else {
@@ -225,7 +224,7 @@ impl Process {
                             .into(),
                     );
                 }
-                Acted::Full => owed = self.relieve(&phase, luck >> 16, len).await?,
+                Acted::Full => owed = self.relieve(&phase, luck >> 16).await?,
                 Acted::Nothing => {}
             }
         }

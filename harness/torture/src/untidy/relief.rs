@@ -3,6 +3,7 @@
 use groupwal::Wal;
 use plugpull::SubjectError;
 
+use super::home;
 use super::process::{Fill, Phase, Process};
 use crate::simulated::trim;
 
@@ -29,13 +30,10 @@ impl Process {
 
     /// Trims the log on the full disk. If then an append must succeed, returns the position up to which
     /// everything was durable: what is appended behind it takes the space that became free.
-    ///
-    /// `len` is the length of the payload that was refused, if it was one.
     pub(super) async fn relieve(
         &self,
         phase: &Phase,
         luck: u64,
-        len: Option<usize>,
     ) -> Result<Option<u64>, SubjectError> {
         let wal = &phase.wal;
         let _only = self.trimming.lock().await;
@@ -85,12 +83,20 @@ impl Process {
             }
             Fill::Nothing => false,
         };
-        // A trim that had room in its segment leaves what it frees to the disk, unless spares are wanted.
-        // It had none if the entry that was refused would have taken a single block, too.
-        let block = self.sizes().block as usize;
-        let had_no_room = self.workload.writers == 1 && len.is_some_and(|len| len + 128 <= block);
-        let is_kept = phase.spares_max > 0 || had_no_room;
-        let is_free = !self.workload.replays && (is_kept || !contested);
+        // Where no spares are wanted, one trim keeps what it frees after an append that found the disk full:
+        // another writer's, if there are any.
+        let is_kept = match self.fill {
+            // A full file system may have no room for the new name of what was to be kept.
+            Fill::Ballast { .. } => self.has_spare()?,
+            _ => phase.spares_max > 0 || self.workload.writers == 1,
+        };
+        let is_gone = contested || matches!(self.fill, Fill::Ballast { .. });
+        let is_free = !self.workload.replays && (is_kept || !is_gone);
         Ok((must_free && is_free && !self.is_failing()).then_some(durable))
+    }
+
+    fn has_spare(&self) -> Result<bool, SubjectError> {
+        let names = self.fs.read_dir(&home(&*self.fs, &self.dir)?)?;
+        Ok(names.iter().any(|name| name.ends_with(".spare")))
     }
 }
