@@ -1,5 +1,7 @@
 //! Trims: of a log that has room, and of one on a full disk, with what is owed there.
 
+use std::path::Path;
+
 use groupwal::Wal;
 use plugpull::SubjectError;
 
@@ -97,6 +99,7 @@ impl Process {
 
     fn has_spare(&self) -> Result<bool, SubjectError> {
         let names = self.fs.read_dir(&home(&*self.fs, &self.dir)?)?;
-        Ok(names.iter().any(|name| name.ends_with(".spare")))
+        let mut kinds = names.iter().filter_map(|name| Path::new(name).extension());
+        Ok(kinds.any(|kind| kind == "spare"))
     }
 }
