@@ -11,6 +11,9 @@ use super::progress::Progress;
 use crate::log::{Failure, Place};
 use crate::metrics::Stopwatch;
 
+/// Where requests are told of, at the level `TRACE`: part of the documentation.
+const TARGET: &str = "groupwal::engine::uring";
+
 /// The ring, and what is in it.
 pub(super) struct Ring {
     pub(super) io: IoUring,
@@ -64,7 +67,7 @@ impl Flight {
             .expect("it was there when the flight began");
         let file = types::Fd(raw.fd().as_raw_fd());
         if self.progress.is_syncing {
-            tracing::trace!(op = "sync", flags = "DATASYNC", "submitted");
+            tracing::trace!(target: TARGET, op = "sync", flags = "DATASYNC", "submitted");
             return opcode::Fsync::new(file)
                 .flags(types::FsyncFlags::DATASYNC)
                 .build();
@@ -77,6 +80,7 @@ impl Flight {
             ReadWriteFlags::empty()
         };
         tracing::trace!(
+            target: TARGET,
             op = "write",
             offset,
             len = len - done,
