@@ -197,6 +197,19 @@ impl Files {
         }
     }
 
+    /// Whether a name is free: no segment is ever renamed over another one.
+    fn check_free(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match self.dir.identity(name) {
+            Ok(_) => Err(Error::displaced(
+                path,
+                "a file has the name of the log's next segment",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io("look at", &path, error)),
+        }
+    }
+
     /// Whether the log still has its directory, and this segment its name in it. Entries of a segment
     /// without a name would be gone with the process.
     ///
@@ -328,9 +341,12 @@ impl Files {
         spare: Spare,
         header: SegmentHeader,
     ) -> Result<Segment, PrepareError> {
-        self.check_lock().map_err(PrepareError::Unchanged)?;
+        let name = segment_name(header.segment_id);
+        self.check_lock()
+            .and_then(|()| self.check_free(&name))
+            .map_err(PrepareError::Unchanged)?;
         self.dir
-            .rename(&spare.name, &segment_name(header.segment_id))
+            .rename(&spare.name, &name)
             .map_err(|error| Error::io("rename", &spare.path, error))
             .inspect_err(|_| self.discard(&spare))
             .map_err(PrepareError::Unchanged)?;

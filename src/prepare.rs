@@ -82,6 +82,8 @@ struct State {
     /// Durable and empty, lowest id first.
     ready: VecDeque<Arc<Segment>>,
     work: Work,
+    /// Number of the next run of work: tells one from those after it.
+    next_run: u64,
     /// It failed, and is left to whoever needs the segment.
     has_failed: bool,
     /// A name was given of which nobody knows whether it is durable.
@@ -92,7 +94,8 @@ enum Work {
     Nothing,
     /// Between two pieces.
     Paused(Unfinished),
-    Running,
+    /// The run with this number.
+    Running(u64),
 }
 
 impl Preparation {
@@ -102,6 +105,7 @@ impl Preparation {
             next_id,
             ready: ready.into(),
             work: Work::Nothing,
+            next_run: 0,
             has_failed: false,
             unknown: None,
         };
@@ -135,7 +139,7 @@ impl Preparation {
     pub(crate) fn take(&self, plan: SegmentHeader) -> Result<Arc<Segment>, PrepareError> {
         let mut state = lock(&self.state);
         // One piece at most.
-        while matches!(state.work, Work::Running) {
+        while matches!(state.work, Work::Running(_)) {
             let waited = self.paused.wait(state);
             state = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
         }
@@ -168,9 +172,15 @@ impl Preparation {
 
     /// Takes over what is paused.
     fn resume(&self, mut state: MutexGuard<State>) -> (Option<Unfinished>, Running<'_>) {
-        match std::mem::replace(&mut state.work, Work::Running) {
-            Work::Paused(unfinished) => (Some(unfinished), Running(self)),
-            Work::Nothing | Work::Running => (None, Running(self)),
+        let run = state.next_run;
+        state.next_run += 1;
+        let running = Running {
+            preparation: self,
+            run,
+        };
+        match std::mem::replace(&mut state.work, Work::Running(run)) {
+            Work::Paused(unfinished) => (Some(unfinished), running),
+            Work::Nothing | Work::Running(_) => (None, running),
         }
     }
 
@@ -187,7 +197,7 @@ impl Preparation {
     fn advance(&self, plan: SegmentHeader) -> bool {
         let state = lock(&self.state);
         let is_late = state.next_id != plan.segment_id || !state.ready.is_empty();
-        if is_late || matches!(state.work, Work::Running) {
+        if is_late || matches!(state.work, Work::Running(_)) {
             // Whoever needed the segment did not wait for this piece.
             return false;
         }
@@ -240,17 +250,31 @@ enum Outcome {
     Ready(Segment),
 }
 
-/// Says that nobody works on it any more, whatever happens.
-struct Running<'a>(&'a Preparation);
+/// Says that this run is over, whatever happens. Another one may have taken over what it left:
+///
+/// ```text
+/// piece                             rotation
+/// leaves the segment paused
+///                                   takes it over, run 2 is running
+/// drops run 1: nothing to do
+///                                   names the segment
+/// ```
+///
+/// Without the number the piece would end run 2, and the next piece would begin the same segment anew and
+/// name it over the one in use, with the entries that were acknowledged in it.
+struct Running<'a> {
+    preparation: &'a Preparation,
+    run: u64,
+}
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        if matches!(state.work, Work::Running) {
+        let mut state = lock(&self.preparation.state);
+        if matches!(state.work, Work::Running(run) if run == self.run) {
             state.work = Work::Nothing;
         }
         drop(state);
-        self.0.paused.notify_all();
+        self.preparation.paused.notify_all();
     }
 }
 
@@ -266,5 +290,35 @@ impl Piece {
     pub(crate) fn run(self) -> Option<Self> {
         let preparation = self.preparation.upgrade()?;
         preparation.advance(self.plan).then_some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+    use crate::storage::{OsStorage, Storage};
+
+    /// Two files were made for one segment, and the second was renamed over the first, which had
+    /// acknowledged entries in it.
+    #[test]
+    fn a_run_of_work_that_is_over_ends_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Arc::new(OsStorage);
+        let opened = storage.open_dir(dir.path()).unwrap();
+        let directory = Directory::open(storage, opened, 0).unwrap();
+        let preparation = Preparation::new(Arc::clone(directory.files()), 1, Vec::new());
+        let work = || lock(&preparation.state);
+        let (_, first) = preparation.resume(work());
+        // As a piece does that leaves the segment to the next one.
+        work().work = Work::Nothing;
+        let (_, second) = preparation.resume(work());
+        drop(first);
+        assert!(
+            matches!(work().work, Work::Running(_)),
+            "the second run goes on"
+        );
+        drop(second);
+        assert!(matches!(work().work, Work::Nothing));
     }
 }

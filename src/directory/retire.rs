@@ -92,7 +92,10 @@ impl Files {
                             gone.recycled.push(Spare { name, path, file });
                         }
                         // The new name may take a block of a full disk. Removing the old one frees some.
-                        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                        Err(error)
+                            if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]
+                                .contains(&error.kind()) =>
+                        {
                             remove()?;
                             gone.removed.push((header.segment_bytes, file));
                         }
