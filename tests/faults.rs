@@ -117,9 +117,8 @@ fn a_failed_sync_poisons_the_log_and_is_never_retried() {
     assert!(later.is_poisoned() && later.is_not_written() && !later.is_outcome_unknown());
     assert_eq!(
         later.to_string(),
-        "the log is poisoned: it takes no more entries, because what the disk holds is no longer \
-         known; reopen it to recover. Cause: cannot sync /log/00000000000000000000.seg: \
-         Input/output error (os error 5)"
+        "the log is poisoned: it takes no more entries until it is opened again. Cause: cannot sync \
+         /log/00000000000000000000.seg: Input/output error (os error 5)"
     );
     assert!(ready(bench.wal.trim(2)).unwrap_err().is_poisoned());
     assert!(ready(bench.wal.close()).unwrap_err().is_poisoned());
