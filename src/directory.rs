@@ -133,7 +133,11 @@ impl Directory {
     /// there was no room for one, nor is there for this.
     pub(crate) fn write_closed(&self, log_id: [u8; 16], closed: Closed) -> Result<()> {
         let path = self.lock_path();
-        if self.evidence()?.mark != Mark::Log(log_id) {
+        let known = self.evidence()?;
+        if known.closed == Some(closed) {
+            return Ok(());
+        }
+        if known.mark != Mark::Log(log_id) {
             tracing::warn!(path = %path.display(), "the file has no mark: how far the log went is not recorded");
             return Ok(());
         }

@@ -58,7 +58,8 @@ impl Wal {
     ///
     /// # Errors
     /// - [`Error::is_invalid_options`]: the message names the option.
-    /// - [`Error::is_locked`]: another handle or process owns the log.
+    /// - [`Error::is_locked`]: another handle or process owns the log, and has not given it up within a
+    ///   quarter of a second.
     /// - [`Error::is_corruption`]: acknowledged entries are damaged or missing. The directory is
     ///   untouched.
     /// - [`Error::is_no_log`]: there is none, and [`Options::create`] says that none is to be created.

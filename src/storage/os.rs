@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, statat, unlinkat};
+use rustix::io::retry_on_intr;
 
 use self::file::OsFile;
 use super::{FileIdentity, Storage, StorageDir, StorageFile};
@@ -20,7 +21,7 @@ pub struct OsStorage;
 impl Storage for OsStorage {
     fn open_dir(&self, path: &Path) -> io::Result<Arc<dyn StorageDir>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(path, flags, Mode::empty())?;
+        let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
         Ok(Arc::new(OsDir {
             dir: fs::File::from(dir),
             path: std::path::absolute(path)?,
@@ -44,7 +45,8 @@ impl OsDir {
     /// Opens a name in it. What it opens is closed in programs that the process starts.
     fn open_with(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP | Mode::ROTH | Mode::WOTH;
-        Ok(openat(&self.dir, name, flags | OFlags::CLOEXEC, mode)?)
+        let flags = flags | OFlags::CLOEXEC;
+        Ok(retry_on_intr(|| openat(&self.dir, name, flags, mode))?)
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> io::Result<Arc<dyn StorageFile>> {
