@@ -1,11 +1,11 @@
 //! A log in a process that cannot start threads any more, as at the limit of `ulimit -u` or of a container.
 //!
 //! ```sh
-//! cargo run --example no_threads DIR                    # as an ordinary user: the limit is not for root
-//! cargo run --profile aborts --example no_threads DIR   # where every panic ends the process
+//! cargo run --manifest-path examples/no_threads/Cargo.toml -- DIR    # as an ordinary user: the limit is not for root
 //! ```
 //!
-//! The log writes its groups on the threads that there are. Without the limit it goes on as before.
+//! The log writes its groups on the threads that there are. Without the limit it goes on as before. It is built
+//! with `panic = "abort"`, so that any panic on the way would end the process.
 
 use std::path::PathBuf;
 use std::time::Duration;
