@@ -1,6 +1,7 @@
 //! What surrounds a log: parents that cannot be synced, paused clocks, runtimes without an I/O driver, panic
 //! hooks.
 
+mod stage;
 mod support;
 
 use std::io;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use groupwal::{
     EngineKind, FileIdentity, Options, OsStorage, Storage, StorageDir, StorageFile, Wal,
 };
-use support::alone::{alone, is_root, skip};
-use support::os::{engines, files, fill, run, runtime, scratch, small};
+use stage::alone::{alone, is_root, skip};
+use stage::os::{engines, files, fill, run, runtime, scratch, small};
 use support::tiny::ready;
 
 /// Real files, in directories of which one cannot be synced, as on sysfs, squashfs and some FUSE file systems.

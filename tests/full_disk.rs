@@ -3,6 +3,7 @@
 //! Lone small entries filled a segment to its last block. Then the frame with a trim position needed a new
 //! segment, for which there was no room, and so did the seal and every later opening.
 
+mod stage;
 mod support;
 
 use std::path::Path;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use groupwal::{EngineKind, Error, Options, SyncPolicy, Wal};
-use support::alone::{alone, is_root, skip};
+use stage::alone::{alone, is_root, skip};
+use stage::os::{contents as read, engines, run};
 use support::fault::Plan;
 use support::image::segment_names;
 use support::mem::MemStorage;
-use support::os::{contents as read, engines, run};
 use support::tiny::{append_all, contents, open, open_with, options, payload, payloads, ready};
 
 /// Bytes of an entry of which 32 fill a segment.

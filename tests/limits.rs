@@ -1,6 +1,6 @@
 //! What a log does at the limits of its process. `docs/limits.md` has the table.
 
-mod support;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use groupwal::inspect::Reader;
 use groupwal::salvage::Salvage;
 use groupwal::{Builder, EngineKind, Error, Options, Result, Wal};
 use nix::sys::resource::{Resource, setrlimit};
-use support::alone::{alone, is_root, skip};
-use support::cgroup::Cgroup;
-use support::os::{contents, engines, fill, run, scratch, small};
+use stage::alone::{alone, is_root, skip};
+use stage::cgroup::Cgroup;
+use stage::os::{contents, engines, fill, run, scratch, small};
 
 /// More than any of the limits lets be open at once.
 const SEGMENTS: usize = 200;

@@ -4,6 +4,7 @@
 //! that was closed then stayed locked: 2,231 of 2,591 openings failed beside three threads that started
 //! programs.
 
+mod stage;
 mod support;
 
 use std::io;
@@ -14,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use groupwal::{FileIdentity, Storage, StorageDir, StorageFile, Wal};
+use stage::os::{engines, run, scratch, small};
 use support::mem::MemStorage;
-use support::os::{engines, run, scratch, small};
 use support::tiny::{DIR, append_all, open_with, options};
 
 #[test]

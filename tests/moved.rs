@@ -4,14 +4,14 @@
 //! log whose directory had been moved aside trimmed and recycled the segments of the one that had begun in
 //! its place, and that one went on acknowledging entries into files without a name.
 
-mod support;
+mod stage;
 
 use std::fs;
 use std::path::Path;
 
 use groupwal::{Error, Wal};
-use support::alone::alone;
-use support::os::{contents, engines, files, fill, run, scratch, small};
+use stage::alone::alone;
+use stage::os::{contents, engines, files, fill, run, scratch, small};
 
 /// Appends until it fails, and says how many were acknowledged before.
 async fn append_until_refused(wal: &Wal) -> (u64, Error) {

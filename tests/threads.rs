@@ -4,7 +4,7 @@
 //! panic on, the flush stayed in the queue, and every later append waited for it for ever, also when there
 //! were threads again.
 
-mod support;
+mod stage;
 
 use std::cell::Cell;
 use std::fs;
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use groupwal::{EngineKind, Wal};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use support::alone::{alone, is_root, skip};
-use support::cgroup::Cgroup;
-use support::os::{contents, engines, scratch, small};
+use stage::alone::{alone, is_root, skip};
+use stage::cgroup::Cgroup;
+use stage::os::{contents, engines, scratch, small};
 use tokio::runtime::{Builder, Runtime};
 
 /// Keeps the process from starting threads, or lets it again.

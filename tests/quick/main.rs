@@ -14,6 +14,8 @@ mod faults;
 mod format;
 #[path = "../interrupted.rs"]
 mod interrupted;
+#[path = "../missing.rs"]
+mod missing;
 #[path = "../model.rs"]
 mod model;
 #[path = "../options.rs"]

@@ -3,11 +3,8 @@
 //! Each test binary uses its own part of it.
 #![allow(dead_code, unreachable_pub)]
 
-pub mod alone;
-pub mod cgroup;
 pub mod fault;
 pub mod image;
 pub mod mem;
-pub mod os;
 pub mod over;
 pub mod tiny;
