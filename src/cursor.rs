@@ -29,7 +29,7 @@ pub(crate) enum Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     Whole,
-    /// All but the checksum over its entries: whoever takes the frame looks at that
+    /// All but the checksum over its entries: the code that takes the frame looks at that
     /// ([`Segment::payload_fits`]).
     ButChecksum,
 }

@@ -43,7 +43,7 @@ struct Spares {
 pub(crate) enum PrepareError {
     /// Nothing has changed under a final name; it may be tried again.
     Unchanged(Error),
-    /// It has its final name, and nobody knows whether that is durable.
+    /// It has its final name, and it is not known whether that is durable.
     NameUnknown(Error),
 }
 

@@ -45,7 +45,7 @@ impl Spare {
         }
         .map_err(|error| at("fill", error))?;
         if direct.is_none() && filled_then < len {
-            // What piles up in the page cache is written at once later, and holds up whoever
+            // What piles up in the page cache is written at once later, and holds up whatever
             // writes then.
             self.file.sync_data().map_err(|error| at("sync", error))?;
         }

@@ -143,7 +143,7 @@ impl Files {
         for &number in &listing.spares {
             let name = spare_name(number);
             let path = self.path.join(&name);
-            // No log gets to a higher number: the name was given by somebody else.
+            // No log gets to a higher number: the name was given by something else.
             let is_ours = number < POSITION_MAX;
             let mut spares = lock(&self.spares);
             if is_ours {

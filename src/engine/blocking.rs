@@ -60,7 +60,7 @@ impl Blocking {
 
     pub(super) fn lead(&self, flush: Flush) {
         if let Some(executor) = &self.executor {
-            // As on the pool: a panic is told by the flush, and nobody else waits for the work. It does
+            // As on the pool: a panic is told by the flush, and nothing else waits for the work. It does
             // not linger: the members that are to join may need this very thread.
             return drop(submit(&**executor, move || drain(flush, None)));
         }

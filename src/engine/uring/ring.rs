@@ -38,7 +38,7 @@ impl Ring {
         let entry = flight.request();
         // SAFETY: what the entry points to, the flight's buffer, is in the heap and is neither
         // changed nor freed before the request has completed: the flight stays in `self` until
-        // `reap` has seen the completion, and whoever drops `self` drops the log first, which the
+        // `reap` has seen the completion, and what drops `self` drops the log first, which the
         // flight holds. If the kernel refuses the request it never sees it: nothing calls it with
         // this ring again.
         #[expect(unsafe_code, reason = "the kernel is given a pointer")]

@@ -10,7 +10,7 @@
 //! that a reader fetched meanwhile go too; what fails is only to drop a page that is dirty. Here
 //! none ever is: what is written through the page cache (filling, recovery, a roll-back) is synced
 //! before the next group is written. And the log never shows what is not durable, nor writes again
-//! what is: nobody reads a range while it is being written.
+//! what is: no range is read while it is being written.
 //! After a direct write that *failed*, the page cache may show zeros where the disk has a part of
 //! the frame, or the whole; recovery reckons with that (`recovery.rs`), and the log is poisoned.
 
