@@ -13,7 +13,7 @@ use self::partial::{occupy, partial_name, refuse_existing, remove_partial};
 use crate::entry::{Encode, SeqNo, checked_len};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX};
-use crate::lock_file::{Closed, Mark};
+use crate::lock_file::{Closed, Evidence, Mark};
 use crate::names::{LOCK_NAME, segment_name};
 use crate::options::Options;
 use crate::segment::{RESERVED_BLOCKS, Segment, SegmentHeader};
@@ -289,14 +289,17 @@ impl Builder {
     fn record(&self, newest: u64) -> Result<()> {
         let path = self.partial.path().join(LOCK_NAME);
         let lock = self.lock.as_ref().expect("held until the log has its name");
-        Mark::Log(self.log_id).write(&**lock, &path)?;
-        let closed = Closed {
-            segment_id: newest,
-            // Without the seal.
-            group: self.next_group - 1,
-            next_seq: self.next_seq,
+        let evidence = Evidence {
+            mark: Mark::Log(self.log_id),
+            closed: Some(Closed {
+                segment_id: newest,
+                // Without the seal.
+                group: self.next_group - 1,
+                next_seq: self.next_seq,
+            }),
+            is_whole: true,
         };
-        closed.write(self.log_id, &**lock, &path)
+        evidence.write(&**lock, &path)
     }
 
     /// Writes the buffer as one frame.

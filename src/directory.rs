@@ -124,24 +124,35 @@ impl Directory {
         Evidence::read(&*self.lock, &self.lock_path())
     }
 
-    /// Says in LOCK, durably, whose segments are in the directory.
-    pub(crate) fn write_mark(&self, mark: Mark) -> Result<()> {
-        mark.write(&*self.lock, &self.lock_path())
+    /// Makes LOCK say this, durably.
+    pub(crate) fn write_evidence(&self, evidence: &Evidence) -> Result<()> {
+        evidence.write(&*self.lock, &self.lock_path())
     }
 
-    /// Says in LOCK, durably, how far the log has gone. A LOCK that has no mark stays without it:
-    /// there was no room for one, nor is there for this.
-    pub(crate) fn write_closed(&self, log_id: [u8; 16], closed: Closed) -> Result<()> {
+    /// Says in LOCK how far the log has gone, and tells whether it has written anything: that is durable once
+    /// LOCK has been [synced](Self::sync_lock). A LOCK for whose records a full disk had no room stays
+    /// without this one.
+    pub(crate) fn write_closed(&self, log_id: [u8; 16], closed: Closed) -> Result<bool> {
         let path = self.lock_path();
         let known = self.evidence()?;
         if known.closed == Some(closed) {
-            return Ok(());
+            return Ok(false);
         }
-        if known.mark != Mark::Log(log_id) {
-            tracing::warn!(path = %path.display(), "the file has no mark: how far the log went is not recorded");
-            return Ok(());
+        if known.mark == Mark::Log(log_id) {
+            match closed.write(log_id, &*self.lock, &path) {
+                Err(error) if error.is_disk_full() && !known.is_whole => {}
+                written => return written.map(|()| true),
+            }
         }
-        closed.write(log_id, &*self.lock, &path)
+        tracing::warn!(path = %path.display(), "no room to record how far the log went");
+        Ok(false)
+    }
+
+    /// Makes durable what has been written to LOCK.
+    pub(crate) fn sync_lock(&self) -> Result<()> {
+        self.lock
+            .sync_data()
+            .map_err(|error| Error::io("sync", &self.lock_path(), error))
     }
 }
 

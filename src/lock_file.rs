@@ -48,6 +48,9 @@ pub(crate) struct Evidence {
     pub(crate) mark: Mark,
     /// How far the log had gone when it was closed; only of the log that the mark names.
     pub(crate) closed: Option<Closed>,
+    /// The file is as long as it is made: a record needs no more room on the disk. A crash may have
+    /// left it shorter.
+    pub(crate) is_whole: bool,
 }
 
 /// Whether there was a log.
@@ -86,7 +89,10 @@ impl Evidence {
                 Err(error) => return Err(Error::io("read", path, error)),
             }
         }
-        Ok(Self::decode(&bytes))
+        Ok(Self {
+            is_whole: done == FILE_BYTES,
+            ..Self::decode(&bytes)
+        })
     }
 
     fn decode(bytes: &[u8; FILE_BYTES]) -> Self {
@@ -98,7 +104,30 @@ impl Evidence {
             }
             Mark::Absent | Mark::Damaged => None,
         };
-        Self { mark, closed }
+        Self {
+            mark,
+            closed,
+            is_whole: true,
+        }
+    }
+
+    /// Puts both records into the file in place of whatever is there, and makes them durable.
+    ///
+    /// # Errors
+    /// An I/O error. Each record is the old one, the new one, or none then.
+    pub(crate) fn write(&self, file: &dyn StorageFile, path: &Path) -> Result<()> {
+        let mut bytes = [0; FILE_BYTES];
+        if let Mark::Log(log_id) = self.mark {
+            let record = &mut bytes[..RECORD_BYTES];
+            record[8..24].copy_from_slice(&log_id);
+            seal_record(record, MARK_MAGIC);
+            if let Some(closed) = self.closed {
+                closed.encode(log_id, &mut bytes[CLOSED_OFFSET..]);
+            }
+        }
+        write_all_at(file, &bytes, 0).map_err(|error| Error::io("write", path, error))?;
+        file.sync_all()
+            .map_err(|error| Error::io("sync", path, error))
     }
 }
 
@@ -111,22 +140,6 @@ impl Mark {
         } else {
             Self::Damaged
         }
-    }
-
-    /// Puts it into the file in place of whatever is there, and makes it durable.
-    ///
-    /// # Errors
-    /// An I/O error. The file holds the old record or the new one then.
-    pub(crate) fn write(self, file: &dyn StorageFile, path: &Path) -> Result<()> {
-        let mut bytes = [0; FILE_BYTES];
-        if let Self::Log(log_id) = self {
-            let record = &mut bytes[..RECORD_BYTES];
-            record[8..24].copy_from_slice(&log_id);
-            seal_record(record, MARK_MAGIC);
-        }
-        write_all_at(file, &bytes, 0).map_err(|error| Error::io("write", path, error))?;
-        file.sync_all()
-            .map_err(|error| Error::io("sync", path, error))
     }
 }
 
@@ -143,23 +156,25 @@ impl Closed {
         (is_whole && is_possible).then_some(found)
     }
 
-    /// Puts it into the file and makes it durable.
+    fn encode(self, log_id: [u8; 16], record: &mut [u8]) {
+        let record = &mut record[..RECORD_BYTES];
+        record[8..24].copy_from_slice(&log_id);
+        record[24..32].copy_from_slice(&self.segment_id.to_le_bytes());
+        record[32..40].copy_from_slice(&self.group.to_le_bytes());
+        record[40..48].copy_from_slice(&self.next_seq.to_le_bytes());
+        seal_record(record, CLOSED_MAGIC);
+    }
+
+    /// Puts it into the file, where it is durable once the file has been synced.
     ///
     /// # Errors
     /// An I/O error. The file holds the old record, the new one, or none then.
     pub(crate) fn write(self, log_id: [u8; 16], file: &dyn StorageFile, path: &Path) -> Result<()> {
         // Its whole sector, and no other.
         let mut sector = [0; 512];
-        let record = &mut sector[..RECORD_BYTES];
-        record[8..24].copy_from_slice(&log_id);
-        record[24..32].copy_from_slice(&self.segment_id.to_le_bytes());
-        record[32..40].copy_from_slice(&self.group.to_le_bytes());
-        record[40..48].copy_from_slice(&self.next_seq.to_le_bytes());
-        seal_record(record, CLOSED_MAGIC);
+        self.encode(log_id, &mut sector);
         write_all_at(file, &sector, CLOSED_OFFSET as u64)
-            .map_err(|error| Error::io("write", path, error))?;
-        file.sync_data()
-            .map_err(|error| Error::io("sync", path, error))
+            .map_err(|error| Error::io("write", path, error))
     }
 }
 

@@ -179,9 +179,13 @@ impl Log {
             group: self.next_group.saturating_sub(1),
             next_seq: header.first_seq,
         };
-        self.directory
-            .write_closed(self.active.header.log_id, closed)
-            .map_err(WriteError::Unknown)
+        // The seal is durable in any case, and closing can be repeated. Only a failed sync is final.
+        let log_id = self.active.header.log_id;
+        let written = self.directory.write_closed(log_id, closed);
+        if written.map_err(WriteError::NotWritten)? {
+            self.directory.sync_lock().map_err(WriteError::Unknown)?;
+        }
+        Ok(())
     }
 
     /// Writes a finished frame at its place and syncs it.

@@ -91,7 +91,7 @@ pub(crate) fn recover(directory: &Directory, options: &Options) -> Result<Recove
         allow_new(directory, was_here, options.create)?;
         if evidence.mark != Mark::Absent {
             // Else the new log's first segment would be taken for another log's.
-            directory.write_mark(Mark::Absent)?;
+            directory.write_evidence(&Evidence::default())?;
         }
         directory.adopt_spares(&listing, None)?;
         begin(directory, options)?
@@ -101,7 +101,7 @@ pub(crate) fn recover(directory: &Directory, options: &Options) -> Result<Recove
         directory.adopt_spares(&listing, Some(found.oldest()))?;
         found.repair(directory)?
     };
-    mark(directory, evidence.mark, &recovered)?;
+    mark(directory, &evidence, &recovered)?;
     let report = &recovered.report;
     tracing::info!(
         entries = report.entries,
@@ -151,13 +151,19 @@ fn allow_new(directory: &Directory, was_here: Option<String>, create: Create) ->
 
 /// Says in LOCK, durably, which log is in the directory, if it does not say so yet. Its first segment has its
 /// name for good.
-fn mark(directory: &Directory, known: Mark, recovered: &Recovered) -> Result<()> {
+fn mark(directory: &Directory, known: &Evidence, recovered: &Recovered) -> Result<()> {
     let newest = recovered.segments.last().expect("a log has a segment");
     let mark = Mark::Log(newest.segment.header.log_id);
-    if known == mark {
+    let is_known = known.mark == mark;
+    if is_known && known.is_whole {
         return Ok(());
     }
-    match directory.write_mark(mark) {
+    let evidence = Evidence {
+        mark,
+        closed: known.closed.filter(|_| is_known),
+        is_whole: true,
+    };
+    match directory.write_evidence(&evidence) {
         // A log of an earlier version has no room reserved for it, and must open all the same: it may be
         // the one that frees the disk.
         Err(error) if error.is_disk_full() && recovered.report.next_seq > 0 => {

@@ -305,3 +305,37 @@ fn every_error_of_opening_names_the_operation_and_the_path() {
         assert_eq!(ready(wal.append(&payload(3))).unwrap(), 3);
     }
 }
+
+/// LOCK says how far a closed log went. That this cannot be written is no reason to doubt the log.
+#[test]
+fn a_record_of_closing_that_cannot_be_written_is_reported_and_can_be_tried_again() {
+    let bench = bench(3);
+    // The first write is the seal's.
+    bench.plan.fail(Op::Write, 1, EIO);
+    let error = ready(bench.wal.close()).unwrap_err();
+    assert!(error.is_not_written() && !error.is_poisoned(), "{error}");
+    assert!(error.to_string().contains("/log/LOCK"), "{error}");
+    ready(bench.wal.close()).unwrap();
+    drop(bench.wal);
+    let mut image = bench.storage.snapshot();
+    assert!(open(&bench.storage).unwrap().recovery().sealed);
+    image.retain(|name, _| name == "LOCK");
+    let error = open(&MemStorage::from_snapshot(&image, 2)).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("closed here with segment 0 and 3 entries"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_record_of_closing_whose_sync_fails_poisons_the_log() {
+    let bench = bench(3);
+    bench.plan.fail(Op::Sync, 1, EIO);
+    let error = ready(bench.wal.close()).unwrap_err();
+    assert!(error.is_outcome_unknown(), "{error}");
+    assert!(ready(bench.wal.close()).unwrap_err().is_poisoned());
+    drop(bench.wal);
+    assert!(open(&bench.storage).unwrap().recovery().sealed);
+}

@@ -79,6 +79,25 @@ fn a_full_log_can_be_closed_and_opened_again_as_often_as_one_likes() {
     assert_eq!(contents(&open(&storage).unwrap()), payloads(14..21));
 }
 
+/// There is no room to make it as long as it should be, nor for the record of how far the log went.
+#[test]
+fn a_full_log_whose_lock_is_too_short_can_be_closed() {
+    for len in [0, 64] {
+        let (_, storage, wal) = full(options());
+        drop(wal);
+        let mut image = storage.snapshot();
+        image.get_mut("LOCK").unwrap().truncate(len);
+        let (plan, storage) = (Plan::default(), MemStorage::from_snapshot(&image, 2));
+        plan.leave_room(0);
+        let wal = open_with(plan.over(storage.clone()), options()).unwrap();
+        ready(wal.close()).unwrap();
+        drop(wal);
+        let wal = open(&storage).unwrap();
+        assert!(wal.recovery().sealed);
+        assert_eq!(contents(&wal), payloads(0..14));
+    }
+}
+
 /// The entries from the position on were hidden, and the next group made that durable.
 #[test]
 fn a_trim_that_fails_hides_nothing() {

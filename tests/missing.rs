@@ -292,3 +292,19 @@ fn a_log_that_must_exist_is_not_created() {
     let (_, opened) = open_as(&without(&whole, &segment_names(&whole)), never());
     assert!(opened.unwrap_err().is_corruption());
 }
+
+/// A crash may leave LOCK shorter than it is made. A record that is written later would need room on the disk.
+#[test]
+fn a_lock_that_is_too_short_is_completed_and_loses_no_record() {
+    for len in [64, 512, 600, 1024] {
+        let mut image = image(true);
+        let whole = image["LOCK"].clone();
+        image.get_mut("LOCK").unwrap().truncate(len);
+        let (storage, opened) = open_as(&image, options());
+        drop(opened.unwrap());
+        let lock = storage.snapshot()["LOCK"].clone();
+        assert_eq!(lock.len(), whole.len());
+        let kept = if len < 576 { 512 } else { whole.len() };
+        assert_eq!(lock[..kept], whole[..kept], "cut to {len}");
+    }
+}
