@@ -301,15 +301,18 @@ impl Reader {
     /// The error for entries that the log's owner has trimmed while they were read.
     fn trimmed(&self) -> Error {
         let requested = self.scan.next_seq;
-        let oldest = begin(&self.dir).and_then(|mut scan| scan.next_frame());
-        match oldest {
-            Ok(Some((header, _))) if header.first_seq > requested => {
+        // It may trim again while the oldest entry is looked for.
+        for _ in 0..ATTEMPTS_MAX {
+            let oldest = begin(&self.dir).and_then(|mut scan| scan.next_frame());
+            if let Ok(Some((header, _))) = oldest
+                && header.first_seq > requested
+            {
                 let oldest = header.first_seq;
-                Error::new(Kind::Trimmed { requested, oldest })
+                return Error::new(Kind::Trimmed { requested, oldest });
             }
-            // No trim takes the newest entries away, nor those behind the ones that are left.
-            _ => self.changed(),
         }
+        // No trim takes the newest entries away, nor those behind the ones that are left.
+        self.changed()
     }
 
     fn changed(&self) -> Error {

@@ -37,7 +37,7 @@ fn a_few_rounds_notice_most_of_the_syncs_of_groupwal_by_the_way_to_each() {
     let noticed = [
         ("fdatasync", &["log::write", "log::append"][..]),
         ("fdatasync", &["shelf::sync_data", "recovery::repair"]),
-        ("fsync directory", &["directory::open"]),
+        ("fsync directory", &["ancestors::create_in"]),
         (
             "fsync directory",
             &["directory::sync", "directory::name", "prepare::name"],
