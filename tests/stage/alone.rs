@@ -1,5 +1,6 @@
 //! Tests that change what belongs to the whole process, or need a process with special rights.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 const INSIDE: &str = "GROUPWAL_TEST_ALONE";
@@ -46,7 +47,9 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Says that a test is not run, and why.
+/// Says that a test is not run, and why: also where the output of tests that pass is not shown.
 pub fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").to_owned();
+    drop(writeln!(std::io::stderr(), "SKIPPED {test}: {why}"));
 }

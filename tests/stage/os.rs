@@ -7,13 +7,15 @@ use std::path::Path;
 use groupwal::{EngineKind, Entry, Options, Wal};
 use tokio::runtime::{Builder, Runtime};
 
+use super::alone::skip;
+
 /// The engines that can be had here. Those that cannot are named.
 pub fn engines() -> Vec<EngineKind> {
     let mut engines = vec![EngineKind::Blocking, EngineKind::Inline];
     if EngineKind::Uring.is_available() {
         engines.push(EngineKind::Uring);
     } else {
-        eprintln!("SKIPPED for the engine uring: the kernel does not allow io_uring here");
+        skip("for the engine uring: the kernel does not allow io_uring here");
     }
     engines
 }
