@@ -137,23 +137,66 @@ struct Header {
     is_lost: bool,
 }
 
+/// The segment that a file was made for, if it has a segment's header.
+fn made_for(bytes: &[u8]) -> Option<u64> {
+    let made = u64_at(bytes, 16)?;
+    let block = number(bytes, 12, 4)?;
+    let id = u64_at(bytes, 40)?;
+    let fits = bytes.len() >= 64
+        && &bytes[..8] == b"groupwal"
+        && number(bytes, 8, 4)? == 1
+        && u64_at(bytes, 56)? == crc64(&[&bytes[..56]])
+        && [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536].contains(&block)
+        && u128::from(made).is_multiple_of(block)
+        && id < POSITION_MAX;
+    fits.then_some(id)
+}
+
+/// What LOCK says of the log.
+enum Lock {
+    Nothing,
+    /// Bytes that are no record.
+    Damaged,
+    Log {
+        id: Vec<u8>,
+        /// The group and the entry below which all was durable when the log was closed.
+        closed: Option<(u64, u64)>,
+    },
+}
+
+impl Lock {
+    fn read(bytes: Option<&Vec<u8>>) -> Self {
+        let mut bytes = bytes.cloned().unwrap_or_default();
+        bytes.resize(bytes.len().max(4096), 0);
+        let is_record = |at: usize, magic: &[u8]| {
+            let record = &bytes[at..at + 64];
+            &record[..8] == magic && u64_at(record, 56) == Some(crc64(&[&record[..56]]))
+        };
+        if bytes[..64].iter().all(|byte| *byte == 0) {
+            return Self::Nothing;
+        }
+        if !is_record(0, b"gWlock-1") {
+            return Self::Damaged;
+        }
+        let id = bytes[8..24].to_vec();
+        let (group, next) = (u64_at(&bytes, 544).unwrap(), u64_at(&bytes, 552).unwrap());
+        let is_closed = is_record(512, b"gWseal-1")
+            && bytes[520..536] == id
+            && group < POSITION_MAX
+            && next < POSITION_MAX;
+        let closed = is_closed.then_some((group, next));
+        Self::Log { id, closed }
+    }
+}
+
 impl<'a> Segment<'a> {
     /// `None` if a log may not have such a file.
     fn read(id: u64, bytes: &'a [u8]) -> Option<Self> {
         let made = size_at(bytes, 16, 8)?;
-        let block = size_at(bytes, 12, 4)?;
-        let fits = bytes.len() >= 64
-            && &bytes[..8] == b"groupwal"
-            && number(bytes, 8, 4)? == 1
-            && u64_at(bytes, 56)? == crc64(&[&bytes[..56]])
-            && [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536].contains(&block)
-            && made.is_multiple_of(block)
-            && u64_at(bytes, 40)? == id
-            && id < POSITION_MAX
-            && bytes.len() >= made;
+        let fits = made_for(bytes)? == id && bytes.len() >= made;
         fits.then(|| Self {
             id,
-            block,
+            block: size_at(bytes, 12, 4).unwrap(),
             bytes: &bytes[..made],
             log_id: &bytes[24..40],
             salt: &bytes[48..56],
@@ -211,18 +254,35 @@ impl<'a> Segment<'a> {
     }
 }
 
+/// The number in the name of a log's file. One beyond 64 bits is no log's.
+fn numbered(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
 /// What a directory's files say, or `None` if a log must not be opened on them. A directory
-/// without segments is an empty log.
+/// without segments is an empty log, unless something shows that there were any.
 pub fn log(image: &Image) -> Option<Log> {
     let mut segments = Vec::new();
     for (name, bytes) in image {
-        let digits = name.strip_suffix(".seg").unwrap_or_default();
-        if digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            // A number beyond 64 bits is no log's name.
-            if let Ok(id) = digits.parse() {
-                segments.push(Segment::read(id, bytes)?);
-            }
+        if let Some(id) = numbered(name, ".seg") {
+            segments.push(Segment::read(id, bytes)?);
         }
+    }
+    let lock = Lock::read(image.get("LOCK"));
+    if segments.is_empty() {
+        let is_of_a_log = |(name, bytes): (&String, &Vec<u8>)| {
+            numbered(name, ".spare").is_some() && made_for(bytes).is_some_and(|id| id > 0)
+        };
+        if !matches!(lock, Lock::Nothing) || image.iter().any(is_of_a_log) {
+            return None;
+        }
+    }
+    if let Lock::Log { id, .. } = &lock
+        && segments.iter().any(|segment| segment.log_id != id)
+    {
+        return None;
     }
     if segments
         .windows(2)
@@ -276,6 +336,14 @@ pub fn log(image: &Image) -> Option<Log> {
                 return None;
             }
         }
+    }
+    if let Lock::Log {
+        closed: Some((group, next)),
+        ..
+    } = lock
+        && (group > next_group || next > log.next_seq)
+    {
+        return None;
     }
     // A log that does not begin at the beginning must say that the rest was trimmed.
     if !is_first && base.is_none_or(|base| base > log.trim_seq) {
