@@ -26,7 +26,8 @@ use groupwal::SyncPolicy;
 use tokio::runtime::Runtime;
 
 use crate::rig::article::{self, SYNC_BACKGROUND, SYNC_ON_BATCH};
-use crate::rig::workload::{BATCH, Store, TASKS, burst, lone};
+use crate::rig::group_wal::BATCH;
+use crate::rig::workload::{Store, TASKS, burst, lone};
 use crate::rig::{Place, bare, runtime};
 
 /// Bounds a series of slow bursts: so many samples, and about so much time.

@@ -30,7 +30,8 @@ use tokio::runtime::Runtime;
 use crate::rig::article::{SYNC_BACKGROUND, SYNC_ON_BATCH, SyncOnBatch, SyncOnWrite};
 use crate::rig::bare::{BLOCK_BYTES, ENTRY_BYTES, Prewritten};
 use crate::rig::closed_loop::Turns;
-use crate::rig::workload::{BATCH, GroupWal, Rotating, Store};
+use crate::rig::group_wal::{BATCH, GroupWal, Rotating};
+use crate::rig::workload::Store;
 use crate::rig::{Engine, Place, Report, is_measuring, runtime};
 
 #[derive(Parser)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
+use super::figures::{median, quantile};
+use super::machine::processor_time;
+use super::report::Row;
 use super::workload::{Document, Store, now};
-use super::{Row, median, processor_time, quantile};
 
 /// What one contestant's turns have brought.
 #[derive(Default)]

@@ -7,8 +7,9 @@ use groupwal::{EngineKind, Options, Wal};
 use tokio::runtime::Runtime;
 
 use super::bare::{ENTRY_BYTES, encode};
+use super::group_wal::{GroupWal, Rotating};
 use super::mem::MemStorage;
-use super::workload::{Document, GroupWal, Rotating, Store};
+use super::workload::{Document, Store};
 
 /// A task that has nothing to do.
 pub(crate) struct Nothing;

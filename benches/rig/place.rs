@@ -7,7 +7,7 @@ use groupwal::{Options, SyncPolicy};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::workload::GroupWal;
+use super::group_wal::GroupWal;
 
 /// Where the files lie. Removed when it is dropped.
 pub(crate) struct Place(TempDir);
