@@ -34,3 +34,5 @@ mod runtimes;
 mod salvage;
 #[path = "../segments.rs"]
 mod segments;
+#[path = "../spares.rs"]
+mod spares;
