@@ -22,11 +22,8 @@ use crate::shelf::Shelf;
 use crate::storage::{OsStorage, Storage, StorageDir, read_exact_at};
 use crate::sync::Arc;
 
-pub(crate) use directory::{evidence, is_in_use, nothing_there, segment_ids};
-
-/// How often a log's files may change between the look at their names and the opening of them. Each
-/// time its owner has trimmed meanwhile.
-pub(crate) const ATTEMPTS_MAX: u32 = 100;
+use self::directory::ATTEMPTS_MAX;
+pub(crate) use self::directory::{evidence, is_in_use, nothing_there, segment_ids};
 
 /// Reads a log's groups in order, and says at the end what recovery would make of it.
 ///

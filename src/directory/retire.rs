@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Files, Named};
+use super::files::{Files, Named};
 use crate::error::{Error, Result};
 use crate::frame::POSITION_MAX;
 use crate::names::{Listing, segment_name, spare_name};

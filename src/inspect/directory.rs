@@ -4,11 +4,14 @@
 use std::io;
 use std::path::Path;
 
-use super::ATTEMPTS_MAX;
 use crate::error::{Error, Kind, Result};
 use crate::lock_file::{Evidence, Mark};
 use crate::names::{LOCK_NAME, Listing, segment_name};
 use crate::storage::StorageDir;
+
+/// How often a log's files may change between the look at their names and the opening of them. Each
+/// time its owner has trimmed meanwhile.
+pub(crate) const ATTEMPTS_MAX: u32 = 100;
 
 /// Whether the log's owner holds its lock.
 pub(crate) fn is_in_use(dir: &dyn StorageDir) -> Result<Option<bool>> {

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, statat, 
 use rustix::io::retry_on_intr;
 
 use self::file::OsFile;
-use super::{FileIdentity, Storage, StorageDir, StorageFile};
+use super::traits::{FileIdentity, Storage, StorageDir, StorageFile};
 use crate::sync::Arc;
 
 /// The operating system's files. On macOS, syncs are `F_FULLFSYNC`.

@@ -40,7 +40,7 @@ fn a_few_rounds_notice_most_of_the_syncs_of_groupwal_by_the_way_to_each() {
         ("fsync directory", &["ancestors::create_in"]),
         (
             "fsync directory",
-            &["directory::sync", "directory::name", "prepare::name"],
+            &["files::sync", "files::name", "prepare::name"],
         ),
     ];
     for (kind, functions) in noticed {

@@ -20,7 +20,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::OFlags;
 
-use super::super::{FileIdentity, RawFile, StorageFile};
+#[cfg(target_os = "linux")]
+use crate::storage::locks;
+use crate::storage::raw::RawFile;
+use crate::storage::traits::{FileIdentity, StorageFile};
 
 #[derive(Debug)]
 pub(super) struct OsFile {
@@ -123,7 +126,7 @@ impl StorageFile for OsFile {
 
     #[cfg(target_os = "linux")]
     fn is_locked(&self) -> Option<bool> {
-        super::super::locks::is_locked(&self.file)
+        locks::is_locked(&self.file)
     }
 
     #[cfg(target_os = "linux")]
