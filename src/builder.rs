@@ -10,13 +10,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::partial::{occupy, partial_name, refuse_existing, remove_partial};
-use crate::entry::{Encode, SeqNo, checked_len};
+use crate::entry::{Encode, checked_len};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX};
 use crate::lock_file::{Closed, Evidence, Mark};
 use crate::names::{LOCK_NAME, segment_name};
 use crate::options::Options;
 use crate::segment::{RESERVED_BLOCKS, Segment, SegmentHeader};
+use crate::seq_no::SeqNo;
 use crate::storage::{OsStorage, Storage, StorageDir, StorageFile, write_all_at};
 use crate::sync::Arc;
 

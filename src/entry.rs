@@ -22,9 +22,6 @@
 
 use crate::error::{Error, Kind, Result};
 
-/// The position of an entry in a log: the first is 0, and there are no gaps.
-pub type SeqNo = u64;
-
 /// Kind byte of [`Documents`]. Frozen.
 const KIND_DOCUMENTS: u8 = 0x01;
 /// Kind byte of opaque bytes. Frozen.

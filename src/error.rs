@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::entry::SeqNo;
+use crate::seq_no::SeqNo;
 use crate::sync::Arc;
 
 /// The result of an operation on a log.

@@ -83,6 +83,7 @@ mod replay;
 pub mod salvage;
 mod scan;
 mod segment;
+mod seq_no;
 mod shelf;
 mod spare;
 mod storage;
@@ -97,13 +98,14 @@ pub mod format {
 }
 
 pub use builder::Builder;
-pub use entry::{Delete, Documents, Encode, Entry, Insert, Op, SeqNo};
+pub use entry::{Delete, Documents, Encode, Entry, Insert, Op};
 pub use error::{Error, Result};
 pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
 pub use options::{Create, EngineKind, Options, SyncPolicy};
 pub use recovery::{Discarded, RecoveryReport};
 pub use replay::{Record, Records, Replay};
+pub use seq_no::SeqNo;
 pub use storage::{FileIdentity, OsStorage, RawFile, Storage, StorageDir, StorageFile};
 pub use wal::Wal;
 

@@ -16,9 +16,10 @@ use self::chunk::{Chunk, Frame, Position, Search};
 use crate::catalog::Catalog;
 use crate::cursor::Check;
 use crate::engine::{Engine, Writer};
-use crate::entry::{Entry, SeqNo};
+use crate::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::group::Group;
+use crate::seq_no::SeqNo;
 use crate::sync::Arc;
 
 /// The first read of a replay that has just begun or had caught up.

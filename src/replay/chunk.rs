@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use crate::catalog::Catalog;
 use crate::cursor::{Check, Cursor, Found, Window};
-use crate::entry::{self, Entry, SeqNo};
+use crate::entry::{self, Entry};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{HEADER_BYTES, Header};
 use crate::segment::Segment;
+use crate::seq_no::SeqNo;
 use crate::sync::Arc;
 
 /// Frames in a row of one segment.
