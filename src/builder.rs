@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use self::partial::{occupy, partial_name, refuse_existing, remove_partial};
 use crate::entry::{Encode, checked_len};
 use crate::error::{Error, Kind, Result};
-use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX};
+use crate::frame::{FrameBuffer, HEADER_BYTES, Header, POSITION_MAX, Preamble};
 use crate::lock_file::{Closed, Evidence, Mark};
 use crate::names::{LOCK_NAME, segment_name};
 use crate::options::Options;
@@ -155,7 +155,7 @@ impl Builder {
         builder.log_id = log_id;
         if first_seq > 0 {
             // A frame without entries says that everything below has been trimmed.
-            builder.write_group(false, false)?;
+            builder.write_group(false)?;
         }
         Ok(builder)
     }
@@ -173,7 +173,7 @@ impl Builder {
         }
         let seq = self.next_seq + u64::from(self.buffer.entry_count());
         let frame_bytes_max = HEADER_BYTES + self.group_bytes.max(len);
-        self.buffer.push(entry, len, frame_bytes_max);
+        self.buffer.push(&[entry], len, frame_bytes_max);
         Ok(seq)
     }
 
@@ -184,7 +184,7 @@ impl Builder {
     /// An I/O error, after which only dropping the builder makes sense.
     pub fn end_group(&mut self) -> Result<()> {
         if self.buffer.entry_count() > 0 {
-            self.write_group(false, false)?;
+            self.write_group(false)?;
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Builder {
         while left > 0 {
             let count = u32::try_from(left.min(LOST_MAX)).expect("at most u32::MAX");
             self.buffer.set_lost(count);
-            self.write_group(true, false)?;
+            self.write_group(false)?;
             left -= u64::from(count);
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Builder {
             self.buffer
                 .push_payload(payload, header.entry_count, frame_bytes_max);
         }
-        self.write_group(header.lost, false)
+        self.write_group(false)
     }
 
     /// The number that the next entry gets.
@@ -244,7 +244,7 @@ impl Builder {
     /// the directory that it stands in; the message names that directory.
     pub fn finish(mut self) -> Result<u64> {
         self.end_group()?;
-        self.write_group(false, true)?;
+        self.write_group(true)?;
         self.reserve()?;
         let newest = self.next_segment - 1;
         self.end_segment()?;
@@ -304,7 +304,7 @@ impl Builder {
     }
 
     /// Writes the buffer as one frame.
-    fn write_group(&mut self, lost: bool, seal: bool) -> Result<()> {
+    fn write_group(&mut self, seal: bool) -> Result<()> {
         let len = self.buffer.padded_len(self.block_bytes as usize) as u64;
         // Behind the seal there is the reserve that every segment has.
         let reserved = if seal { self.reserved_bytes() } else { 0 };
@@ -316,20 +316,17 @@ impl Builder {
             self.segment = Some(self.begin_segment()?);
         }
         let growing = self.segment.as_mut().expect("just begun");
-        let header = Header {
-            payload_len: 0,
-            entry_count: 0,
-            group: self.next_group,
+        // Nothing reads this frame before all of the log is durable.
+        let preamble = Preamble {
             first_seq: self.next_seq,
-            // Nobody sees this frame before all of the log is durable.
-            durable_seq: self.next_seq,
             trim_seq: self.trim_seq.min(self.next_seq),
             seal,
-            lost,
         };
         let seed = growing.segment.seed(growing.offset);
         let entries = self.buffer.entry_count();
-        self.buffer.finish(seed, header, self.block_bytes as usize);
+        let block_bytes = self.block_bytes as usize;
+        self.buffer
+            .finish(seed, self.next_group, preamble, block_bytes);
         let bytes = self.buffer.bytes();
         write_all_at(&*growing.segment.file, bytes, growing.offset)
             .map_err(|error| Error::io("write", &growing.segment.path, error))?;

@@ -129,6 +129,17 @@ pub struct Header {
     pub lost: bool,
 }
 
+/// What a write group says in its frame beside its entries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preamble {
+    /// Sequence number of the group's first entry; of the next one to come if there is none.
+    pub(crate) first_seq: u64,
+    /// Every entry below it may be gone.
+    pub(crate) trim_seq: u64,
+    /// Nothing follows but a reopened log.
+    pub(crate) seal: bool,
+}
+
 impl Header {
     /// Decodes the header at the start of `bytes`; `None` if there is no valid one for this place.
     ///
@@ -245,6 +256,8 @@ pub(crate) fn payload_is_well_formed(header: &Header, payload: &[u8]) -> bool {
 pub(crate) struct FrameBuffer {
     bytes: AVec<u8, ConstAlign<BUFFER_ALIGN>>,
     entry_count: u32,
+    /// The entries that are counted are lost.
+    is_lost: bool,
 }
 
 impl Default for FrameBuffer {
@@ -252,23 +265,27 @@ impl Default for FrameBuffer {
         Self {
             bytes: AVec::new(BUFFER_ALIGN),
             entry_count: 0,
+            is_lost: false,
         }
     }
 }
 
 impl FrameBuffer {
-    /// Appends an entry that takes `len` bytes, kind and length field included, to a frame of at
-    /// most `frame_bytes_max` bytes, padding included.
-    pub(crate) fn push<E: Sealed + ?Sized>(
-        &mut self,
-        entry: &E,
-        len: usize,
-        frame_bytes_max: usize,
-    ) {
+    /// Appends entries that have been checked and take `len` bytes together, kinds and length
+    /// fields included, to a frame of at most `frame_bytes_max` bytes, padding included.
+    ///
+    /// # Panics
+    /// If they take another number of bytes.
+    pub(crate) fn push<E: Sealed>(&mut self, entries: &[E], len: usize, frame_bytes_max: usize) {
         let start = self.bytes.len().max(HEADER_BYTES);
         self.grow_to(start + len, frame_bytes_max);
-        entry.encode(&mut self.bytes[start..]);
-        self.entry_count += 1;
+        let mut rest = &mut self.bytes[start..];
+        for entry in entries {
+            let taken = entry.encode(rest);
+            rest = &mut rest[taken..];
+        }
+        assert!(rest.is_empty(), "the entries are shorter than measured");
+        self.entry_count += u32::try_from(entries.len()).expect("a group's size is limited");
     }
 
     /// Appends a group's payload as another frame holds it: `entries` entries, encoded already.
@@ -283,6 +300,7 @@ impl FrameBuffer {
     pub(crate) fn set_lost(&mut self, entries: u32) {
         debug_assert!(self.bytes.is_empty() && entries > 0);
         self.entry_count = entries;
+        self.is_lost = true;
     }
 
     /// Extends with zeros. When the capacity runs out it doubles, up to `bytes_max` unless `len` is
@@ -318,11 +336,17 @@ impl FrameBuffer {
 
     /// Pads the frame and writes its header: [`bytes`](Self::bytes) are to be written to disk then.
     ///
-    /// `header.payload_len` and `header.entry_count` are taken from the buffer.
+    /// No other code builds a header. `group` is the number of this one.
     ///
     /// # Panics
     /// If the payload is longer than a `u32` can say; the log's limits exclude it.
-    pub(crate) fn finish(&mut self, seed: Seed, header: Header, block_bytes: usize) {
+    pub(crate) fn finish(
+        &mut self,
+        seed: Seed,
+        group: u64,
+        preamble: Preamble,
+        block_bytes: usize,
+    ) {
         let end = self.bytes.len().max(HEADER_BYTES);
         let padded = end.next_multiple_of(block_bytes);
         self.grow_to(padded, padded);
@@ -331,7 +355,13 @@ impl FrameBuffer {
         let header = Header {
             payload_len,
             entry_count: self.entry_count,
-            ..header
+            group,
+            first_seq: preamble.first_seq,
+            // One flush at a time: whatever came before this group is durable.
+            durable_seq: preamble.first_seq,
+            trim_seq: preamble.trim_seq,
+            seal: preamble.seal,
+            lost: self.is_lost,
         };
         head.copy_from_slice(&header.encode(seed, seed.checksum(payload)));
     }
@@ -345,5 +375,6 @@ impl FrameBuffer {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.entry_count = 0;
+        self.is_lost = false;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::catalog::{Catalog, Listed};
 use crate::directory::{Directory, PrepareError};
 use crate::error::{Error, Result};
-use crate::frame::{FrameBuffer, Header};
+use crate::frame::{FrameBuffer, Preamble};
 use crate::lock_file::Closed;
 use crate::metrics::{Metrics, Stopwatch};
 use crate::options::Options;
@@ -122,17 +122,16 @@ impl Log {
 
     /// Writes a group as one frame and syncs it. When it returns `Ok`, the frame survives a crash.
     ///
-    /// `header` carries the group's sequence numbers; the log fills in the rest.
     pub(crate) fn append(
         &mut self,
         buffer: &mut FrameBuffer,
-        header: Header,
+        preamble: Preamble,
     ) -> Result<(), WriteError> {
-        if !self.says_nothing_new(buffer, &header) {
-            match self.begin(buffer, header) {
+        if !self.says_nothing_new(buffer, &preamble) {
+            match self.begin(buffer, preamble) {
                 Ok(place) => self.write(&place, buffer)?,
-                Err(WriteError::NotWritten(error)) if self.may_use_reserve(&header) => {
-                    self.append_trim(header)?;
+                Err(WriteError::NotWritten(error)) if self.may_use_reserve(&preamble) => {
+                    self.append_trim(preamble)?;
                     if buffer.entry_count() > 0 {
                         return Err(WriteError::OnlyTrim(error));
                     }
@@ -140,44 +139,44 @@ impl Log {
                 Err(error) => return Err(error),
             }
         }
-        if header.seal {
-            self.record_closing(&header)?;
+        if preamble.seal {
+            self.record_closing(&preamble)?;
         }
         Ok(())
     }
 
     /// Whether the log says already what this frame would say: it has no entries, and no news.
-    fn says_nothing_new(&self, buffer: &FrameBuffer, header: &Header) -> bool {
-        let has_news = buffer.entry_count() > 0 || header.trim_seq > self.trim_seq;
-        !has_news && (!header.seal || self.is_sealed)
+    fn says_nothing_new(&self, buffer: &FrameBuffer, preamble: &Preamble) -> bool {
+        let has_news = buffer.entry_count() > 0 || preamble.trim_seq > self.trim_seq;
+        !has_news && (!preamble.seal || self.is_sealed)
     }
 
     /// Whether this is a trim that takes segments away, and there is a block left for it. It may go there
     /// when no other segment can be had, mostly because the disk is full: it makes room for one.
-    fn may_use_reserve(&self, header: &Header) -> bool {
+    fn may_use_reserve(&self, preamble: &Preamble) -> bool {
         let is_free = self.offset + self.active.block_bytes() <= self.active.end_offset();
-        header.trim_seq > self.trim_seq && is_free && self.catalog.would_free(header.trim_seq)
+        preamble.trim_seq > self.trim_seq && is_free && self.catalog.would_free(preamble.trim_seq)
     }
 
     /// Writes a trim position alone, into the reserved end of the segment.
-    fn append_trim(&mut self, header: Header) -> Result<(), WriteError> {
+    fn append_trim(&mut self, preamble: Preamble) -> Result<(), WriteError> {
         self.check(&self.active)?;
         tracing::info!(
-            trim_seq = header.trim_seq,
+            trim_seq = preamble.trim_seq,
             "no other segment can be had: the trim goes into this one's reserve"
         );
         let mut buffer = FrameBuffer::default();
-        let place = self.place(&mut buffer, header);
+        let place = self.place(&mut buffer, preamble);
         self.write(&place, &buffer)
     }
 
     /// Says in LOCK how far the log has gone: the segment with the seal might get lost.
-    fn record_closing(&self, header: &Header) -> Result<(), WriteError> {
+    fn record_closing(&self, preamble: &Preamble) -> Result<(), WriteError> {
         let closed = Closed {
             segment_id: self.active.id(),
             // Without the seal itself: nothing is lost with it alone.
             group: self.next_group.saturating_sub(1),
-            next_seq: header.first_seq,
+            next_seq: preamble.first_seq,
         };
         // The seal is durable in any case, and closing can be repeated. Only a failed sync is final.
         let log_id = self.active.header.log_id;
@@ -209,8 +208,8 @@ impl Log {
 
     /// Whether this frame is written by [`begin`](Self::begin) without I/O, one write that syncs, and
     /// nothing else.
-    pub(crate) fn is_plain(&self, buffer: &FrameBuffer, header: &Header) -> bool {
-        if header.seal || self.says_nothing_new(buffer, header) {
+    pub(crate) fn is_plain(&self, buffer: &FrameBuffer, preamble: &Preamble) -> bool {
+        if preamble.seal || self.says_nothing_new(buffer, preamble) {
             return false;
         }
         self.active.has_room(buffer, self.offset, false)
@@ -225,33 +224,30 @@ impl Log {
     pub(crate) fn begin(
         &mut self,
         buffer: &mut FrameBuffer,
-        header: Header,
+        preamble: Preamble,
     ) -> Result<Place, WriteError> {
-        if header.seal || header.trim_seq > self.trim_seq {
+        if preamble.seal || preamble.trim_seq > self.trim_seq {
             self.check(&self.active)?;
         }
         // A segment that was ready may have been made with another size in mind.
-        while !self.active.has_room(buffer, self.offset, header.seal) {
-            self.rotate(header.first_seq)?;
+        while !self.active.has_room(buffer, self.offset, preamble.seal) {
+            self.rotate(preamble.first_seq)?;
         }
-        Ok(self.place(buffer, header))
+        Ok(self.place(buffer, preamble))
     }
 
     /// Finishes the buffer's frame for the next place in the active segment.
-    fn place(&self, buffer: &mut FrameBuffer, header: Header) -> Place {
+    fn place(&self, buffer: &mut FrameBuffer, preamble: Preamble) -> Place {
         let place = Place {
             segment: Arc::clone(&self.active),
             offset: self.offset,
             len: self.active.padded_len(buffer),
-            trim_seq: header.trim_seq,
-            seal: header.seal,
-        };
-        let header = Header {
-            group: self.next_group,
-            ..header
+            trim_seq: preamble.trim_seq,
+            seal: preamble.seal,
         };
         let block_bytes = self.active.header.block_bytes as usize;
-        buffer.finish(place.segment.seed(place.offset), header, block_bytes);
+        let seed = place.segment.seed(place.offset);
+        buffer.finish(seed, self.next_group, preamble, block_bytes);
         place
     }
 

@@ -178,13 +178,9 @@ impl Wal {
     /// As [`append`](Self::append).
     pub async fn append_batch<E: Encode>(&self, entries: &[E]) -> Result<Range<SeqNo>> {
         let room = self.measure(entries)?;
-        let (limit, frame_bytes_max) = (self.inner.entry_bytes_max, self.inner.frame_bytes_max);
-        let encode = |buffer: &mut FrameBuffer| {
-            for entry in entries {
-                let len = checked_len(entry, limit).expect("measured before");
-                buffer.push(entry, len, frame_bytes_max);
-            }
-        };
+        let frame_bytes_max = self.inner.frame_bytes_max;
+        let encode =
+            |buffer: &mut FrameBuffer| buffer.push(entries, room.bytes, frame_bytes_max);
         let first = self.join(Ask::Entries, room, encode).await?;
         Ok(first..first + u64::from(room.entries))
     }

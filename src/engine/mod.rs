@@ -22,7 +22,7 @@ use tokio::runtime::{Handle, Id};
 use self::blocking::Blocking;
 use self::uring::Uring;
 use crate::error::{Error, Kind, Result};
-use crate::frame::{FrameBuffer, Header};
+use crate::frame::{FrameBuffer, Preamble};
 use crate::group::{self, Host, Outcome};
 use crate::log::{Failure, Log, Place, WriteError};
 use crate::options::{EngineKind, Options};
@@ -139,8 +139,8 @@ impl Writer {
         );
         let _entered = span.enter();
         flush.begin();
-        let header = header(&flush);
-        let written = lock(&group.host().log).append(&mut flush.buffer, header);
+        let preamble = preamble(&flush);
+        let written = lock(&group.host().log).append(&mut flush.buffer, preamble);
         drop(group);
         Self::finish(flush, written, go_on)
     }
@@ -149,9 +149,9 @@ impl Writer {
     /// done than one write.
     fn begin_at_once(&self, flush: &mut Flush) -> Option<Result<Place, WriteError>> {
         let mut log = lock(&self.log);
-        let header = header(flush);
-        log.is_plain(&flush.buffer, &header)
-            .then(|| log.begin(&mut flush.buffer, header))
+        let preamble = preamble(flush);
+        log.is_plain(&flush.buffer, &preamble)
+            .then(|| log.begin(&mut flush.buffer, preamble))
     }
 
     /// Gives the members of a group that was written elsewhere their outcome.
@@ -224,18 +224,12 @@ impl Writer {
     }
 }
 
-/// The header of a group's frame, as far as the group knows it; the log fills in the rest.
-fn header(flush: &Flush) -> Header {
-    Header {
-        payload_len: 0,
-        entry_count: 0,
-        group: 0,
+/// What a group says in its frame beside its entries.
+fn preamble(flush: &Flush) -> Preamble {
+    Preamble {
         first_seq: flush.first_seq,
-        // One flush at a time: whatever came before this group is durable.
-        durable_seq: flush.first_seq,
         trim_seq: flush.trim_seq,
         seal: flush.seal,
-        lost: false,
     }
 }
 
