@@ -23,7 +23,7 @@ use self::blocking::Blocking;
 use self::uring::Uring;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, Preamble};
-use crate::group::{self, Host, Outcome};
+use crate::group::{self, Host, Lead, Outcome};
 use crate::log::{Failure, Log, Place, WriteError};
 use crate::options::{EngineKind, Options};
 use crate::prepare::Piece;
@@ -134,13 +134,13 @@ impl Writer {
         let group = Arc::clone(flush.group());
         let span = tracing::debug_span!(
             "flush",
-            first_seq = flush.first_seq,
-            entries = flush.entries
+            first_seq = flush.taken.first_seq,
+            entries = flush.taken.entries
         );
         let _entered = span.enter();
         flush.begin();
         let preamble = preamble(&flush);
-        let written = lock(&group.host().log).append(&mut flush.buffer, preamble);
+        let written = lock(&group.host().log).append(&mut flush.taken.buffer, preamble);
         drop(group);
         Self::finish(flush, written, go_on)
     }
@@ -150,8 +150,8 @@ impl Writer {
     fn begin_at_once(&self, flush: &mut Flush) -> Option<Result<Place, WriteError>> {
         let mut log = lock(&self.log);
         let preamble = preamble(flush);
-        log.is_plain(&flush.buffer, &preamble)
-            .then(|| log.begin(&mut flush.buffer, preamble))
+        log.is_plain(&flush.taken.buffer, &preamble)
+            .then(|| log.begin(&mut flush.taken.buffer, preamble))
     }
 
     /// Gives the members of a group that was written elsewhere their outcome.
@@ -165,7 +165,7 @@ impl Writer {
         let mut log = lock(&group.host().log);
         let written = match ended {
             Ok(took) => {
-                log.complete(&place, flush.buffer.entry_count(), took);
+                log.complete(&place, flush.taken.buffer.entry_count(), took);
                 Ok(())
             }
             Err(failure) => Err(log.failed(&place, failure)),
@@ -183,7 +183,7 @@ impl Writer {
         let piece = piece.map(|piece| (writer.engine.clone(), piece));
         // Whoever is told may close the log and open it again.
         drop(group);
-        flush.buffer.clear();
+        flush.taken.buffer.clear();
         let next = flush.finish(
             match written {
                 Ok(()) => Outcome::Durable,
@@ -227,9 +227,9 @@ impl Writer {
 /// What a group says in its frame beside its entries.
 fn preamble(flush: &Flush) -> Preamble {
     Preamble {
-        first_seq: flush.first_seq,
-        trim_seq: flush.trim_seq,
-        seal: flush.seal,
+        first_seq: flush.taken.first_seq,
+        trim_seq: flush.taken.trim_seq,
+        seal: flush.taken.seal,
     }
 }
 
@@ -238,14 +238,6 @@ impl Host for Writer {
     type Error = Error;
     type Deadline = tokio::time::Instant;
     type Home = Option<Id>;
-
-    fn lead(&self, flush: Flush) {
-        match &self.engine {
-            Engine::Blocking(blocking) => blocking.lead(flush),
-            Engine::Inline => inline::lead(flush),
-            Engine::Uring(uring) => uring.lead(flush),
-        }
-    }
 
     fn home(&self) -> Option<Id> {
         Handle::try_current().ok().map(|handle| handle.id())
@@ -257,5 +249,15 @@ impl Host for Writer {
             Engine::Blocking(blocking) if blocking.has_executor() => Kind::WorkDropped,
             _ => Kind::FlushAbandoned,
         })
+    }
+}
+
+impl Lead for Writer {
+    fn lead(&self, flush: Flush) {
+        match &self.engine {
+            Engine::Blocking(blocking) => blocking.lead(flush),
+            Engine::Inline => inline::lead(flush),
+            Engine::Uring(uring) => uring.lead(flush),
+        }
     }
 }

@@ -195,7 +195,7 @@ impl Shared {
     /// Hands a group to the kernel.
     fn begin(&self, mut flush: Flush, place: Place) {
         let raw = place.raw();
-        let len = flush.buffer.bytes().len();
+        let len = flush.taken.buffer.bytes().len();
         let progress = raw.map(|raw| Progress::new(len, raw.can_sync_writes()));
         let watch = Stopwatch::start();
         let Some(progress) = progress else {
@@ -221,7 +221,7 @@ impl Shared {
         self.blocking.hand_over(move || {
             flush.begin();
             let group = Arc::clone(flush.group());
-            let written = lock(&group.host().log).write(&place, &flush.buffer);
+            let written = lock(&group.host().log).write(&place, &flush.taken.buffer);
             drop((group, place));
             go_on(Writer::finish(flush, written, true));
         });
@@ -303,7 +303,7 @@ fn go_on(next: Next) {
 }
 
 fn lead(flush: Option<Flush>) {
-    use crate::group::Host;
+    use crate::group::Lead;
     if let Some(flush) = flush {
         let group = Arc::clone(flush.group());
         group.host().lead(flush);

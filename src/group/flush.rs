@@ -2,9 +2,11 @@
 
 use core::mem;
 
-use super::state::State;
+use super::host::Host;
+use super::shared::Group;
+use super::state::{State, Taken};
+use super::terms::Outcome;
 use super::wakes::Wakes;
-use super::{Group, Host, Outcome};
 use crate::sync::{Arc, Mutex, Weak, lock};
 
 /// One group on its way to the disk. At most one exists at a time.
@@ -13,18 +15,12 @@ use crate::sync::{Arc, Mutex, Weak, lock};
 /// Dropped before it began, its members learn that nothing was written and the log goes on; dropped
 /// later, as by a panic, the log is poisoned.
 pub(crate) struct Flush<H: Host> {
-    pub(super) group: Arc<Group<H>>,
-    /// What the members encoded. To be handed back empty.
-    pub(crate) buffer: H::Buffer,
-    pub(crate) first_seq: u64,
-    pub(crate) entries: u32,
-    pub(crate) trim_seq: u64,
-    pub(crate) seal: bool,
-    pub(super) home: H::Home,
-    pub(super) begun: bool,
-    pub(super) concluded: bool,
-    /// Members to be woken once the lock is free. Dropped behind the log.
-    pub(super) wakes: Wakes,
+    group: Arc<Group<H>>,
+    /// The buffer is to be handed back empty. Its wakes are dropped behind the log.
+    pub(crate) taken: Taken<H>,
+    home: H::Home,
+    begun: bool,
+    concluded: bool,
 }
 
 /// What follows a group.
@@ -38,6 +34,16 @@ pub(crate) enum Next<H: Host> {
 }
 
 impl<H: Host> Flush<H> {
+    pub(super) fn new(group: Arc<Group<H>>, taken: Taken<H>, home: H::Home) -> Self {
+        Self {
+            group,
+            taken,
+            home,
+            begun: false,
+            concluded: false,
+        }
+    }
+
     /// The log to write to.
     pub(crate) fn group(&self) -> &Arc<Group<H>> {
         &self.group
@@ -50,7 +56,7 @@ impl<H: Host> Flush<H> {
 
     /// Wakes those whom taking this group has given room.
     pub(super) fn wake(&mut self) {
-        self.wakes.wake();
+        self.taken.wakes.wake();
     }
 
     /// Gives the members their outcome. With `go_on`, the next group may go on here, if its first
@@ -58,7 +64,7 @@ impl<H: Host> Flush<H> {
     pub(crate) fn finish(mut self, outcome: Outcome<H::Error>, go_on: bool) -> Next<H> {
         let mut next = self.conclude(outcome, go_on);
         let state = Arc::clone(&self.group.state);
-        let mut wakes = mem::take(&mut self.wakes);
+        let mut wakes = mem::take(&mut self.taken.wakes);
         // Let go of the log before anybody who waits can go on: he may close it and open it again.
         drop(self);
         wakes.wake();
@@ -66,7 +72,7 @@ impl<H: Host> Flush<H> {
         match &mut next {
             Next::Group(flush) => {
                 flush.wake();
-                flush.wakes = Wakes::reusing(memory);
+                flush.taken.wakes = Wakes::reusing(memory);
             }
             Next::Turn(turn) => turn.wakes = Wakes::reusing(memory),
             Next::Nothing if memory.capacity() > 0 => lock(&state).wakes_memory = memory,
@@ -80,16 +86,16 @@ impl<H: Host> Flush<H> {
         self.concluded = true;
         let shared = Arc::clone(&self.group.state);
         let mut state = lock(&shared);
-        state.land(self, outcome);
-        state.spare = mem::take(&mut self.buffer);
+        state.land(&mut self.taken, outcome);
+        state.spare = mem::take(&mut self.taken.buffer);
         let first = state.forming.members.first();
         let elsewhere = first.is_some_and(|id| state.slots[id].home != self.home);
         if go_on && !elsewhere {
-            let woken = self.wakes.len();
+            let woken = self.taken.wakes.len();
             if state.is_worth_waiting(woken) {
                 let number = state.hold(self.home);
                 let company = state.forming.joined + woken;
-                state.settle(&mut self.wakes);
+                state.settle(&mut self.taken.wakes);
                 drop(state);
                 return Next::Turn(Turn {
                     group: Arc::downgrade(&self.group),
@@ -101,10 +107,10 @@ impl<H: Host> Flush<H> {
                 });
             }
             if first.is_some() && state.may_go() {
-                return Next::Group(state.take(Arc::clone(&self.group), self.home));
+                return Next::Group(Flush::new(Arc::clone(&self.group), state.take(), self.home));
             }
         }
-        state.settle(&mut self.wakes);
+        state.settle(&mut self.taken.wakes);
         Next::Nothing
     }
 }
@@ -118,7 +124,7 @@ impl<H: Host> Drop for Flush<H> {
             } else {
                 Outcome::NotWritten(error)
             };
-            self.buffer = H::Buffer::default();
+            self.taken.buffer = H::Buffer::default();
             // Nobody may go on here: this may be a runtime that is shutting down.
             let next = self.conclude(outcome, false);
             debug_assert!(
@@ -174,7 +180,7 @@ impl<H: Host> Turn<H> {
                     .then(|| self.group.upgrade())
                     .flatten();
                 match group {
-                    Some(group) => flush = Some(state.take(group, self.home)),
+                    Some(group) => flush = Some(Flush::new(group, state.take(), self.home)),
                     None => state.settle(&mut self.wakes),
                 }
             }
@@ -183,7 +189,9 @@ impl<H: Host> Turn<H> {
         let memory = self.wakes.memory();
         match &mut flush {
             // Whom the taking gave room is still to be woken: that memory stays for the next time.
-            Some(flush) if flush.wakes.len() == 0 => flush.wakes = Wakes::reusing(memory),
+            Some(flush) if flush.taken.wakes.len() == 0 => {
+                flush.taken.wakes = Wakes::reusing(memory);
+            }
             _ if memory.capacity() > 0 => lock(&self.state).wakes_memory = memory,
             _ => {}
         }

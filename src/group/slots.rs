@@ -3,8 +3,9 @@
 use core::mem;
 use core::task::Waker;
 
+use super::host::Host;
+use super::terms::{Ask, Refusal, Room};
 use super::wakes::Wakes;
-use super::{Ask, Host, Refusal, Room};
 
 /// Index of a slot.
 pub(super) type SlotId = u32;
@@ -56,7 +57,7 @@ pub(super) struct Slot<H: Host> {
     pub(super) next: SlotId,
 }
 
-/// The members' slots. Its memory is bounded by [`Limits::members`].
+/// The members' slots. Its memory is bounded by [`Limits::members`](super::Limits::members).
 pub(super) struct Slots<H: Host> {
     all: Vec<Slot<H>>,
     free: SlotId,

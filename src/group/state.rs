@@ -3,10 +3,10 @@
 use core::mem;
 use core::task::Waker;
 
+use super::host::Host;
 use super::slots::{List, NO_SLOT, SlotId, Slots, Stage};
+use super::terms::{Ask, Limits, Outcome, Pace, Refusal, Room};
 use super::wakes::Wakes;
-use super::{Ask, Flush, Group, Host, Limits, Outcome, Pace, Refusal, Room};
-use crate::sync::Arc;
 
 /// A group of more members is large enough. With 512 writers in a closed loop on two cores, the engines
 /// that waited for all to come back made 0.8 million entries a second, the one that waits for nobody
@@ -49,6 +49,17 @@ impl<H: Host> Forming<H> {
             timer_holder: NO_SLOT,
         }
     }
+}
+
+/// A group that has been taken, to be written.
+pub(crate) struct Taken<H: Host> {
+    pub(crate) buffer: H::Buffer,
+    pub(crate) first_seq: u64,
+    pub(crate) entries: u32,
+    pub(crate) trim_seq: u64,
+    pub(crate) seal: bool,
+    /// Members to be woken once the lock is free.
+    pub(super) wakes: Wakes,
 }
 
 /// The group that is being written.
@@ -233,9 +244,9 @@ impl<H: Host> State<H> {
         self.slots.push_back(&mut forming.members, id);
     }
 
-    /// Takes the forming group for a flush; a new one begins to form. Whoever gets room in it is
-    /// among the flush's wakes.
-    pub(super) fn take(&mut self, group: Arc<Group<H>>, home: H::Home) -> Flush<H> {
+    /// Takes the forming group for a flush; a new one begins to form. The members that get room in it
+    /// are among the wakes.
+    pub(super) fn take(&mut self) -> Taken<H> {
         self.hold = None;
         let next = Forming::new(self.forming.id + 1, mem::take(&mut self.spare));
         let taken = mem::replace(&mut self.forming, next);
@@ -245,17 +256,13 @@ impl<H: Host> State<H> {
         });
         let mut wakes = Wakes::reusing(mem::take(&mut self.wakes_memory));
         self.grant(&mut wakes);
-        Flush {
-            group,
+        Taken {
             buffer: taken.buffer,
             first_seq: self.next_seq,
             entries: taken.used.entries,
             trim_seq: self.trim_seq.max(taken.trim),
             seal: taken.seal,
-            home,
             wakes,
-            begun: false,
-            concluded: false,
         }
     }
 
@@ -288,18 +295,18 @@ impl<H: Host> State<H> {
     }
 
     /// Ends the flight and gives its members their outcome.
-    pub(super) fn land(&mut self, flush: &mut Flush<H>, outcome: Outcome<H::Error>) {
+    pub(super) fn land(&mut self, taken: &mut Taken<H>, outcome: Outcome<H::Error>) {
         let mut members = self.flight.take().expect("the flush is in flight").members;
-        let (slots, wakes) = (&mut self.slots, &mut flush.wakes);
+        let (slots, wakes) = (&mut self.slots, &mut taken.wakes);
         match outcome {
             Outcome::Durable => {
-                self.next_seq = flush.first_seq + u64::from(flush.entries);
-                self.trim_seq = flush.trim_seq;
+                self.next_seq = taken.first_seq + u64::from(taken.entries);
+                self.trim_seq = taken.trim_seq;
                 slots.conclude(&mut members, wakes, |_, i| {
-                    Ok(flush.first_seq + u64::from(i))
+                    Ok(taken.first_seq + u64::from(i))
                 });
                 // Stopped while the seal was in flight, it stays so.
-                if flush.seal && !matches!(self.life, Life::Poisoned(_)) {
+                if taken.seal && !matches!(self.life, Life::Poisoned(_)) {
                     self.life = Life::Sealed;
                     // Other closers at most have joined meanwhile. What they ask for is done, and
                     // a frame of theirs behind the seal would leave the log unsealed.
@@ -313,9 +320,9 @@ impl<H: Host> State<H> {
                 });
             }
             Outcome::OnlyTrim(error) => {
-                self.trim_seq = flush.trim_seq;
+                self.trim_seq = taken.trim_seq;
                 slots.conclude(&mut members, wakes, |ask, _| match ask {
-                    Ask::Trim(_) => Ok(flush.first_seq),
+                    Ask::Trim(_) => Ok(taken.first_seq),
                     Ask::Entries | Ask::Barrier | Ask::Seal => {
                         Err(Refusal::NotWritten(error.clone()))
                     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::thread::{self, ThreadId};
 
-use crate::group::{Ask, Flush, Host, Next, Outcome, Turn};
+use crate::group::{Ask, Flush, Host, Lead, Next, Outcome, Turn};
 use crate::sync::{Mutex, lock};
 use crate::world::Fragile;
 
@@ -95,20 +95,24 @@ impl Disk {
             assert!(!medium.sealed, "a group behind the seal");
             assert!(!medium.broken, "a group behind a failed sync");
             let start = medium.entries.len();
-            assert_eq!(flush.first_seq, start as u64, "a gap in the numbers");
-            assert_eq!(flush.entries as usize, flush.buffer.len(), "a wrong count");
+            assert_eq!(flush.taken.first_seq, start as u64, "a gap in the numbers");
+            assert_eq!(
+                flush.taken.entries as usize,
+                flush.taken.buffer.len(),
+                "a wrong count"
+            );
             medium.busy = true;
             medium.groups.push(start);
-            medium.entries.append(&mut flush.buffer);
+            medium.entries.append(&mut flush.taken.buffer);
             start
         };
         let mut medium = lock(&self.medium);
         medium.busy = false;
         match medium.fates.pop_front() {
             None | Some(Fate::Durable) => {
-                medium.trim_seq = flush.trim_seq;
+                medium.trim_seq = flush.taken.trim_seq;
                 medium.durable = medium.entries.len();
-                medium.sealed = flush.seal;
+                medium.sealed = flush.taken.seal;
                 Outcome::Durable
             }
             Some(fate @ (Fate::Full | Fate::OnlyTrim | Fate::Displaced)) => {
@@ -116,7 +120,7 @@ impl Disk {
                 medium.groups.pop();
                 match fate {
                     Fate::OnlyTrim => {
-                        medium.trim_seq = flush.trim_seq;
+                        medium.trim_seq = flush.taken.trim_seq;
                         Outcome::OnlyTrim(FULL)
                     }
                     Fate::Displaced => {
@@ -177,6 +181,16 @@ impl Host for Disk {
     type Deadline = u32;
     type Home = Option<ThreadId>;
 
+    fn home(&self) -> Self::Home {
+        self.apart.then(|| thread::current().id())
+    }
+
+    fn lost(&self, begun: bool) -> &'static str {
+        if begun { PANICKED } else { UNRUN }
+    }
+}
+
+impl Lead for Disk {
     fn lead(&self, flush: Flush<Self>) {
         let job = Job::new(flush);
         if self.hold.swap(false, Ordering::Relaxed) {
@@ -187,14 +201,6 @@ impl Host for Disk {
         } else {
             job.run_alone();
         }
-    }
-
-    fn home(&self) -> Self::Home {
-        self.apart.then(|| thread::current().id())
-    }
-
-    fn lost(&self, begun: bool) -> &'static str {
-        if begun { PANICKED } else { UNRUN }
     }
 }
 

@@ -72,7 +72,7 @@ impl Flight {
                 .flags(types::FsyncFlags::DATASYNC)
                 .build();
         }
-        let bytes = &self.flush.buffer.bytes()[done..];
+        let bytes = &self.flush.taken.buffer.bytes()[done..];
         let offset = self.place.offset + done as u64;
         let flags = if self.progress.write_syncs {
             ReadWriteFlags::DSYNC
