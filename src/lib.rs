@@ -65,6 +65,7 @@ mod catalog;
 mod cursor;
 mod directory;
 mod engine;
+mod engine_kind;
 mod entry;
 mod error;
 mod executor;
@@ -77,6 +78,7 @@ mod metrics;
 pub mod muopdb;
 mod names;
 mod options;
+mod policy;
 mod prepare;
 mod recovery;
 mod replay;
@@ -98,11 +100,13 @@ pub mod format {
 }
 
 pub use builder::Builder;
+pub use engine_kind::EngineKind;
 pub use entry::{Delete, Documents, Encode, Entry, Insert, Op};
 pub use error::{Error, Result};
 pub use executor::Executor;
 pub use metrics::{Histogram, MetricsSnapshot};
-pub use options::{Create, EngineKind, Options, SyncPolicy};
+pub use options::{Create, Options};
+pub use policy::SyncPolicy;
 pub use recovery::{Discarded, RecoveryReport};
 pub use replay::{Record, Records, Replay};
 pub use seq_no::SeqNo;

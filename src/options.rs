@@ -1,79 +1,12 @@
-//! How a log is to behave: policy, engine and limits, with their validation.
+//! What a log is opened with: policy, engine and limits, with their validation.
 
-use std::time::Duration;
-
-use crate::engine::Engine;
+use crate::engine_kind::EngineKind;
 use crate::entry::PREFIX_BYTES;
 use crate::error::{Error, Kind, Result};
 use crate::executor::Executor;
 use crate::frame::HEADER_BYTES;
+use crate::policy::SyncPolicy;
 use crate::sync::Arc;
-
-/// When a write group is written and synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum SyncPolicy {
-    /// One sync an append: every append is a group of its own (the article's *sync-on-write*).
-    EveryWrite,
-    /// Appends wait for the next tick of a clock (the article's *sync-background*, 100 ms there).
-    ///
-    /// There is no background thread: the first live append of a group waits for the tick and
-    /// leads.
-    Background {
-        /// Time between ticks; at most a day.
-        interval: Duration,
-    },
-    /// Whoever fills the group leads it; on timeout its first live follower does (the article's
-    /// *sync-on-batch*: 941 members, 10 ms).
-    Batch {
-        /// Entries in a full group, the leader's own included.
-        max_entries: u32,
-        /// How long a group may wait to be filled. With `Duration::MAX` it waits until it is full.
-        max_delay: Duration,
-    },
-    /// No timer: the first append to find no flush in flight leads at once, and all that arrive
-    /// during a flush form the next group. The batch size follows from the load.
-    #[default]
-    Adaptive,
-}
-
-/// How a group reaches the disk.
-///
-/// All of them make the same promises; they differ in whose thread waits for the disk, and in what
-/// that costs. `docs/engines.md` in the repository helps to choose, with figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum EngineKind {
-    /// [`Uring`](Self::Uring) where the kernel allows it and [`Options::io_driver`] says that it can be
-    /// waited for, else [`Blocking`](Self::Blocking); if the kernel refuses, one line in the trace
-    /// says why. Also `Blocking` with an [`Options::executor`] and on a storage without descriptors.
-    #[default]
-    Auto,
-    /// One call on Tokio's blocking pool for each busy period; no worker thread is ever blocked.
-    /// Or on an executor of your own: [`Options::executor`].
-    Blocking,
-    /// Write and sync on the worker thread itself, inside the leader's poll. Fast on disks that
-    /// sync in microseconds and right for simulation; on slower disks it stalls the runtime.
-    Inline,
-    /// A request to Linux' `io_uring` for each group, its end awaited on Tokio's I/O driver: no
-    /// thread waits for the disk. Needs Linux 5.6.
-    ///
-    /// Opening fails where the kernel refuses ([`Auto`](Self::Auto) does not). What is led outside any
-    /// runtime, while Tokio's clock is paused, or on a file without a descriptor
-    /// ([`StorageFile::raw`](crate::StorageFile::raw)) goes the way of `Blocking`.
-    ///
-    /// # Panics
-    /// Appends panic, with Tokio's message, on a runtime without an I/O driver (`Builder::enable_io`).
-    /// The log stays usable from others.
-    Uring,
-}
-
-impl EngineKind {
-    /// Whether this machine can run it, or something in its place.
-    pub fn is_available(self) -> bool {
-        self != Self::Uring || Engine::choose(&Options::default().engine(self), true).is_ok()
-    }
-}
 
 /// Whether a log may be created where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -90,9 +23,6 @@ pub enum Create {
     /// gone. That accepts the loss of everything that was in it.
     AfterLoss,
 }
-
-/// The longest time between two ticks.
-const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Options of a log. Start from [`Options::default`] and change what you need.
 ///
@@ -227,21 +157,10 @@ impl Options {
                 self.group_bytes_max, self.segment_bytes
             ));
         }
-        match self.policy {
-            SyncPolicy::Batch { max_entries: 0, .. } => {
-                return refuse("a batch of max_entries 0 never fills".into());
-            }
-            SyncPolicy::Background { interval }
-                if interval.is_zero() || interval > INTERVAL_MAX =>
-            {
-                return refuse(format!(
-                    "a background interval of {interval:?}: appends wait for it, so it must be above zero and \
-                     at most {INTERVAL_MAX:?}"
-                ));
-            }
-            _ => {}
+        if let Some(refusal) = self.policy.refusal() {
+            return refuse(refusal);
         }
-        if self.engine == EngineKind::Uring && self.executor.is_some() {
+        if self.executor.is_some() && !self.engine.takes_executor() {
             return refuse("an executor has no part in the engine Uring: choose Blocking".into());
         }
         if self.group_entries_max == 0 || self.appends_max == 0 {

@@ -201,7 +201,7 @@ impl Replay {
                 self.ahead.calm_down();
                 return Ok(false);
             };
-            if matches!(self.engine(), Engine::Inline) {
+            if self.engine().works_in_place() {
                 // The worker itself waits for the disk.
                 (self.chunk, self.position) =
                     search.run().map(|(chunk, end)| (chunk, Some(end)))?;
@@ -245,7 +245,7 @@ impl Replay {
         (requested < oldest).then(|| Error::new(Kind::Trimmed { requested, oldest }))
     }
 
-    fn engine(&self) -> &Engine {
+    fn engine(&self) -> &Arc<dyn Engine> {
         self.group.host().engine()
     }
 

@@ -10,14 +10,13 @@ use tokio::time::{Instant, Sleep};
 use crate::group::Timer;
 #[cfg(target_os = "linux")]
 use crate::metrics::Stopwatch;
-use crate::options::SyncPolicy;
 
 /// How far away a deadline is put that lies beyond what the clock can say.
 const FAR_AWAY: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// When a group's time is up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
+pub(crate) enum Timing {
     /// Never: groups do not wait.
     Untimed,
     /// So long after its first member joined.
@@ -26,15 +25,12 @@ pub(crate) enum Pace {
     Tick { origin: Instant, interval: Duration },
 }
 
-impl Pace {
-    pub(crate) fn new(policy: SyncPolicy) -> Self {
-        match policy {
-            SyncPolicy::EveryWrite | SyncPolicy::Adaptive => Self::Untimed,
-            SyncPolicy::Batch { max_delay, .. } => Self::After(max_delay),
-            SyncPolicy::Background { interval } => Self::Tick {
-                origin: Instant::now(),
-                interval,
-            },
+impl Timing {
+    /// At the ticks of a clock that begins now.
+    pub(crate) fn ticks(interval: Duration) -> Self {
+        Self::Tick {
+            origin: Instant::now(),
+            interval,
         }
     }
 
@@ -72,19 +68,22 @@ pub(crate) fn is_paused() -> bool {
 
 /// One member's timer. It costs nothing until the member becomes responsible for a group.
 pub(crate) struct MemberTimer {
-    pace: Pace,
+    timing: Timing,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl MemberTimer {
-    pub(crate) fn new(pace: Pace) -> Self {
-        Self { pace, sleep: None }
+    pub(crate) fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            sleep: None,
+        }
     }
 }
 
 impl Timer<Instant> for MemberTimer {
     fn deadline(&mut self) -> Instant {
-        self.pace.deadline()
+        self.timing.deadline()
     }
 
     fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {

@@ -12,21 +12,21 @@ use tokio::task::coop::poll_proceed;
 use crate::ancestors::create_dirs;
 use crate::catalog::{self, Catalog};
 use crate::directory::Directory;
-use crate::engine::{Engine, Writer};
+use crate::engine::{self, Engine, Writer};
 use crate::entry::{Encode, checked_len};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{FrameBuffer, HEADER_BYTES};
-use crate::group::{self, Ask, Group, Limits, Member, Refusal, Room};
+use crate::group::{Ask, Group, Limits, Member, Refusal, Room};
 use crate::log::Log;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::names::{LOCK_NAME, Listing};
-use crate::options::{Create, Options, SyncPolicy};
+use crate::options::{Create, Options};
 use crate::recovery::{RecoveryReport, recover};
 use crate::replay::Replay;
 use crate::seq_no::SeqNo;
 use crate::storage::{OsStorage, Storage, StorageDir};
 use crate::sync::Arc;
-use crate::timer::{MemberTimer, Pace};
+use crate::timer::{MemberTimer, Timing};
 
 /// A write-ahead log. Cheap to clone; all clones are the same log.
 ///
@@ -46,7 +46,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     recovery: RecoveryReport,
     log_id: [u8; 16],
-    pace: Pace,
+    timing: Timing,
     entry_bytes_max: usize,
     group_bytes_max: usize,
     /// The largest group's frame, padding included.
@@ -84,7 +84,7 @@ impl Wal {
     ) -> Result<Self> {
         options.validate()?;
         let dir: PathBuf = dir.as_ref().to_owned();
-        Engine::to_open(&options)
+        engine::to_open(&options)
             .run(move || Self::open_blocking(storage, &dir, &options))
             .await?
     }
@@ -101,7 +101,7 @@ impl Wal {
             .segment
             .clone();
         let log_id = active.header.log_id;
-        let engine = Engine::choose(options, active.raw().is_some())?;
+        let engine = engine::choose(options, active.raw().is_some())?;
         let catalog = Arc::new(Catalog::new(recovered.segments));
         // A trim that a crash interrupted.
         catalog::trim(&directory, &catalog, report.trim_seq)?;
@@ -130,7 +130,7 @@ impl Wal {
                 metrics,
                 recovery: report,
                 log_id,
-                pace: Pace::new(options.policy),
+                timing: options.policy.timing(),
                 entry_bytes_max: options.entry_bytes_max,
                 group_bytes_max: options.group_bytes_max,
                 frame_bytes_max: (HEADER_BYTES + options.group_bytes_max)
@@ -157,7 +157,8 @@ impl Wal {
     /// other append is lost, delayed or failed.
     ///
     /// # Panics
-    /// Under [`SyncPolicy::Batch`] and [`SyncPolicy::Background`] if polled outside a Tokio runtime
+    /// Under [`SyncPolicy::Batch`](crate::SyncPolicy::Batch) and
+    /// [`SyncPolicy::Background`](crate::SyncPolicy::Background) if polled outside a Tokio runtime
     /// with time enabled.
     pub async fn append<E: Encode + ?Sized>(&self, entry: &E) -> Result<SeqNo> {
         Ok(self.append_batch(&[entry]).await?.start)
@@ -179,8 +180,7 @@ impl Wal {
     pub async fn append_batch<E: Encode>(&self, entries: &[E]) -> Result<Range<SeqNo>> {
         let room = self.measure(entries)?;
         let frame_bytes_max = self.inner.frame_bytes_max;
-        let encode =
-            |buffer: &mut FrameBuffer| buffer.push(entries, room.bytes, frame_bytes_max);
+        let encode = |buffer: &mut FrameBuffer| buffer.push(entries, room.bytes, frame_bytes_max);
         let first = self.join(Ask::Entries, room, encode).await?;
         Ok(first..first + u64::from(room.entries))
     }
@@ -213,7 +213,7 @@ impl Wal {
         room: Room,
         encode: impl FnOnce(&mut FrameBuffer) + Unpin,
     ) -> Result<u64> {
-        let timer = MemberTimer::new(self.inner.pace);
+        let timer = MemberTimer::new(self.inner.timing);
         let mut member = Member::new(&self.inner.group, ask, room, timer, encode);
         poll_fn(|cx| {
             // An engine that never waits must not keep its task's thread from everybody else's.
@@ -346,7 +346,7 @@ impl std::fmt::Debug for Wal {
 }
 
 impl Inner {
-    fn engine(&self) -> &Engine {
+    fn engine(&self) -> &Arc<dyn Engine> {
         self.group.host().engine()
     }
 }
@@ -373,19 +373,10 @@ fn open_dir(storage: &dyn Storage, path: &Path, create: Create) -> Result<Arc<dy
 }
 
 fn limits(options: &Options) -> Limits {
-    let (pace, entries) = match options.policy {
-        SyncPolicy::EveryWrite => (group::Pace::Eager, 1),
-        SyncPolicy::Adaptive => (group::Pace::Eager, options.group_entries_max),
-        SyncPolicy::Background { .. } => (group::Pace::Timed, options.group_entries_max),
-        SyncPolicy::Batch { max_entries, .. } => (
-            group::Pace::Timed,
-            max_entries.min(options.group_entries_max),
-        ),
-    };
     Limits {
-        pace,
+        pace: options.policy.pace(),
         bytes: options.group_bytes_max,
-        entries,
+        entries: options.policy.group_entries(options.group_entries_max),
         members: options.appends_max,
     }
 }

@@ -3,12 +3,10 @@
 use tokio::runtime::Handle;
 
 use super::linger::Linger;
-use super::pool::Pool;
-use super::{Flush, Next, Writer};
-use crate::error::{Error, Kind};
-use crate::executor::{self, Executor, submit};
+use super::workers::Workers;
+use super::writer::{Engine, Flush, Next, Writer};
+use crate::executor::submit;
 use crate::options::Options;
-use crate::prepare::Piece;
 use crate::sync::Arc;
 
 /// Writes the group, then each next one that is due, until there is none.
@@ -38,35 +36,31 @@ fn drain(flush: Flush, mut linger: Option<Linger>) {
     }
 }
 
-/// Where blocking work is done: on the user's executor, or on Tokio's blocking pool if there is none.
-#[derive(Clone)]
-pub(crate) struct Blocking {
-    executor: Option<Arc<dyn Executor>>,
-    pool: Arc<Pool>,
-}
+/// On the executor, or on Tokio's blocking pool if there is none.
+pub(super) struct Blocking(Workers);
 
 impl Blocking {
     pub(super) fn new(options: &Options) -> Self {
-        Self {
-            executor: options.executor.clone(),
-            pool: Arc::default(),
-        }
+        Self(Workers::new(options.executor.clone()))
     }
 
-    /// Whether work that was handed over can be dropped unrun by an executor.
-    pub(super) fn has_executor(&self) -> bool {
-        self.executor.is_some()
+    /// Does something whose end is not waited for on the blocking pool; here, if there is none.
+    #[cfg(target_os = "linux")]
+    pub(super) fn hand_over(&self, work: impl FnOnce() + Send + 'static) {
+        self.0.hand_over(work);
     }
+}
 
-    pub(super) fn lead(&self, flush: Flush) {
-        if let Some(executor) = &self.executor {
+impl Engine for Blocking {
+    fn lead(&self, flush: Flush) {
+        if let Some(executor) = self.0.executor() {
             // As on the pool: a panic is told by the flush, and nothing else waits for the work. It does
             // not linger: the members that are to join may need this very thread.
-            return drop(submit(&**executor, move || drain(flush, None)));
+            return drop(submit(executor, move || drain(flush, None)));
         }
         let left = match Handle::try_current() {
             // On a runtime that is shut down the closure is dropped unrun, and the flush with it.
-            Ok(runtime) => self.pool.start(&runtime, flush, |flush| {
+            Ok(runtime) => self.0.start(&runtime, flush, |flush| {
                 drain(flush, Some(Linger::default()));
             }),
             // Polled outside any runtime: a blocked thread holds up nothing else.
@@ -78,49 +72,7 @@ impl Blocking {
         }
     }
 
-    /// Does something whose end is not waited for on the blocking pool; here, if there is none.
-    #[cfg(target_os = "linux")]
-    pub(super) fn hand_over(&self, work: impl FnOnce() + Send + 'static) {
-        let left = match Handle::try_current() {
-            Ok(runtime) => self.pool.start(&runtime, work, |work| work()),
-            Err(_) => Some(work),
-        };
-        if let Some(work) = left {
-            work();
-        }
-    }
-
-    /// Runs a piece, and then the next, each on its own: others get their turn in between. Without a
-    /// thread to run them they are dropped, and the rotation that needs the segment makes it.
-    pub(super) fn prepare(&self, piece: Piece) {
-        let this = self.clone();
-        let work = move || {
-            if let Some(piece) = piece.run() {
-                this.prepare(piece);
-            }
-        };
-        if let Some(executor) = &self.executor {
-            drop(submit(&**executor, work));
-        } else if let Ok(runtime) = Handle::try_current() {
-            drop(self.pool.start(&runtime, work, |work| work()));
-        }
-    }
-
-    pub(super) async fn run<R: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Error> {
-        if let Some(executor) = &self.executor {
-            let outcome = submit(&**executor, work).await;
-            return outcome.ok_or_else(|| Error::new(Kind::WorkDropped));
-        }
-        let Ok(runtime) = Handle::try_current() else {
-            return Ok(work());
-        };
-        let (job, outcome) = executor::job(work);
-        if let Some(job) = self.pool.start(&runtime, job, executor::Job::run) {
-            job.run();
-        }
-        outcome.await.ok_or_else(|| Error::new(Kind::RuntimeGone))
+    fn workers(&self) -> Option<&Workers> {
+        Some(&self.0)
     }
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::Turn;
+use super::writer::Turn;
 use crate::metrics::Stopwatch;
 
 /// Most that one group is kept waiting. Woken writers need a few microseconds each.

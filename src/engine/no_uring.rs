@@ -3,25 +3,24 @@
 use std::convert::Infallible;
 use std::io;
 
-use super::Flush;
 use super::blocking::Blocking;
+use super::workers::Workers;
+use super::writer::{Engine, Flush};
 
-pub(crate) struct Uring(Infallible);
+pub(super) struct Uring(Infallible);
 
 impl Uring {
     pub(super) fn new(_: Blocking) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
 
-    pub(super) fn blocking(&self) -> &Blocking {
+impl Engine for Uring {
+    fn lead(&self, _: Flush) {
         match self.0 {}
     }
 
-    pub(super) fn attend(&self) {
-        match self.0 {}
-    }
-
-    pub(super) fn lead(&self, _: Flush) {
+    fn workers(&self) -> Option<&Workers> {
         match self.0 {}
     }
 }

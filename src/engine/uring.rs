@@ -38,7 +38,9 @@ use tokio::task::{AbortHandle, yield_now};
 use self::progress::{Progress, Verdict};
 use self::ring::{Flight, Ring};
 use super::blocking::Blocking;
-use super::{Flush, Next, Writer};
+use super::workers::Workers;
+use super::writer::{Engine, Flush, Next, Writer};
+use crate::group::Lead;
 use crate::log::{Failure, Place};
 use crate::metrics::Stopwatch;
 use crate::sync::{Arc, Mutex, RwLock, lock, read, write};
@@ -53,7 +55,7 @@ const LOOK_AGAIN: Timespec = Timespec {
 };
 
 /// A log's ring.
-pub(crate) struct Uring(Arc<Shared>);
+pub(super) struct Uring(Arc<Shared>);
 
 /// What reapers hold. It does not hold the log, unless a flight is on its way.
 struct Shared {
@@ -98,18 +100,10 @@ impl Uring {
             watches: RwLock::new(Vec::new()),
         })))
     }
+}
 
-    /// Where blocking work is done.
-    pub(super) fn blocking(&self) -> &Blocking {
-        &self.0.blocking
-    }
-
-    /// Sees to it that the current runtime hears of completions. Tells whether it does.
-    pub(super) fn attend(&self) -> bool {
-        self.0.attend()
-    }
-
-    pub(super) fn lead(&self, mut flush: Flush) {
+impl Engine for Uring {
+    fn lead(&self, mut flush: Flush) {
         // A paused clock stands still for blocking work only.
         let is_heard = self.0.attend() && !is_paused() && !lock(&self.0.ring).is_broken;
         let begun = is_heard.then(|| {
@@ -121,6 +115,18 @@ impl Uring {
             Some(Err(error)) => drop(Writer::finish(flush, Err(error), false)),
             None => self.0.blocking.lead(flush),
         }
+    }
+
+    fn workers(&self) -> Option<&Workers> {
+        self.0.blocking.workers()
+    }
+
+    fn needs_no_thread(&self) -> bool {
+        true
+    }
+
+    fn attend(&self) {
+        self.0.attend();
     }
 }
 
@@ -147,6 +153,7 @@ impl Drop for Soon<'_> {
 }
 
 impl Shared {
+    /// Sees to it that the current runtime hears of completions. Tells whether it does.
     fn attend(self: &Arc<Self>) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
@@ -221,7 +228,7 @@ impl Shared {
         self.blocking.hand_over(move || {
             flush.begin();
             let group = Arc::clone(flush.group());
-            let written = lock(&group.host().log).write(&place, &flush.taken.buffer);
+            let written = group.host().write_at(&place, &flush);
             drop((group, place));
             go_on(Writer::finish(flush, written, true));
         });
@@ -303,7 +310,6 @@ fn go_on(next: Next) {
 }
 
 fn lead(flush: Option<Flush>) {
-    use crate::group::Lead;
     if let Some(flush) = flush {
         let group = Arc::clone(flush.group());
         group.host().lead(flush);

@@ -152,11 +152,11 @@ impl Ahead {
     }
 
     /// Has chunks read from the beginning of this search on. No job may be under way.
-    pub(super) fn begin(&mut self, engine: &Engine, search: Search, is_wanted: bool) {
+    pub(super) fn begin(&mut self, engine: &Arc<dyn Engine>, search: Search, is_wanted: bool) {
         let chunks = (2 * self.chunks).clamp(1, CHUNKS_MAX);
         self.chunks = chunks;
         let queue = self.queue.clone();
-        let engine = engine.clone();
+        let engine = Arc::clone(engine);
         let work = async move { engine.run(move || read(&queue, search, chunks)).await };
         let mut job = Job {
             work: Mutex::new(Box::pin(work)),

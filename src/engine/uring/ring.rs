@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use io_uring::{IoUring, opcode, squeue, types};
 use rustix::io::ReadWriteFlags;
 
-use super::super::{Flush, Next, Writer};
 use super::progress::Progress;
+use crate::engine::writer::{Flush, Next, Writer};
 use crate::log::{Failure, Place};
 use crate::metrics::Stopwatch;
 
