@@ -97,6 +97,7 @@ mod wal;
 pub mod format {
     pub use crate::entry::{DecodeError, decode};
     pub use crate::frame::{HEADER_BYTES, Header, Seed, payload_is_valid};
+    pub use crate::segment::frame_places;
 }
 
 pub use builder::Builder;

@@ -38,6 +38,9 @@ pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 /// frees a segment has a place there for its frame, and so has the seal of a log that is closed.
 pub(crate) const RESERVED_BLOCKS: u32 = 2;
 
+/// The shortest block.
+const BLOCK_BYTES_MIN: u32 = 512;
+
 const MAGIC: [u8; 8] = *b"groupwal";
 const VERSION: u32 = 1;
 
@@ -52,6 +55,11 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// Seed of the frame at `offset`.
+    fn seed(&self, offset: u64) -> Seed {
+        Seed::new(self.log_id, self.salt, offset)
+    }
+
     /// The whole first block.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut block = vec![0; self.block_bytes as usize];
@@ -76,6 +84,19 @@ impl SegmentHeader {
         (version == VERSION).then_some(header)
     }
 
+    /// What the bytes of a header say, whether or not it is valid.
+    fn fields(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Self {
+        let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        let u64_at = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
+        Self {
+            block_bytes: u32_at(12),
+            segment_bytes: u64_at(16),
+            log_id: *bytes[24..].first_chunk().expect("in range"),
+            segment_id: u64_at(40),
+            salt: u64_at(48),
+        }
+    }
+
     /// Decodes a header, or says why it is none; a version is returned apart.
     fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<(u32, Self), &'static str> {
         let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("in range"));
@@ -86,15 +107,9 @@ impl SegmentHeader {
         if u64_at(56) != crc_fast::crc64_nvme(&bytes[..56]) {
             return Err("the segment header's checksum does not match");
         }
-        let header = Self {
-            block_bytes: u32_at(12),
-            segment_bytes: u64_at(16),
-            log_id: *bytes[24..].first_chunk().expect("in range"),
-            segment_id: u64_at(40),
-            salt: u64_at(48),
-        };
+        let header = Self::fields(bytes);
         let block = header.block_bytes;
-        if !(512..=65_536).contains(&block)
+        if !(BLOCK_BYTES_MIN..=65_536).contains(&block)
             || !block.is_power_of_two()
             || !header.segment_bytes.is_multiple_of(u64::from(block))
             || header.segment_id >= POSITION_MAX
@@ -103,6 +118,23 @@ impl SegmentHeader {
         }
         Ok((u32_at(8), header))
     }
+}
+
+/// The places in a segment file's `bytes` at which a frame can begin: the offset of each, and the seed
+/// of a frame there.
+///
+/// The segment's header is believed as it stands, damaged or not. There are no places if it is cut
+/// short, or its blocks are shorter than any log's.
+pub fn frame_places(bytes: &[u8]) -> impl Iterator<Item = (usize, Seed)> {
+    let header = bytes.first_chunk().map(SegmentHeader::fields);
+    let header = header.filter(|header| header.block_bytes >= BLOCK_BYTES_MIN);
+    let end = bytes.len();
+    header.into_iter().flat_map(move |header| {
+        let block = header.block_bytes as usize;
+        (block..end)
+            .step_by(block)
+            .map(move |offset| (offset, header.seed(offset as u64)))
+    })
 }
 
 /// A segment. As long as it is written its file is open, and holds its lock.
@@ -222,7 +254,7 @@ impl Segment {
 
     /// Seed of the frame at `offset`.
     pub(crate) fn seed(&self, offset: u64) -> Seed {
-        Seed::new(self.header.log_id, self.header.salt, offset)
+        self.header.seed(offset)
     }
 
     /// Whether the checksum of the frame at `offset` fits its payload. `frame` is all of it but padding.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use groupwal::format::{Header, Seed};
+use groupwal::format::{Header, frame_places};
 use groupwal::{EngineKind, Error, Executor, Options, Storage, Wal};
 use plugpull::sim::SimFs;
 use plugpull::{
@@ -116,16 +116,9 @@ pub(crate) fn vouched_in(fs: &SimFs, dir: &Path) -> u64 {
     vouched
 }
 
-/// A segment's header names its log, its salt and its block size (`src/segment.rs`).
 fn vouched_in_segment(bytes: &[u8]) -> Option<u64> {
-    let block = u32::from_le_bytes(*bytes.get(12..)?.first_chunk()?);
-    let log_id = *bytes.get(24..)?.first_chunk()?;
-    let salt = u64::from_le_bytes(*bytes.get(48..)?.first_chunk()?);
-    let block = usize::try_from(block).ok().filter(|block| *block >= 512)?;
-    let headers = (block..bytes.len()).step_by(block).filter_map(|offset| {
-        let seed = Seed::new(log_id, salt, offset as u64);
-        Header::decode(seed, &bytes[offset..])
-    });
+    let headers =
+        frame_places(bytes).filter_map(|(offset, seed)| Header::decode(seed, &bytes[offset..]));
     headers.map(|(header, _)| header.durable_seq).max()
 }
 
