@@ -8,7 +8,7 @@ use crate::error::Result;
 /// A decoded entry, borrowed from the log's bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Entry<'a> {
-    /// An [`Insert`] or a [`Delete`].
+    /// An [`Insert`](crate::Insert) or a [`Delete`](crate::Delete).
     Documents(Documents<'a>),
     /// Opaque bytes.
     Bytes(&'a [u8]),
