@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::libc;
 
-use super::table::as_int;
-
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -153,4 +151,10 @@ impl fmt::Display for Call {
         }
         write!(f, ")")
     }
+}
+
+/// Descriptors and flags are ints: only the lower half of the register counts.
+pub(super) fn as_int(argument: u64) -> i32 {
+    let low = u32::try_from(argument & u64::from(u32::MAX)).expect("masked");
+    low.cast_signed()
 }

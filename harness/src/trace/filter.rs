@@ -11,7 +11,7 @@ use seccompiler::{
     SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule,
 };
 
-use super::Kind;
+use super::call::Kind;
 use super::table::{Flags, Signature, TABLE};
 
 /// Waits until the [`Tracer`](super::Tracer) has attached, then stops every thread of this process,

@@ -15,11 +15,10 @@ use nix::libc;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-use super::Kind;
-use super::call::Call;
+use super::call::{Call, Kind, as_int};
 use super::filter::CREATING;
 use super::sys::Registers;
-use super::table::{Flags, Length, Offset, PathArgument, Signature, as_int};
+use super::table::{Flags, Length, Offset, PathArgument, Signature};
 
 const PATH_BYTES_MAX: usize = 4096;
 /// The smallest page: a read that ends there never runs into a page that does not exist.

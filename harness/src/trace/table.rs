@@ -2,7 +2,7 @@
 
 use nix::libc;
 
-use super::Kind;
+use super::call::Kind;
 
 /// How a call is read. Numbers are indexes of arguments.
 #[derive(Debug)]
@@ -121,12 +121,6 @@ const fn following(base: Option<usize>, path: usize) -> PathArgument {
         path,
         follow: true,
     }
-}
-
-/// Descriptors and flags are ints: only the lower half of the register counts.
-pub(super) fn as_int(argument: u64) -> i32 {
-    let low = u32::try_from(argument & u64::from(u32::MAX)).expect("masked");
-    low.cast_signed()
 }
 
 /// Also what the filter is made of: a call that is not here never stops.

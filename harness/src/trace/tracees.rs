@@ -12,9 +12,10 @@ use nix::unistd::{Pid, gettid};
 
 use super::call::Call;
 use super::gate::Gate;
+use super::observer::{Decision, Observer};
 use super::resolve::{self, Cut};
+use super::run::{End, Run};
 use super::sys::{Event, Registers, Resume, resume, wait_any};
-use super::{Decision, End, Observer, Run};
 
 /// How `/proc` shows a zombie, and one that is about to vanish.
 const ENDED: [char; 2] = ['Z', 'X'];

@@ -1,0 +1,40 @@
+//! What a tracer reports, and what it is answered.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use super::call::Call;
+
+/// What is told of every call that touches the directory.
+///
+/// Of all threads and processes of the child, at most one is inside such a call at a time: the
+/// others are held at its beginning, in order of arrival. So nothing in the directory changes while
+/// a method runs, nor between the end of one call and the beginning of the next. The exceptions may
+/// have to wait for another thread: [`Kind::IoUring`](super::Kind::IoUring), and `splice` from a pipe. The child's other threads run on, up to their next such call: what they
+/// share with the harness may change, so read it before the directory.
+///
+/// If a method panics, the child is killed and [`Tracer::run`](super::Tracer::run) panics.
+pub trait Observer {
+    /// A call is about to begin.
+    fn before(&mut self, call: &Call) -> Decision;
+
+    /// A call has ended; `Break` kills the child here, before it can learn of that. A call that a
+    /// signal interrupted ends with an error (number 512 to 516 if the kernel will restart it,
+    /// which is a new call).
+    fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()>;
+}
+
+/// What happens to the call, and to the child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The call is carried out.
+    Continue,
+    /// The child is killed before it.
+    Kill,
+    /// Only so many bytes are written, then the child is killed: a crash inside a write. `after` is
+    /// told what came of it (a file that is open with `O_DIRECT` takes whole blocks only), and the
+    /// run ends whatever it answers.
+    ///
+    /// The run fails if [`Call::can_shorten`] is false or the call is not that long.
+    ShortenThenKill(u64),
+}
