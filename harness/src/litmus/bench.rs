@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::unistd::syncfs;
 
-use super::Litmus;
 use super::kernel::{commit, files, write_back};
+use super::program::Litmus;
 use super::stage::Stage;
 use crate::disk::{
     Crashes, Disk, Examiner, FileSystem, Image, Mounted, Recording, Sampling, Site,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Litmus;
+use super::program::Litmus;
 use super::stage::{Kind, NEW, OLD, PAGE, SECTOR, Stage, fill, kinds_of};
 
 /// Enough that no file system keeps it beside the metadata, and not a whole page.

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::Litmus;
 use super::bench::Bench;
 use super::model::{allowed, profile_of};
+use super::program::Litmus;
 use super::report::{self, Answer, Column};
 use crate::disk::{FileSystem, FileSystemKind, available};
 use crate::sim::Profile;

@@ -32,43 +32,18 @@
 
 mod bench;
 mod bytes;
+mod catalogue;
 mod command;
 mod kernel;
 mod model;
 mod names;
+mod program;
 mod renames;
 mod report;
 mod stage;
 
-use std::io;
-
 pub use bench::{Bench, Ending, Seen};
 pub(crate) use command::{EXAMPLES, LitmusArgs, run};
 pub use model::{allowed, profile_of};
+pub use program::Litmus;
 pub use stage::Stage;
-
-/// A program of a few calls.
-#[derive(Clone, Copy, Debug)]
-pub struct Litmus {
-    /// Tells it from others.
-    pub name: &'static str,
-    /// What it does, and what is asked.
-    pub story: &'static str,
-    /// What is there, and durable, before it begins.
-    pub setup: fn(&Stage<'_>) -> io::Result<()>,
-    /// What it does. It may hold files open only while it runs.
-    pub program: fn(&Stage<'_>) -> io::Result<()>,
-    /// What a crash after it has left, in a few words; the same words for whatever makes no
-    /// difference here.
-    pub look: fn(&Stage<'_>) -> io::Result<String>,
-}
-
-impl Litmus {
-    /// All of them: first names, then bytes.
-    pub fn all() -> Vec<Self> {
-        let mut all = renames::litmuses();
-        all.extend(names::litmuses());
-        all.extend(bytes::litmuses());
-        all
-    }
-}

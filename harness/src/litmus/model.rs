@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::Litmus;
+use super::program::Litmus;
 use super::stage::Stage;
 use crate::disk::FileSystemKind;
 use crate::sim::{Odometer, OpenOptions, Profile, SimFs};

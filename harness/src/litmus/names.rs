@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Litmus;
+use super::program::Litmus;
 use super::stage::{NEW, OLD, PAGE, Stage, fill};
 
 /// What a file holds that is not changed: a page.

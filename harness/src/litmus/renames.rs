@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::Litmus;
 use super::names::{UNCHANGED, WRITTEN, a_or_b, content_of_a, one_file};
+use super::program::Litmus;
 use super::stage::{NEW, OLD, PAGE, Stage, fill};
 
 /// Two directories, a page in the first.

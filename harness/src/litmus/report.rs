@@ -6,9 +6,9 @@ use std::fs;
 
 use serde::Serialize;
 
-use super::Litmus;
 use super::bench::Seen;
 use super::model::profile_of;
+use super::program::Litmus;
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::sim::Profile;
 
