@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::error::{at_path, doing};
-use super::site::Site;
+use super::identity;
 use super::sys;
 
 /// Others take loop devices too: one that was free a moment ago may be theirs. Whoever loses this
@@ -38,7 +38,7 @@ impl LoopDevice {
             let path = PathBuf::from(format!("/dev/loop{number}"));
             let device = File::options().read(true).write(true).open(&path);
             let device = device.map_err(at_path("open the loop device", &path))?;
-            match sys::loop_configure(&device, &file, &Site::name()) {
+            match sys::loop_configure(&device, &file, &identity::name()) {
                 Ok(()) => return Ok(Self { path, device }),
                 Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {}
                 Err(error) => {

@@ -50,6 +50,7 @@ mod error;
 mod examiner;
 mod faults;
 mod file_system;
+mod identity;
 mod image;
 mod loop_device;
 mod patience;

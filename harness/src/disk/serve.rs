@@ -24,6 +24,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::core::Core;
 use super::error::{at_path, doing};
+use super::identity;
 use super::patience::while_busy;
 use super::record::Request;
 use super::site::Site;
@@ -122,7 +123,7 @@ fn connect(
         device.as_raw_fd()
     );
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let source = Some(Site::name());
+    let source = Some(identity::name());
     mount(source.as_deref(), dir, Some("fuse"), flags, Some(&*options))
         .map_err(doing("mount FUSE"))?;
     unshare(CloneFlags::CLONE_FS)

@@ -17,7 +17,6 @@ use std::cell::Cell;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -26,11 +25,9 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::gettid;
 
 use super::error::{at_path, doing};
+use super::identity::{self, NAME};
 use super::zram;
 use crate::scratch::Scratch;
-
-/// What all our mounts and devices are called, with a process id behind it.
-const NAME: &str = "plugpull";
 
 /// A private mount namespace for the calling thread.
 ///
@@ -94,11 +91,6 @@ impl Site {
         let descriptor = self.0.before.as_raw_fd();
         PathBuf::from(format!("/proc/self/task/{}/fd/{descriptor}", gettid()))
     }
-
-    /// By what our mounts and devices are told from others.
-    pub(super) fn name() -> String {
-        format!("{NAME}-{}", std::process::id())
-    }
 }
 
 impl Inner {
@@ -116,7 +108,7 @@ impl Inner {
         fs::create_dir(&root).map_err(at_path("make", &root))?;
         let options = Some("mode=700,size=1m");
         mount(
-            Some(&*Site::name()),
+            Some(&*identity::name()),
             &root,
             Some("tmpfs"),
             MsFlags::empty(),
@@ -165,17 +157,4 @@ fn forget_inherited() -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Tells one run of one process from all others that this kernel has seen since it was started: the
-/// process id, in which namespace it means something, and when the process began.
-pub(super) fn identity() -> io::Result<String> {
-    let space = Path::new("/proc/self/ns/pid");
-    let space = fs::metadata(space).map_err(at_path("read", space))?.ino();
-    let stat = Path::new("/proc/self/stat");
-    let text = fs::read_to_string(stat).map_err(at_path("read", stat))?;
-    // The name in brackets may contain anything. Behind it, the start time is the 20th word.
-    let words = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let began = words.split_whitespace().nth(19).unwrap_or("0");
-    Ok(format!("{} in {space} since {began}", Site::name()))
 }

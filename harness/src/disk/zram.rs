@@ -24,9 +24,9 @@ use nix::libc::O_DIRECT;
 use serde::{Deserialize, Serialize};
 
 use super::error::at_path;
+use super::identity::identity;
 use super::image::{CHUNK_PAGES, Image, PAGE_BYTES};
 use super::patience::while_busy;
-use super::site::identity;
 use super::sys;
 
 const CONTROL: &str = "/sys/class/zram-control";
