@@ -9,10 +9,11 @@ use std::time::Duration;
 use clap::{Args, Command};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::matrix;
 use super::patch::{Claim, Mutant, pick};
 use super::result::{Cell, Invalid, Outcome};
 use super::run::{self, Observer, Plan};
-use super::{Mutants, matrix};
+use super::suite::Mutants;
 use crate::cli::parse_duration;
 
 /// The command's name.

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
-use super::Mutants;
 use super::patch::Mutant;
 use super::result::{CONTROL, Cell, Outcome};
+use super::suite::Mutants;
 
 /// Nobody asked.
 const NOT_TRIED: &str = "·";

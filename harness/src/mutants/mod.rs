@@ -36,77 +36,19 @@
 //!
 //! `docs/mutants.md` tells how to write one, and what the matrix means.
 
+mod answer;
+mod build;
 mod catcher;
 mod command;
+mod look;
 mod matrix;
 mod patch;
 mod process;
 mod result;
 mod run;
+mod suite;
 mod tree;
-
-use std::path::{Path, PathBuf};
 
 pub use catcher::Catcher;
 pub(crate) use command::{MutantsArgs, NAME, command, run};
-
-/// A collection of mutants, and who looks at them.
-#[derive(Clone, Debug)]
-pub struct Mutants {
-    tree: PathBuf,
-    patches: PathBuf,
-    touching: Vec<PathBuf>,
-    catchers: Vec<Catcher>,
-    /// How a page is told to have been written.
-    called: String,
-}
-
-impl Mutants {
-    /// The `*.patch` files in `patches`, for the working tree at `tree`, which must be one of git's.
-    /// `patches` and the names in the patches are relative to `tree`.
-    pub fn new(tree: impl Into<PathBuf>, patches: impl Into<PathBuf>) -> Self {
-        Self {
-            tree: tree.into(),
-            patches: patches.into(),
-            touching: Vec::new(),
-            catchers: Vec::new(),
-            called: "torture mutants".to_owned(),
-        }
-    }
-
-    /// Mutants may change files below this folder. Nothing else is allowed: name each that it takes.
-    #[must_use]
-    pub fn touching(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.touching.push(folder.into());
-        self
-    }
-
-    /// Adds one who may notice. Their order is that of the matrix's columns.
-    #[must_use]
-    pub fn catcher(mut self, catcher: Catcher) -> Self {
-        self.catchers.push(catcher);
-        self
-    }
-
-    /// How people call the command, for the first line of `--markdown`: `cargo torture mutants`.
-    #[must_use]
-    pub fn called(mut self, command: impl Into<String>) -> Self {
-        self.called = command.into();
-        self
-    }
-
-    fn catcher_named(&self, name: &str) -> Option<&Catcher> {
-        self.catchers.iter().find(|catcher| catcher.name == name)
-    }
-
-    /// The catchers' names, for a message.
-    fn names(&self) -> String {
-        let names: Vec<&str> = self.catchers.iter().map(|it| it.name.as_str()).collect();
-        names.join(", ")
-    }
-
-    /// Copies and builds live below the tree, where `cargo clean` finds them.
-    fn work_dir(&self) -> PathBuf {
-        self.tree.join(Path::new("target/mutants"))
-    }
-}
+pub use suite::Mutants;

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Mutants;
-use super::catcher::{Bench, Catcher, Trouble};
+use super::answer::Trouble;
+use super::catcher::{Bench, Catcher};
 use super::patch::{Claim, Mutant};
 use super::result::{CONTROL, Cell, Expected, Invalid, Outcome, Verdict};
+use super::suite::Mutants;
 use super::tree::{Slot, Tree, Workshop};
 
 /// What to do.
