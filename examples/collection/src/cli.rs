@@ -1,22 +1,22 @@
 //! The command line.
 
 mod load;
+mod outcome;
+mod secrets;
 mod serve;
+mod server_args;
 mod signals;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::client::{Client, ConnectOptions};
+use self::outcome::{Outcome, message};
+use self::server_args::ServerArgs;
 use crate::collection::Collection;
 use crate::options::Options;
-
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
-const SERVER: &str = "http://127.0.0.1:7450";
 
 /// A collection of vectors, served over gRPC.
 ///
@@ -102,32 +102,6 @@ enum Command {
     Check(load::CheckArgs),
 }
 
-/// How to reach the server.
-#[derive(Clone, Debug, Args)]
-struct ServerArgs {
-    /// Where the server is.
-    #[arg(long, default_value = SERVER)]
-    server: String,
-    /// A file with the token that the server asks for.
-    #[arg(long)]
-    token_file: Option<PathBuf>,
-    /// For https: the certificate of the authority that has signed the server's, PEM.
-    #[cfg(feature = "tls")]
-    #[arg(long)]
-    tls_ca: Option<PathBuf>,
-}
-
-impl ServerArgs {
-    async fn connect(&self) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
-        let options = ConnectOptions {
-            token: self.token_file.as_deref().map(read_token).transpose()?,
-            #[cfg(feature = "tls")]
-            authority: self.tls_ca.as_deref().map(read).transpose()?,
-        };
-        Client::connect(&self.server, options).await
-    }
-}
-
 /// The whole of the program's `main`.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -148,14 +122,6 @@ pub fn main() -> ExitCode {
             eprintln!("error: {}", message(&*error));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// A server's answer without the words around it.
-fn message(error: &(dyn std::error::Error + 'static)) -> String {
-    match error.downcast_ref::<tonic::Status>() {
-        Some(status) => format!("{}: {}", status.code(), status.message()),
-        None => error.to_string(),
     }
 }
 
@@ -260,22 +226,4 @@ fn print_stats(stats: &crate::proto::StatsResponse) {
     if !stats.flush_error.is_empty() {
         println!("not flushed: {}", stats.flush_error);
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-/// A token is a file's first line.
-fn read_token(path: &Path) -> Result<String, String> {
-    let text =
-        String::from_utf8(read(path)?).map_err(|_| format!("{} is not UTF-8", path.display()))?;
-    let token = text.lines().next().unwrap_or("").trim();
-    if token.is_empty() {
-        return Err(format!(
-            "{} holds no token in its first line",
-            path.display()
-        ));
-    }
-    Ok(token.to_owned())
 }

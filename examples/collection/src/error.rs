@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::manifest::LogId;
+use crate::log::LogId;
 
 /// The result of an operation on a collection.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

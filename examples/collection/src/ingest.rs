@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::error::{Error, Kind, Result};
+use crate::log::LOG;
 use crate::manifest::Manifest;
 use crate::memory::{Memory, Operation};
 use crate::merge;
@@ -203,10 +204,8 @@ impl Ingestion {
                 },
             };
             assert_eq!(record.seq, end, "the log has no gaps");
-            let operation =
-                decode(&record, self.shared.config.dimension as usize).map_err(|detail| {
-                    Error::corrupt(&self.shared.dir.path().join(crate::recovery::LOG), detail)
-                })?;
+            let operation = decode(&record, self.shared.config.dimension as usize)
+                .map_err(|detail| Error::corrupt(&self.shared.dir.path().join(LOG), detail))?;
             rows += operation.rows();
             bytes += operation.bytes();
             batch.push(operation);

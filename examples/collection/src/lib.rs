@@ -32,6 +32,7 @@ mod error;
 mod files;
 mod ingest;
 mod limits;
+mod log;
 mod manifest;
 mod memory;
 mod merge;

@@ -7,14 +7,14 @@
 //! the version that is written. Version 1, which can be read, has no log's id, and its `next_segment` is
 //! above the ids that it names only.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use groupwal::{StorageDir, Wal};
+use groupwal::StorageDir;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
 use crate::files::{self, File};
+use crate::log::LogId;
 use crate::options::Config;
 use crate::segment::{self, SegmentInfo};
 
@@ -45,39 +45,6 @@ pub(crate) struct Manifest {
     skipped_segments: Vec<u64>,
     /// Oldest first.
     pub(crate) segments: Vec<SegmentInfo>,
-}
-
-/// The identity of a log; in the manifest 32 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub(crate) struct LogId(u128);
-
-impl LogId {
-    pub(crate) fn of(wal: &Wal) -> Self {
-        Self(u128::from_be_bytes(wal.log_id()))
-    }
-}
-
-impl fmt::Display for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl From<LogId> for String {
-    fn from(id: LogId) -> Self {
-        id.to_string()
-    }
-}
-
-impl TryFrom<String> for LogId {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let id = u128::from_str_radix(&text, 16).map(Self);
-        let id = id.ok().filter(|id| id.to_string() == text);
-        id.ok_or("a log's id is 32 hexadecimal digits")
-    }
 }
 
 /// What became of a manifest that could not be published.

@@ -12,14 +12,12 @@ use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::ingest::Ingestion;
 use crate::limits::Limits;
-use crate::manifest::{self, LogId, Manifest};
+use crate::log::{LOG, LogId};
+use crate::manifest::{self, Manifest};
 use crate::memory::Memory;
 use crate::options::{AcceptLog, Config, Options};
 use crate::segment::{self, Segment};
 use crate::view::{Progress, Shared, View};
-
-/// The log's directory in that of the collection.
-pub(crate) const LOG: &str = "log";
 
 /// Opens the collection in `path`, or begins one. When it returns, everything that is durable is visible.
 pub(crate) async fn recover(

@@ -17,7 +17,8 @@ use rand_chacha::rand_core::SeedableRng;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Outcome, ServerArgs};
+use super::outcome::{Outcome, message};
+use super::server_args::ServerArgs;
 use crate::client::Client;
 
 /// Whom the documents are for, if nobody else is named.
@@ -141,7 +142,7 @@ pub(super) async fn load(args: LoadArgs) -> Outcome {
                 Err((of_client, status)) => {
                     latencies.add(of_client)?;
                     // The others fail likewise, or come to their end.
-                    failure.get_or_insert(super::message(&status));
+                    failure.get_or_insert(message(&status));
                     load.taken.store(load.args.inserts, Ordering::Relaxed);
                 }
             },

@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use groupwal::{EngineKind, SyncPolicy};
 use tokio::net::TcpListener;
 
-use super::{Outcome, read_token, signals};
+use super::outcome::Outcome;
+use super::secrets::read_token;
+use super::signals;
 use crate::collection::Collection;
 use crate::metric::Metric;
 use crate::options::{AcceptLog, Config, Options};
@@ -126,7 +128,10 @@ pub(super) async fn run(args: ServeArgs) -> Outcome {
     };
     #[cfg(feature = "tls")]
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        serve_options.tls = Some((super::read(certificate)?, super::read(key)?));
+        serve_options.tls = Some((
+            super::secrets::read(certificate)?,
+            super::secrets::read(key)?,
+        ));
     }
     serve_options.check_address(args.listen)?;
     let options = Options {

@@ -7,8 +7,10 @@ use collection::{Collection, Error, Found};
 use plugpull::SubjectError;
 use tonic::{Code, Status};
 
-use crate::HITS_MAX;
 use crate::documents::{self, Layout, Whole, users};
+
+/// A search that must find everything.
+pub(super) const HITS_MAX: u32 = 1 << 16;
 
 #[derive(Clone)]
 pub(super) enum Access {

@@ -11,9 +11,10 @@ use plugpull::{
 };
 use tokio::task::{JoinSet, yield_now};
 
-use crate::access::Access;
+use crate::access::{Access, HITS_MAX};
+use crate::act::{act, look, show_all};
 use crate::documents::Layout;
-use crate::{HITS_MAX, VectorCollection, act, look, show_all};
+use crate::subject::VectorCollection;
 use torture::{SimStorage, SoonHere, draw, drive};
 
 /// Room for the payloads of tiny workloads.

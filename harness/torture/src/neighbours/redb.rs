@@ -31,7 +31,7 @@ use plugpull::{
     RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivors, WriteRun,
 };
 
-use super::{KeyValue, show, write};
+use super::key_value::{KeyValue, show, write};
 
 /// The subject.
 pub(crate) struct Redb;

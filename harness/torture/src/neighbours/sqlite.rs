@@ -7,7 +7,7 @@ use plugpull::oracle::{KeyValueOracle, Oracle};
 use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
 use rusqlite::Connection;
 
-use super::{KeyValue, show, write};
+use super::key_value::{KeyValue, show, write};
 
 /// The subject.
 pub(crate) struct Sqlite;

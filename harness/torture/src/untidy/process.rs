@@ -10,7 +10,8 @@ use plugpull::{Action, ActionKind, Recorder, SubjectError, Workload};
 use tokio::sync::Mutex;
 use tokio::task::{JoinSet, yield_now};
 
-use super::{HOMES, REAL, Sizes, TINY, home, options, simulated};
+use super::home::{HOMES, home};
+use super::sizes::{REAL, Sizes, TINY, options, simulated};
 use crate::ballast::Ballast;
 use crate::groupwal::{Acted, act, record_failure};
 use crate::quota::Quota;

@@ -5,7 +5,7 @@ use std::path::Path;
 use groupwal::Wal;
 use plugpull::SubjectError;
 
-use super::home;
+use super::home::home;
 use super::process::{Fill, Phase, Process};
 use crate::simulated::trim;
 
