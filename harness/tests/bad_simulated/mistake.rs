@@ -1,0 +1,41 @@
+//! What a store can do wrong.
+
+/// What the store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mistake {
+    None,
+    AcksBeforeSync,
+    /// The same, in a store that does in the end what fails on a disk in order, too.
+    AcksBeforeSyncAndTidiesUp,
+    SyncsBeforeWrite,
+    /// A new segment's name is not made durable.
+    NoDirectorySync,
+    /// A new segment gets its name before its header is durable.
+    RenamesUnsynced,
+    /// A group that goes on in a new segment: only that one is synced.
+    LeavesOldSegmentUnsynced,
+    /// Recovery shows what it read, which may be in memory only.
+    ServesUnsynced,
+    /// Recovery syncs what it read; but after a failed sync memory shows what is not on the disk, and
+    /// no later sync writes it.
+    ServesWhatAFailedSyncLeft,
+    RetriesSync,
+    TakesShortWriteForWhole,
+    /// An error, as on a full disk, stops a group half-way, and what was written of it stays.
+    ForgetsRollback,
+    /// Recovery cuts a torn group by forgetting where it was.
+    LeavesStaleFrames,
+    CountsTornEntry,
+    ReplaysAcrossHoles,
+    UnlinksNewestFirst,
+    AcceptsFlippedBits,
+    PanicsOnDamage,
+    PanicsInWriter,
+    FailsInRecovery,
+    NeverEnds,
+    NeverEndsWriting,
+    /// On an error of the disk it tries again, for ever.
+    NeverEndsAfterAnError,
+    /// Recovery of damaged bytes looks for the rest, for ever.
+    NeverEndsOnDamage,
+}

@@ -1,0 +1,81 @@
+//! What a report says: the same for the same seed, and why a row is empty.
+
+use plugpull::{Coverage, CrashKind, Failure, Finding, Report, Row, Torture};
+
+use crate::caught::{SIMULATED, torture};
+use crate::kv_store::KvStore;
+use crate::mistake::Mistake;
+use crate::store::Store;
+
+#[test]
+fn without_a_mistake_it_passes() {
+    let torture = Torture::new(Store::new(Mistake::None)).crash(SIMULATED);
+    let Report { rows } = torture.rounds(3).seed(1).run().unwrap();
+    assert!(rows[0].tally.crash_states > 1000, "{rows:?}");
+    assert!(rows[1].tally.faults > 0, "{rows:?}");
+    assert!(rows[2].tally.detected > 0, "{rows:?}");
+}
+
+/// All of a row but its times, and where its failures were saved.
+fn without_times(row: &Row) -> serde_json::Value {
+    let mut row = serde_json::to_value(row).expect("plain data");
+    let fields = row.as_object_mut().expect("a row has fields");
+    fields.retain(|field, _| field != "failures" && !field.ends_with("_s"));
+    row
+}
+
+#[test]
+fn the_same_seed_gives_the_same_rows_however_many_threads_share_them() {
+    let rows = |seed, jobs| {
+        let torture = Torture::new(Store::new(Mistake::None)).crash(SIMULATED);
+        let report = torture.rounds(2).seed(seed).jobs(jobs).run().unwrap();
+        report.rows.iter().map(without_times).collect::<Vec<_>>()
+    };
+    let first = rows(7, 1);
+    assert_eq!(first, rows(7, 1));
+    assert_eq!(first, rows(7, 2));
+    assert_ne!(first, rows(8, 1));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_failure_with_the_same_story() {
+    let story = || {
+        let artifacts = tempfile::tempdir().expect("a directory");
+        let torture = torture(Mistake::RetriesSync, CrashKind::Fault);
+        let Err(Failure::Violation(rows)) = torture.artifacts(artifacts.path()).run() else {
+            panic!("it is not caught")
+        };
+        let finding = Finding::load(&rows[0].failures[0].folder).expect("it was saved");
+        (without_times(&rows[0]), finding.story())
+    };
+    assert_eq!(story(), story());
+}
+
+#[test]
+fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
+    let rows = match Torture::new(KvStore::CORRECT).rounds(3).seed(1).run() {
+        // So short a torture may show nothing.
+        Ok(Report { rows }) | Err(Failure::Vacuous(rows)) => rows,
+        Err(other) => panic!("{other}"),
+    };
+    for kind in SIMULATED {
+        let row = rows.iter().find(|row| row.crash == kind);
+        let row = row.expect("it is not left out in silence");
+        let why = row.unavailable.as_deref().expect("it cannot be run");
+        assert!(why.contains("Subject::simulated"), "{why}");
+        assert_eq!((row.tally.rounds, row.coverage), (0, Coverage::None));
+    }
+}
+
+#[test]
+fn to_ask_for_the_simulated_disk_by_name_is_an_error_if_the_store_does_not_run_on_it() {
+    for kind in SIMULATED {
+        let Err(Failure::Environment(why)) = Torture::new(KvStore::CORRECT).crash([kind]).run()
+        else {
+            panic!("it runs")
+        };
+        let expected = format!("crash kind '{kind}' is unavailable");
+        assert!(why.contains(&expected), "{why}");
+        assert!(why.contains("Subject::simulated"), "{why}");
+    }
+}
