@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
 
-use crate::{Mode, Told, config, told};
+use crate::calls::{Mode, config};
+use crate::told::{Told, told};
 
 #[test]
 fn what_std_does_in_one_call_it_does_too() {
