@@ -1,4 +1,4 @@
-//! How what this process makes in the kernel is told from what others make.
+//! Names by which this process recognizes what it has made in the kernel.
 
 use std::fs;
 use std::io;

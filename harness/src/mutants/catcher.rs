@@ -1,4 +1,4 @@
-//! Whoever may notice a mutant: what it is, and what it can be asked.
+//! A catcher: what it is, and what it can be asked.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ const BUDGET: Duration = Duration::from_secs(20);
 /// Tests know themselves when they are through; they are given so long.
 pub(super) const TESTS_LIMIT: Duration = Duration::from_secs(180);
 
-/// Whoever may notice a mutant. See the [module](super).
+/// What may notice a mutant. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct Catcher {
     pub(super) name: String,

@@ -10,8 +10,9 @@ use super::call::Call;
 /// Of all threads and processes of the child, at most one is inside such a call at a time: the
 /// others are held at its beginning, in order of arrival. So nothing in the directory changes while
 /// a method runs, nor between the end of one call and the beginning of the next. The exceptions may
-/// have to wait for another thread: [`Kind::IoUring`](super::Kind::IoUring), and `splice` from a pipe. The child's other threads run on, up to their next such call: what they
-/// share with the harness may change, so read it before the directory.
+/// have to wait for another thread: [`Kind::IoUring`](super::Kind::IoUring), and `splice` from a
+/// pipe. The child's other threads run on, up to their next such call: what they share with the
+/// harness may change, so read it before the directory.
 ///
 /// If a method panics, the child is killed and [`Tracer::run`](super::Tracer::run) panics.
 pub trait Observer {

@@ -1,4 +1,4 @@
-//! Discards, flushes and writes that fail reach who asked for them.
+//! Discards reach the disk, and failed flushes and writes reach the sync that asked for them.
 
 use std::fs::File;
 use std::io::{Seek, Write};

@@ -1,4 +1,4 @@
-//! Files with what not everybody may know.
+//! Files that hold tokens, keys and certificates.
 
 use std::path::Path;
 
