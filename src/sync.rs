@@ -1,7 +1,8 @@
 //! The one place that names `std::sync`.
 //!
-//! `group.rs` is compiled a second time by `tests/loom.rs`, beside a module of this name that hands
-//! out loom's types instead, so that loom sees every lock that the write groups take.
+//! `group.rs` is compiled a second time by `tests/loom.rs`, where `tests/loom/sync.rs` takes the
+//! place of this file and hands out loom's types, so that loom sees every lock that the write groups
+//! take.
 
 pub(crate) use std::sync::atomic;
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, Weak};

@@ -16,19 +16,8 @@
 //! `cargo test --test loom -- --nocapture` shows how many interleavings there are;
 //! `LOOM_LOCATION=1` makes a deadlock say where its threads are parked.
 
-mod sync {
-    //! Stands in for `src/sync.rs`.
-
-    pub(crate) use loom::sync::{Mutex, MutexGuard};
-    // Not loom's: it explores the order of every two drops of a reference, a hundred times the
-    // interleavings, and nothing here depends on who drops the last one. Loom's would also report
-    // what leaks; `World::at_rest` does.
-    pub(crate) use std::sync::{Arc, Weak};
-
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().expect("loom's locks are not poisoned")
-    }
-}
+#[path = "loom/sync.rs"]
+mod sync;
 
 #[path = "../src/group.rs"]
 mod group;
@@ -39,6 +28,8 @@ mod executor;
 
 #[path = "loom/disk.rs"]
 mod disk;
+#[path = "loom/fragile.rs"]
+mod fragile;
 #[path = "loom/task.rs"]
 mod task;
 #[path = "loom/world.rs"]

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use loom::thread::{self, ThreadId};
 
+use crate::fragile::Fragile;
 use crate::group::{Ask, Flush, Host, Lead, Next, Outcome, Turn};
 use crate::sync::{Mutex, lock};
-use crate::world::Fragile;
 
 pub(crate) const BROKEN: &str = "the sync failed";
 pub(crate) const FULL: &str = "no space left";

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::mpsc;
 
 use crate::disk::Disk;
+use crate::fragile::Fragile;
 use crate::group::{Ask, Group, Member, Refusal, Room, Timer};
 use crate::sync::{Arc, Mutex, lock};
-use crate::world::Fragile;
 
 pub(crate) type Answer = Result<u64, Refusal<&'static str>>;
 

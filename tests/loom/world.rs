@@ -1,6 +1,5 @@
 //! What a model's scene is made of: a log with its disk and clock, threads, and members.
 
-use std::mem;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -161,31 +160,5 @@ impl World {
         drop(others);
         job.run_alone();
         first.wait().expect("the disk is sound again");
-    }
-}
-
-/// Something whose `Drop` takes locks. A model that has failed cannot lock any more, and should
-/// report what it found instead of aborting: then it is leaked.
-pub(crate) struct Fragile<T>(Option<T>);
-
-impl<T> Fragile<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Some(value))
-    }
-
-    pub(crate) fn get(&mut self) -> &mut T {
-        self.0.as_mut().expect("taken at the end only")
-    }
-
-    pub(crate) fn take(mut self) -> T {
-        self.0.take().expect("taken at the end only")
-    }
-}
-
-impl<T> Drop for Fragile<T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            mem::forget(self.0.take());
-        }
     }
 }
