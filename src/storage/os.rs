@@ -129,3 +129,63 @@ impl StorageDir for OsDir {
         Ok(unlinkat(&self.dir, name, AtFlags::REMOVEDIR)?)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::{OsStorage, Storage};
+
+    /// A request in the ring keeps the file open that it was made for, and no other: if the lock were
+    /// on another, the next process would recover the segment while the last one's group, in flight
+    /// when it was killed, is still being written to it.
+    #[test]
+    fn the_descriptor_that_is_written_through_has_the_lock() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let file = OsStorage
+            .open_dir(dir.path())
+            .unwrap()
+            .create("segment")
+            .unwrap();
+        file.write_at(&[0; 4096], 0).unwrap();
+        assert!(file.try_lock().unwrap());
+        let raw = file.raw().expect("it has a descriptor");
+        let about = format!("/proc/self/fdinfo/{}", raw.fd().as_raw_fd());
+        let about = std::fs::read_to_string(about).unwrap();
+        assert!(about.contains("FLOCK"), "no lock: {about}");
+        let other = OsStorage
+            .open_dir(dir.path())
+            .unwrap()
+            .open("segment")
+            .unwrap();
+        assert!(!other.try_lock().unwrap(), "two have the lock");
+        drop(file);
+        assert!(other.try_lock().unwrap());
+    }
+
+    /// A reader that had the pages in the cache sees what was written past it.
+    #[test]
+    fn what_is_written_past_the_page_cache_is_read_through_it() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let file = OsStorage
+            .open_dir(dir.path())
+            .unwrap()
+            .create("segment")
+            .unwrap();
+        let len = 16 << 12;
+        file.write_at(&vec![0; len], 0).unwrap();
+        file.sync_all().unwrap();
+        let mut read = vec![1; len];
+        assert_eq!(file.read_at(&mut read, 0).unwrap(), len);
+        let mut bytes = aligned_vec::AVec::<u8, aligned_vec::ConstAlign<4096>>::new(4096);
+        bytes.resize(4096, 7);
+        let raw = file.raw().expect("it has a descriptor");
+        for block in [3, 9] {
+            let offset = block << 12;
+            crate::storage::write_all_durable_at(raw, &bytes, offset as u64).unwrap();
+            assert_eq!(file.read_at(&mut read, 0).unwrap(), len);
+            assert_eq!(read[offset..offset + 4096], bytes[..]);
+            assert!(read[offset + 4096..].iter().all(|byte| *byte == 0));
+        }
+    }
+}
