@@ -7,7 +7,8 @@ use support::image::{FrameAt, frames};
 use support::mem::Image;
 use support::tiny::{append_all, payload, ready};
 
-use super::{open, run, support};
+use super::program::{open, run};
+use super::support;
 
 fn image_of(dir: &Path) -> Image {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use groupwal::{Builder, Options};
 
-use super::{limited, muop, ran, run};
+use super::muop;
+use super::program::{limited, ran, run};
 
 const SEGMENTS: u64 = 200;
 const LIMIT: &str = "-n 64";

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use support::tiny::{append_all, ready};
 
 use super::muop::{header, insert, write_files};
-use super::{Ran, groupwal, open, ran, run, support};
+use super::program::{Ran, groupwal, open, ran, run};
+use super::support;
 
 struct Folders {
     tmp: tempfile::TempDir,

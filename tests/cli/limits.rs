@@ -5,7 +5,8 @@ use std::path::Path;
 
 use groupwal::{Builder, Options};
 
-use super::{limited, muop, ran};
+use super::muop;
+use super::program::{limited, ran};
 
 /// 32 or 64 KiB: shells count in blocks of different sizes.
 const LIMIT: &str = "-f 64";

@@ -3,7 +3,8 @@
 use groupwal::{Delete, Insert};
 use support::tiny::{append_all, ready};
 
-use super::{groupwal, open, options, owners_are_known, ran, run, support};
+use super::program::{groupwal, open, options, owners_are_known, ran, run};
+use super::support;
 
 #[test]
 fn a_dump_has_every_entry_in_a_line() {

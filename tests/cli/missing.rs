@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use groupwal::Wal;
 
-use super::{open, run};
+use super::program::{open, run};
 use crate::support::tiny::{append_all, ready};
 
 fn segments(log: &Path) -> Vec<PathBuf> {

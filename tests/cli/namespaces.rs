@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 
 use groupwal::{EngineKind, Wal};
 
+use super::program::{groupwal, open, options, owners_are_known, ran, run};
 use super::stall::Stall;
-use super::{groupwal, open, options, owners_are_known, ran, run};
 use crate::support::tiny::{append_all, ready};
 
 /// The program in a PID namespace of its own, with its own `/proc`; `None` where that cannot be had.

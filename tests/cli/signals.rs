@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use super::muop;
+use super::program::{groupwal, open, ran};
 use super::stall::Stall;
-use super::{groupwal, muop, open, ran};
 use crate::support::tiny::{append_all, ready};
 
 const SIGHUP: u32 = 1;

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use groupwal::inspect::Reader;
 use groupwal::{EngineKind, Options, Wal};
 
-use super::groupwal;
+use super::program::groupwal;
 use crate::support::tiny::ready;
 
 const ENTRY_BYTES: usize = 24 << 10;

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use groupwal::Op;
+use groupwal::muopdb::{HEADER_BYTES, Header, file_id};
 use serde_json::Value;
 
-use super::*;
+use crate::entries::{End, Wanted, read};
 
 /// The folder with files that MuopDB wrote, if there is one.
 fn folder() -> Option<PathBuf> {
