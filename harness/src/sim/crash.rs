@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::change::NameChange;
 use super::choice::{Chooser, Question};
 use super::content::{Content, PAGE_BYTES, SECTOR_BYTES};
-use super::disk::{DirNode, Disk, FileNode, Ino, NameChange, Node, ROOT, Write, Written};
+use super::disk::Disk;
+use super::nodes::{DirNode, FileNode, Ino, Node, ROOT, Write, Written};
 use super::profile::Profile;
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
@@ -121,17 +123,6 @@ impl Disk {
             path,
         };
         survival.choose(chooser)
-    }
-}
-
-impl std::fmt::Display for NameChange {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.removed, &self.added) {
-            (Some(from), Some(to)) => write!(f, "the rename of `{}` to `{}`", from.name, to.name),
-            (None, Some(new)) => write!(f, "the name `{}`", new.name),
-            (Some(old), None) => write!(f, "the removal of the name `{}`", old.name),
-            (None, None) => f.write_str("nothing"),
-        }
     }
 }
 

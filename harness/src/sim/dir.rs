@@ -1,56 +1,38 @@
 //! An open directory.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Ino, ROOT};
-use super::file::{OpenOptions, SimFile};
-use super::fs::SimFs;
+use super::file::SimFile;
+use super::nodes::Ino;
+use super::options::OpenOptions;
+use super::path::Target;
 use super::record::Call;
-
-/// A path that begins in a directory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'a> {
-    pub(super) base: Ino,
-    pub(super) path: &'a Path,
-    /// What the directory was called when it was opened.
-    base_path: Option<&'a Path>,
-}
-
-impl<'a> Target<'a> {
-    /// A path from the root on.
-    pub(super) fn new(path: &'a Path) -> Self {
-        Self {
-            base: ROOT,
-            path,
-            base_path: None,
-        }
-    }
-
-    /// The path as recordings show it.
-    pub(super) fn shown(&self) -> Cow<'a, Path> {
-        match self.base_path {
-            Some(base) => Cow::Owned(base.join(self.path)),
-            None => Cow::Borrowed(self.path),
-        }
-    }
-}
+use super::state::Core;
 
 /// An open directory, as openat(2) and its relatives use one: what is done in it goes by the directory
 /// itself, wherever it has been moved to. Recordings show the path with which it was opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDir {
-    fs: SimFs,
+    core: Core,
     ino: Ino,
     path: PathBuf,
 }
 
+impl fmt::Debug for SimDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDir")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SimDir {
-    pub(super) fn new(fs: SimFs, ino: Ino, path: &Path) -> Self {
+    pub(super) fn new(core: Core, ino: Ino, path: &Path) -> Self {
         let path = path.to_owned();
-        Self { fs, ino, path }
+        Self { core, ino, path }
     }
 
     fn at<'a>(&'a self, name: &'a str) -> Target<'a> {
@@ -71,7 +53,8 @@ impl SimDir {
     /// # Errors
     /// As openat(2).
     pub fn open(&self, name: &str, options: &OpenOptions) -> io::Result<SimFile> {
-        self.fs.open_at(self.at(name), options)
+        let ino = self.core.lock().open(self.at(name), options)?;
+        Ok(SimFile::new(self.core.clone(), ino, options))
     }
 
     /// Opens a directory in it.
@@ -79,8 +62,8 @@ impl SimDir {
     /// # Errors
     /// As openat(2) with `O_DIRECTORY`.
     pub fn open_dir(&self, name: &str) -> io::Result<Self> {
-        let ino = self.fs.find_dir(self.at(name))?;
-        Ok(Self::new(self.fs.clone(), ino, &self.path.join(name)))
+        let ino = self.core.lock().find_dir(self.at(name))?;
+        Ok(Self::new(self.core.clone(), ino, &self.path.join(name)))
     }
 
     /// Creates a directory in it.
@@ -88,7 +71,7 @@ impl SimDir {
     /// # Errors
     /// As mkdirat(2).
     pub fn create_dir(&self, name: &str) -> io::Result<()> {
-        self.fs.create_dir_at(self.at(name))
+        self.core.lock().create_dir(self.at(name))
     }
 
     /// The names in it, sorted.
@@ -96,7 +79,7 @@ impl SimDir {
     /// # Errors
     /// As fdopendir(3).
     pub fn names(&self) -> io::Result<Vec<String>> {
-        self.fs.read_dir_at(self.at(""))
+        self.core.lock().read_dir(self.at(""))
     }
 
     /// Renames within it, over whatever has the name.
@@ -104,7 +87,7 @@ impl SimDir {
     /// # Errors
     /// As renameat(2).
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.fs.rename_at(self.at(from), self.at(to))
+        self.core.lock().rename(self.at(from), self.at(to))
     }
 
     /// Removes a file's name. Open handles go on working.
@@ -112,7 +95,7 @@ impl SimDir {
     /// # Errors
     /// As unlinkat(2).
     pub fn remove_file(&self, name: &str) -> io::Result<()> {
-        self.fs.remove_at(self.at(name), false)
+        self.core.lock().remove(self.at(name), false)
     }
 
     /// Removes an empty directory in it.
@@ -120,7 +103,7 @@ impl SimDir {
     /// # Errors
     /// As unlinkat(2) with `AT_REMOVEDIR`.
     pub fn remove_dir(&self, name: &str) -> io::Result<()> {
-        self.fs.remove_at(self.at(name), true)
+        self.core.lock().remove(self.at(name), true)
     }
 
     /// Makes the names in it durable.
@@ -130,7 +113,7 @@ impl SimDir {
     #[track_caller]
     pub fn sync(&self) -> io::Result<()> {
         let place = Location::caller();
-        self.fs.lock().sync(self.ino, Call::SyncDir, place)
+        self.core.lock().sync(self.ino, Call::SyncDir, place)
     }
 
     /// The number of the file with this name; [`SimFile::inode`] of the same file is the same.
@@ -138,7 +121,7 @@ impl SimDir {
     /// # Errors
     /// As fstatat(2).
     pub fn inode(&self, name: &str) -> io::Result<u64> {
-        let ino = self.fs.lock().disk.lookup(self.at(name))?;
+        let ino = self.core.lock().disk.lookup(self.at(name))?;
         Ok(ino as u64)
     }
 }

@@ -1,81 +1,22 @@
 //! An open file.
 
+use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
-use super::disk::{Ino, Node};
-use super::fs::SimFs;
+use super::nodes::{Ino, Node};
+use super::options::OpenOptions;
 use super::record::Call;
-
-/// How a file is opened, as [`std::fs::OpenOptions`].
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "as the options of open(2)")]
-pub struct OpenOptions {
-    pub(super) read: bool,
-    pub(super) write: bool,
-    pub(super) append: bool,
-    pub(super) truncate: bool,
-    pub(super) create: bool,
-    pub(super) create_new: bool,
-}
-
-macro_rules! option {
-    ($name:ident, $doc:literal) => {
-        #[doc = $doc]
-        pub fn $name(&mut self, yes: bool) -> &mut Self {
-            self.$name = yes;
-            self
-        }
-    };
-}
-
-impl OpenOptions {
-    /// Nothing allowed yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    option!(read, "The file may be read.");
-    option!(write, "The file may be written.");
-    option!(append, "The file may be written, always at its end.");
-    option!(truncate, "The file is emptied.");
-    option!(create, "The file is created if it is missing.");
-    option!(
-        create_new,
-        "The file is created; that it is there already is an error."
-    );
-
-    pub(super) fn creates(&self) -> bool {
-        self.create || self.create_new
-    }
-
-    pub(super) fn writes(&self) -> bool {
-        self.write || self.append
-    }
-
-    /// As std, which makes sense of the options before it asks the system.
-    pub(super) fn check(&self) -> io::Result<()> {
-        let senseless = match (self.read, self.write, self.append) {
-            (false, false, false) => true,
-            (_, false, false) => self.truncate || self.creates(),
-            (_, _, append) => append && self.truncate && !self.create_new,
-        };
-        if senseless {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(())
-    }
-}
+use super::state::Core;
 
 /// An open file, or an open directory, which can only be synced.
 ///
 /// Dropping it makes nothing durable, and gives up its lock.
-#[derive(Debug)]
 pub struct SimFile {
-    fs: SimFs,
+    core: Core,
     ino: Ino,
     readable: bool,
     writable: bool,
@@ -84,10 +25,19 @@ pub struct SimFile {
     holds_lock: AtomicBool,
 }
 
+impl fmt::Debug for SimFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimFile")
+            .field("inode", &self.ino)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SimFile {
-    pub(super) fn new(fs: SimFs, ino: Ino, options: &OpenOptions) -> Self {
+    pub(super) fn new(core: Core, ino: Ino, options: &OpenOptions) -> Self {
         Self {
-            fs,
+            core,
             ino,
             readable: options.read,
             writable: options.writes(),
@@ -112,7 +62,7 @@ impl SimFile {
     pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         offset_in_range(offset)?;
         Self::allowed(self.readable)?;
-        self.fs.lock().read(self.ino, bytes, offset)
+        self.core.lock().read(self.ino, bytes, offset)
     }
 
     /// Writes at `offset`; at the end if the file was opened for appending, as Linux does.
@@ -122,7 +72,7 @@ impl SimFile {
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         offset_in_range(offset)?;
         Self::allowed(self.writable)?;
-        let mut state = self.fs.lock();
+        let mut state = self.core.lock();
         let offset = if self.append {
             state.disk.file(self.ino)?.live.len()
         } else {
@@ -141,7 +91,7 @@ impl SimFile {
             // Not EBADF, as for a write.
             return Err(Errno::EINVAL.into());
         }
-        self.fs.lock().set_len(self.ino, len)
+        self.core.lock().set_len(self.ino, len)
     }
 
     /// Reserves space: grows the file with zeros up to `len`, never cuts it.
@@ -175,7 +125,7 @@ impl SimFile {
 
     #[track_caller]
     fn sync(&self, call: Call) -> io::Result<()> {
-        let mut state = self.fs.lock();
+        let mut state = self.core.lock();
         let call = match state.disk.node(self.ino) {
             Node::File(_) => call,
             Node::Dir(_) => Call::SyncDir,
@@ -188,7 +138,7 @@ impl SimFile {
     /// # Errors
     /// If it is a directory.
     pub fn len(&self) -> io::Result<u64> {
-        Ok(self.fs.lock().disk.file(self.ino)?.live.len())
+        Ok(self.core.lock().disk.file(self.ino)?.live.len())
     }
 
     /// Whether it is empty.
@@ -210,7 +160,7 @@ impl SimFile {
         if self.holds_lock.load(Ordering::Relaxed) {
             return true;
         }
-        let taken = self.fs.lock().locks.insert(self.ino);
+        let taken = self.core.lock().locks.insert(self.ino);
         self.holds_lock.store(taken, Ordering::Relaxed);
         taken
     }
@@ -220,7 +170,7 @@ impl SimFile {
     /// Gives the lock back, if this handle holds it.
     pub fn unlock(&self) {
         if self.holds_lock.swap(false, Ordering::Relaxed) {
-            self.fs.lock().locks.remove(&self.ino);
+            self.core.lock().locks.remove(&self.ino);
         }
     }
 }

@@ -21,30 +21,43 @@
 //! It is one moment in memory that can be cloned for next to nothing: pages, files and directories
 //! are shared until they change. So one run, recorded once, gives any number of crash states.
 
+mod byte_calls;
+mod bytes;
+mod change;
 mod choice;
 mod content;
 mod crash;
 mod dir;
 mod disk;
+mod failed_sync;
 mod fault;
 mod file;
 mod fs;
+mod layout;
+mod name_calls;
+mod names;
+mod nodes;
+mod options;
+mod path;
 mod profile;
 mod record;
 mod rot;
+mod state;
+mod sync;
 mod vfs;
 
 pub use choice::{Chooser, Question, Replayed};
 pub use content::{PAGE_BYTES, SECTOR_BYTES};
 pub use dir::SimDir;
 pub use fault::{Fault, FaultKind};
-pub use file::{OpenOptions, SimFile};
+pub use file::SimFile;
 pub use fs::SimFs;
+pub use options::OpenOptions;
 pub use profile::Profile;
 pub use vfs::{FileHandle, FileSystem, OsFs};
 
 pub(crate) use choice::{Narrator, Odometer, Sampler};
 pub(crate) use disk::Disk;
-pub(crate) use fs::{Role, SyncFilter};
 pub(crate) use record::{Call, Gap, Recording};
 pub(crate) use rot::Damage;
+pub(crate) use state::{Role, SyncFilter};

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::disk::{Disk, Ino, ROOT};
+use super::disk::Disk;
 use super::fault::FaultKind;
+use super::nodes::{Ino, ROOT};
 use crate::history::{Event, History};
 
 /// What an operation does.

@@ -6,7 +6,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::content::SECTOR_BYTES;
-use super::disk::{Disk, Ino, Node};
+use super::disk::Disk;
+use super::nodes::{Ino, Node};
 use super::record::Gap;
 
 /// What happened to a sector.

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::file::{OpenOptions, SimFile};
+use super::file::SimFile;
 use super::fs::SimFs;
+use super::options::OpenOptions;
 
 /// The part of a file system that a store needs. [`SimFs`] and [`OsFs`] have it.
 pub trait FileSystem: Debug + Send + Sync {

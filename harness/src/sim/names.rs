@@ -1,0 +1,107 @@
+//! Names: making, moving and removing them.
+
+use std::io;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::change::NameChange;
+use super::disk::Disk;
+use super::nodes::{DirNode, FileNode, Ino, Node, Place};
+
+impl Disk {
+    fn change_name(&mut self, node: Ino, removed: Option<Place>, added: Option<Place>) {
+        let op = self.tick();
+        let change = NameChange {
+            op,
+            node,
+            removed,
+            added,
+            creates: false,
+        };
+        change.apply(|dir, edit| edit(&mut self.dir_mut(dir).live));
+        self.names.push(change);
+    }
+
+    /// A new, empty file or directory.
+    pub(crate) fn create(&mut self, place: Place, is_dir: bool) -> io::Result<Ino> {
+        if self.find(&place)?.is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        let ino = self.nodes.len();
+        self.nodes.push(Some(Arc::new(if is_dir {
+            Node::Dir(DirNode::default())
+        } else {
+            Node::File(FileNode::default())
+        })));
+        self.change_name(ino, None, Some(place));
+        self.names.last_mut().expect("just changed").creates = true;
+        Ok(ino)
+    }
+
+    /// A second name for a file.
+    pub(crate) fn link(&mut self, from: &Place, to: Place) -> io::Result<()> {
+        let node = self.find(from)?.ok_or(Errno::ENOENT)?;
+        if self.find(&to)?.is_some() {
+            return Err(Errno::EEXIST.into());
+        }
+        if matches!(self.node(node), Node::Dir(_)) {
+            return Err(Errno::EPERM.into());
+        }
+        self.change_name(node, None, Some(to));
+        Ok(())
+    }
+
+    /// Renames over whatever has the name, as rename(2) does.
+    pub(crate) fn rename(&mut self, from: Place, to: Place) -> io::Result<()> {
+        let node = self.find(&from)?.ok_or(Errno::ENOENT)?;
+        let is_dir = matches!(self.node(node), Node::Dir(_));
+        if is_dir && self.is_below(to.dir, node) {
+            return Err(Errno::EINVAL.into());
+        }
+        if let Some(target) = self.find(&to)? {
+            if target == node {
+                return Ok(());
+            }
+            if self.is_below(from.dir, target) {
+                return Err(Errno::ENOTEMPTY.into());
+            }
+            match self.node(target) {
+                Node::Dir(_) if !is_dir => return Err(Errno::EISDIR.into()),
+                Node::Dir(dir) if !dir.live.is_empty() => {
+                    return Err(Errno::ENOTEMPTY.into());
+                }
+                Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
+                _ => {}
+            }
+        }
+        self.change_name(node, Some(from), Some(to));
+        Ok(())
+    }
+
+    /// Whether a directory is `ancestor` or lies in it.
+    fn is_below(&self, dir: Ino, ancestor: Ino) -> bool {
+        if dir == ancestor {
+            return true;
+        }
+        let Node::Dir(node) = self.node(ancestor) else {
+            return false;
+        };
+        node.live.values().any(|child| self.is_below(dir, *child))
+    }
+
+    /// Removes a file's name, or an empty directory.
+    pub(crate) fn remove(&mut self, place: Place, is_dir: bool) -> io::Result<()> {
+        let node = self.find(&place)?.ok_or(Errno::ENOENT)?;
+        match self.node(node) {
+            Node::Dir(_) if !is_dir => return Err(Errno::EISDIR.into()),
+            Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
+            Node::Dir(dir) if !dir.live.is_empty() => {
+                return Err(Errno::ENOTEMPTY.into());
+            }
+            _ => {}
+        }
+        self.change_name(node, Some(place), None);
+        Ok(())
+    }
+}

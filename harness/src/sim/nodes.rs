@@ -1,0 +1,124 @@
+//! Files and directories: what programs see of each, what is durable, and what lies between.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::content::{Content, SECTOR_BYTES};
+
+/// Names a file or directory, whatever its paths are.
+pub(crate) type Ino = usize;
+
+pub(crate) type Names = BTreeMap<Arc<str>, Ino>;
+
+/// The root directory.
+pub(crate) const ROOT: Ino = 0;
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) dir: Ino,
+    pub(crate) name: Arc<str>,
+}
+
+/// Sectors that were written and are not durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) op: u64,
+    /// Number of the first sector.
+    pub(crate) first: u64,
+    pub(crate) bytes: Written,
+    /// From which to which size it made the file grow.
+    pub(crate) grew: Range<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Written {
+    /// Whole sectors.
+    Bytes(Arc<[u8]>),
+    /// So many sectors of zeros: what was cut off.
+    Zeros(u64),
+}
+
+impl Write {
+    pub(crate) fn sectors(&self) -> Range<u64> {
+        let count = match &self.bytes {
+            Written::Bytes(bytes) => (bytes.len() / SECTOR_BYTES) as u64,
+            Written::Zeros(count) => *count,
+        };
+        self.first..self.first + count
+    }
+
+    /// What it wrote to a sector in its range.
+    pub(crate) fn sector(&self, sector: u64) -> &[u8] {
+        const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
+        match &self.bytes {
+            Written::Bytes(bytes) => {
+                let at = usize::try_from(sector - self.first).expect("in range") * SECTOR_BYTES;
+                &bytes[at..at + SECTOR_BYTES]
+            }
+            Written::Zeros(_) => &ZEROS,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileNode {
+    pub(crate) live: Content,
+    pub(crate) durable: Content,
+    /// Oldest first.
+    pub(crate) writes: Vec<Write>,
+    /// Lengths that the file has had since the last sync, oldest first.
+    pub(crate) sizes: Vec<u64>,
+    /// A failed sync has dropped something: live is not durable with all that is pending.
+    pub(super) diverged: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DirNode {
+    pub(crate) live: Names,
+    pub(crate) durable: Names,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    File(FileNode),
+    Dir(DirNode),
+}
+
+impl FileNode {
+    /// Sectors that programs see and no sync would write, as byte ranges.
+    pub(super) fn in_memory_only(&self) -> Vec<Range<u64>> {
+        let sector_bytes = SECTOR_BYTES as u64;
+        let end = self
+            .live
+            .len()
+            .max(self.durable.len())
+            .div_ceil(sector_bytes);
+        let is_pending = |sector: u64| {
+            self.writes
+                .iter()
+                .any(|write| write.sectors().contains(&sector))
+        };
+        (0..end)
+            .filter(|sector| {
+                let beyond = sector * sector_bytes >= self.durable.len();
+                let differs = self.live.sectors(*sector, 1) != self.durable.sectors(*sector, 1);
+                (beyond || differs) && !is_pending(*sector)
+            })
+            .map(|sector| sector * sector_bytes..(sector + 1) * sector_bytes)
+            .collect()
+    }
+
+    /// Makes everything pending durable, whatever has been dropped before.
+    pub(super) fn write_back(&mut self) {
+        for write in std::mem::take(&mut self.writes) {
+            for sector in write.sectors() {
+                self.durable.put_sector(sector, write.sector(sector), false);
+            }
+        }
+        let sizes = std::mem::take(&mut self.sizes);
+        let len = sizes.last().copied().unwrap_or(self.durable.len());
+        self.durable.set_len(len);
+    }
+}

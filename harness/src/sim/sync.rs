@@ -1,0 +1,143 @@
+//! Syncs: what each makes durable, by the rules of the profile.
+
+use super::change::NameChange;
+use super::disk::Disk;
+use super::nodes::{Ino, Node, Place};
+
+impl Disk {
+    /// fsync, or with `data_only` fdatasync, of a file.
+    pub(crate) fn sync_file(&mut self, ino: Ino, data_only: bool) {
+        self.tick();
+        let committed = self.metadata_synced_with(ino, data_only);
+        let file = self.file_mut(ino);
+        if file.diverged {
+            file.write_back();
+        } else {
+            file.durable = file.live.clone();
+            file.writes.clear();
+            file.sizes.clear();
+        }
+        self.make_names_durable(|change| committed(change));
+    }
+
+    /// Which changes of names a sync of this file makes durable.
+    fn metadata_synced_with(
+        &self,
+        ino: Ino,
+        data_only: bool,
+    ) -> impl Fn(&NameChange) -> bool + use<> {
+        // One journal: everything up to the file's own last change. A new size is logged by the sync.
+        let grew = self.file(ino).is_ok_and(|file| !file.sizes.is_empty());
+        let own = self.names.iter().filter(|change| change.node == ino);
+        // Names are no matter of data: only a new file's first commit is.
+        let own = own.filter(|change| !data_only || change.creates);
+        let own_last = own.map(|change| change.op + 1).max().unwrap_or(0);
+        let journalled = match self.profile.has_one_journal() {
+            true if grew => u64::MAX,
+            true => own_last,
+            false => 0,
+        };
+        let own = self
+            .profile
+            .sync_keeps_names()
+            .then(|| self.with_ancestors(ino));
+        move |change| {
+            change.op < journalled || own.as_ref().is_some_and(|own| own.contains(&change.node))
+        }
+    }
+
+    /// A node and the directories that it was pending to be reached through.
+    fn with_ancestors(&self, ino: Ino) -> Vec<Ino> {
+        let mut found = vec![ino];
+        let mut next = 0;
+        while let Some(node) = found.get(next).copied() {
+            let dirs = self
+                .names
+                .iter()
+                .filter(|change| change.node == node)
+                .filter_map(|change| Some(change.added.as_ref()?.dir));
+            for dir in dirs {
+                if !found.contains(&dir) {
+                    found.push(dir);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// fsync of a directory: the names in it.
+    pub(crate) fn sync_dir(&mut self, ino: Ino) {
+        self.tick();
+        let is_in = |place: &Option<Place>| place.as_ref().is_some_and(|place| place.dir == ino);
+        if self.profile.has_one_journal() {
+            // Everything up to the directory's own last change.
+            let own = |change: &&NameChange| {
+                change.node == ino || is_in(&change.added) || is_in(&change.removed)
+            };
+            let last = self.names.iter().rfind(own).map(|change| change.op);
+            self.make_names_durable(|change| last.is_some_and(|last| change.op <= last));
+            return;
+        }
+        // Of a file renamed into this directory, only its new name; but it is never lost. A directory
+        // has one name at a time, so it brings all that happened to it.
+        let mut whole = Vec::new();
+        for change in std::mem::take(&mut self.names) {
+            let arrives =
+                is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
+            let is_file = matches!(self.nodes[change.node].as_deref(), Some(Node::File(_)));
+            if arrives && is_file {
+                self.names.push(NameChange {
+                    added: None,
+                    ..change.clone()
+                });
+                self.names.push(NameChange {
+                    removed: None,
+                    ..change
+                });
+            } else {
+                whole.extend(arrives.then_some(change.node));
+                self.names.push(change);
+            }
+        }
+        // Btrfs finds what was renamed out of it, in new directories too.
+        let left = |change: &&NameChange| is_in(&change.removed) && change.added.is_some();
+        let left = self.names.iter().filter(left);
+        let left = left.filter(|_| self.profile.sync_keeps_names());
+        whole.extend(left.flat_map(|change| self.with_ancestors(change.node)));
+        self.make_names_durable(|change| {
+            is_in(&change.added) || is_in(&change.removed) || whole.contains(&change.node)
+        });
+    }
+
+    /// Moves changes of names over to the durable side. What was changed before under the same names
+    /// is history.
+    fn make_names_durable(&mut self, is_due: impl Fn(&NameChange) -> bool) {
+        let mut due: Vec<bool> = self.names.iter().map(is_due).collect();
+        for later in (0..due.len()).rev() {
+            if due[later] {
+                let vacated = |earlier: &usize| self.names[later].needs(&self.names[*earlier]);
+                let earlier: Vec<usize> = (0..later).filter(vacated).collect();
+                for earlier in earlier {
+                    due[earlier] = true;
+                }
+            }
+        }
+        let mut kept: Vec<NameChange> = Vec::new();
+        for (change, due) in std::mem::take(&mut self.names).into_iter().zip(due) {
+            if !due {
+                kept.push(change);
+                continue;
+            }
+            for place in change.added.iter().chain(&change.removed) {
+                for earlier in &mut kept {
+                    earlier.added.take_if(|added| added == place);
+                    earlier.removed.take_if(|removed| removed == place);
+                }
+            }
+            change.apply(|dir, edit| edit(&mut self.dir_mut(dir).durable));
+        }
+        kept.retain(|change| change.added.is_some() || change.removed.is_some());
+        self.names = kept;
+    }
+}
