@@ -191,34 +191,47 @@ impl History {
     /// Records an event; `false` if the memory is full and it was not recorded.
     #[must_use]
     pub fn record(&self, event: Event) -> bool {
+        let slot = self.reserve();
+        slot.map(|slot| self.publish(&slot, event)).is_some()
+    }
+
+    /// The first step of recording; `None` if the memory is full.
+    pub(crate) fn reserve(&self) -> Option<Slot> {
         let words = self.words();
         // Whatever the clock counts had come so far when the event was announced, or before.
         let clock = words[1].load(Ordering::SeqCst);
         // SeqCst: the order of slots is the order in real time, across all events of all threads.
-        let slot = words[0].fetch_add(1, Ordering::SeqCst);
-        let Some(slot) = usize::try_from(slot)
-            .ok()
-            .filter(|slot| *slot < self.events_max())
-        else {
-            return false;
-        };
-        let at = HEADER_WORDS + slot * SLOT_WORDS;
+        let index = words[0].fetch_add(1, Ordering::SeqCst);
+        let index = usize::try_from(index).ok()?;
+        (index < self.events_max()).then_some(Slot { index, clock })
+    }
+
+    /// The second step of recording.
+    pub(crate) fn publish(&self, slot: &Slot, event: Event) {
+        let words = self.words();
+        let at = HEADER_WORDS + slot.index * SLOT_WORDS;
         let [kind, id, value] = event.encode();
         words[at + 1].store(id, Ordering::Relaxed);
         words[at + 2].store(value, Ordering::Relaxed);
-        words[at + 3].store(clock, Ordering::Relaxed);
+        words[at + 3].store(slot.clock, Ordering::Relaxed);
         words[at].store(kind, Ordering::Release);
-        true
     }
 
     /// How far the history had got at this moment.
     pub(crate) fn mark(&self) -> Mark {
+        self.mark_after(&Mark::default())
+    }
+
+    /// As [`mark`](Self::mark), for a moment after an earlier mark of the same history: the slots that
+    /// were published by then are not looked at again.
+    pub(crate) fn mark_after(&self, earlier: &Mark) -> Mark {
         let words = self.words();
         let reserved = usize::try_from(words[0].load(Ordering::SeqCst)).unwrap_or(usize::MAX);
         let slots = words[HEADER_WORDS..]
             .chunks_exact(SLOT_WORDS)
             .take(reserved)
-            .enumerate();
+            .enumerate()
+            .skip(earlier.settled());
         let unpublished = slots
             .filter(|(_, slot)| slot[0].load(Ordering::Acquire) == 0)
             .map(|(index, _)| index)
@@ -276,7 +289,23 @@ fn read_slot(slot: &[AtomicU64]) -> Option<Event> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Mark {
     reserved: usize,
+    /// In ascending order.
     unpublished: Vec<usize>,
+}
+
+impl Mark {
+    /// Every slot before this one was published.
+    fn settled(&self) -> usize {
+        self.unpublished.first().copied().unwrap_or(self.reserved)
+    }
+}
+
+/// A slot that was reserved for an event.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    index: usize,
+    /// What the clock said.
+    clock: u64,
 }
 
 /// A writer's hand on the history. Cheap to clone, usable from any thread.
@@ -395,11 +424,30 @@ mod tests {
         let history = History::create(3).expect("memory");
         assert!(history.record(Event::Refused { id: 1 }));
         // A writer killed between the two steps of recording.
-        history.words()[0].fetch_add(1, Ordering::SeqCst);
+        history.reserve().expect("room for three");
         assert!(history.record(Event::Refused { id: 2 }));
         assert_eq!(
             history.events(),
             [Event::Refused { id: 1 }, Event::Refused { id: 2 }]
         );
+    }
+
+    #[test]
+    fn a_mark_after_another_is_that_of_a_scan_from_the_beginning() {
+        let history = History::create(8).expect("memory");
+        let mut last = Mark::default();
+        let mut reserved = Vec::new();
+        for id in 0..4 {
+            reserved.push(history.reserve().expect("room"));
+            assert!(history.record(Event::Refused { id }));
+            last = history.mark_after(&last);
+            assert_eq!(last, history.mark());
+        }
+        for index in [2, 0, 3, 1] {
+            history.publish(&reserved[index], Event::Failed { id: index as u64 });
+            last = history.mark_after(&last);
+            assert_eq!(last, history.mark());
+        }
+        assert_eq!(history.events_at(&last).len(), 8);
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::disk::Disk;
 use super::fault::FaultKind;
 use super::nodes::{Ino, ROOT};
-use crate::history::{Event, History};
+use crate::history::{Event, History, Mark};
 
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(crate) struct Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Gap {
     pub(crate) disk: Disk,
-    /// How many events had been announced when the next operation began.
-    announced: u64,
+    /// What had been announced when the next operation began, by any thread.
+    announced: Mark,
     /// How many errors had been injected.
     injected: u32,
 }
@@ -66,9 +66,13 @@ impl Recording {
     }
 
     fn gap(&self, disk: &Disk, injected: u32) -> Gap {
+        let mark = |history: &History| match self.gaps.last() {
+            Some(last) => history.mark_after(&last.announced),
+            None => history.mark(),
+        };
         Gap {
             disk: disk.clone(),
-            announced: self.history.as_ref().map_or(0, History::reserved),
+            announced: self.history.as_ref().map(mark).unwrap_or_default(),
             injected,
         }
     }
@@ -137,13 +141,11 @@ impl Recording {
         }
     }
 
-    /// What had been announced at a gap: everything before the next operation began.
+    /// What had been announced at a gap: what was published before the next operation began.
     pub(crate) fn events_at(&self, gap: usize) -> Vec<Event> {
-        let announced = usize::try_from(self.gaps[gap].announced).expect("in memory");
-        let mut events = self.history.as_ref().map_or_else(Vec::new, History::events);
-        // One thread: every event is published when the next operation begins.
-        events.truncate(announced);
-        events
+        let announced = &self.gaps[gap].announced;
+        let history = self.history.as_ref();
+        history.map_or_else(Vec::new, |history| history.events_at(announced))
     }
 
     /// What a failed sync has left in memory alone, in words.
@@ -209,5 +211,32 @@ impl fmt::Display for Told<'_> {
             Some(error) => write!(f, ": {error}"),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Profile, SimFs};
+
+    #[test]
+    fn what_was_not_published_at_a_gap_was_not_announced_there() {
+        let history = History::create(8).expect("memory");
+        let fs = SimFs::new(Profile::Strict, 1);
+        fs.record(Some(history.clone()));
+        let event = |id| Event::Ack { id, position: id };
+        assert!(history.record(event(1)));
+        // One thread has reserved its slot when another one goes on.
+        let slow = history.reserve().expect("room");
+        assert!(history.record(event(3)));
+        fs.create("/f").expect("nothing in the way");
+        history.publish(&slow, event(2));
+        fs.create_dir("/d").expect("nothing in the way");
+        assert!(history.record(event(4)));
+        let recording = fs.recorded();
+        let at = |gap| recording.events_at(gap);
+        assert_eq!(at(0), [event(1), event(3)]);
+        assert_eq!(at(1), [event(1), event(2), event(3)]);
+        assert_eq!(at(2), [event(1), event(2), event(3), event(4)]);
     }
 }
