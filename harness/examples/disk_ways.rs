@@ -21,8 +21,8 @@ use std::process::ExitCode;
 
 use io_uring::squeue::Flags;
 use io_uring::{IoUring, opcode, types};
+use libc::O_DIRECT;
 use memmap2::MmapMut;
-use nix::libc::O_DIRECT;
 use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
 
 fn main() -> ExitCode {

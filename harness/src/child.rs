@@ -160,7 +160,7 @@ pub(crate) fn has_order() -> bool {
 #[expect(unsafe_code, reason = "there is no safe _exit")]
 pub(crate) fn exit(status: i32) -> ! {
     // SAFETY: it takes no pointer and does not return.
-    unsafe { nix::libc::_exit(status) }
+    unsafe { libc::_exit(status) }
 }
 
 fn carry_out(subject: &dyn Subject, order: &Order) -> Result<(), SubjectError> {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// Runs the `line_log` example, which `cargo test` has built beside this test, where these system

@@ -18,7 +18,6 @@ use fuser::{
     ReplyWrite, Session, SessionACL, WriteFlags,
 };
 use nix::fcntl::FallocateFlags;
-use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 

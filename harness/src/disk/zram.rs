@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::libc::O_DIRECT;
+use libc::O_DIRECT;
 use serde::{Deserialize, Serialize};
 
 use super::error::at_path;

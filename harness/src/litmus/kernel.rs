@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use libc::c_ulong;
 use nix::errno::Errno;
-use nix::libc::{self, c_ulong};
 
 use crate::disk::FileSystemKind;
 

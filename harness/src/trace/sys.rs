@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 

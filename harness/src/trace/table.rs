@@ -1,6 +1,5 @@
 //! The system calls that are looked at, and where each keeps its arguments.
 
-use nix::libc;
 
 use super::call::Kind;
 

@@ -99,7 +99,7 @@ impl Tracer {
                 .unwrap_or_else(|payload| panic::resume_unwind(payload))
         })?;
         // Ended by whatever came first, as the child saw it.
-        if run.end == End::Signaled(nix::libc::SIGKILL) {
+        if run.end == End::Signaled(libc::SIGKILL) {
             run.end = stopper.reason().unwrap_or(run.end);
         }
         Ok(run)

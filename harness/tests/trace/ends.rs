@@ -38,7 +38,7 @@ fn a_child_that_aborts_is_reported_with_its_signal() {
         },
     );
     if let Some(run) = end_of(&traced) {
-        assert_eq!((run.end, run.calls), (End::Signaled(nix::libc::SIGABRT), 1));
+        assert_eq!((run.end, run.calls), (End::Signaled(libc::SIGABRT), 1));
     }
 }
 

@@ -106,7 +106,7 @@ fn signals_arrive() {
     let Some(run) = traced.run(&mut notes) else {
         return;
     };
-    assert_eq!(run.end, End::Signaled(nix::libc::SIGTERM));
+    assert_eq!(run.end, End::Signaled(libc::SIGTERM));
     let lines: Vec<_> = notes.lines.iter().map(|line| without_at(line)).collect();
     assert_eq!(
         lines,

@@ -213,7 +213,7 @@ fn sync_a_mapping(file: &File) {
 #[expect(unsafe_code, reason = "a system call without a wrapper")]
 fn enter_no_ring() {
     // SAFETY: the descriptor is none, so the kernel refuses before it reads anything.
-    let entered = unsafe { nix::libc::syscall(nix::libc::SYS_io_uring_enter, -1, 3, 0, 0, 0, 0) };
+    let entered = unsafe { libc::syscall(libc::SYS_io_uring_enter, -1, 3, 0, 0, 0, 0) };
     assert_eq!(entered, -1);
 }
 
