@@ -1,126 +1,141 @@
 //! A directory as it was at one moment, in memory.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::scratch::remove_dir;
+use crate::tree::{Content, Identity, Kind, Metadata, Writer, walk};
 
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
-    Dir,
-    File(Content),
+struct Node {
+    kind: Kind,
+    metadata: Metadata,
+    /// If it is a file.
+    content: Option<Content>,
+    /// The first name of the same node, if it is not this one.
+    same_as: Option<PathBuf>,
 }
 
-/// A file's bytes, shared by all images in which they are the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Content {
-    pub(crate) bytes: Arc<[u8]>,
-    hash: u64,
-}
-
-impl Content {
-    fn new(bytes: Vec<u8>) -> Self {
-        // The same in every process: the hasher has fixed keys.
-        let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
-        Self {
-            bytes: bytes.into(),
-            hash: hasher.finish(),
-        }
-    }
-}
-
-impl PartialEq for Content {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.bytes, &other.bytes)
-            || (self.hash == other.hash && self.bytes == other.bytes)
-    }
-}
-
-impl Eq for Content {}
-
-/// Names relative to the directory, and what stands there.
+/// Names relative to the directory, and what stands there: what belongs to it, and what is compared, says
+/// [`tree`](crate::tree).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Image(BTreeMap<PathBuf, Node>);
+pub(crate) struct Image {
+    /// The directory itself, if this image was read.
+    root: Option<Metadata>,
+    nodes: BTreeMap<PathBuf, Node>,
+}
 
 impl Image {
     /// Reads a directory. What has not changed since `before` shares its memory.
     pub(crate) fn read(dir: &Path, before: &Self) -> io::Result<Self> {
-        let mut image = Self::default();
-        image.read_into(dir, Path::new(""), before)?;
-        Ok(image)
-    }
-
-    fn read_into(&mut self, root: &Path, relative: &Path, before: &Self) -> io::Result<()> {
-        for entry in fs::read_dir(root.join(relative))? {
-            let entry = entry?;
-            let name = relative.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                self.0.insert(name.clone(), Node::Dir);
-                self.read_into(root, &name, before)?;
-                continue;
-            }
-            let bytes = fs::read(entry.path())?;
-            let content = match before.0.get(&name) {
-                Some(Node::File(known)) if *known.bytes == *bytes => known.clone(),
-                _ => Content::new(bytes),
+        let mut nodes = BTreeMap::new();
+        let mut names: HashMap<Identity, Vec<PathBuf>> = HashMap::new();
+        let root = walk(dir, &mut |found| {
+            let content = found.file.map(|open| {
+                let known = before.nodes.get(found.name);
+                let known = known.and_then(|node| node.content.as_ref());
+                Content::read(&open.file, open.len, open.allocated, known)
+            });
+            let node = Node {
+                kind: found.kind,
+                metadata: found.metadata,
+                content: content.transpose()?,
+                same_as: None,
             };
-            self.0.insert(name, Node::File(content));
+            nodes.insert(found.name.to_owned(), node);
+            if let Some(identity) = found.identity {
+                names
+                    .entry(identity)
+                    .or_default()
+                    .push(found.name.to_owned());
+            }
+            Ok(())
+        })?;
+        for mut names in names.into_values() {
+            names.sort_unstable();
+            if let Some((first, others)) = names.split_first() {
+                for name in others {
+                    let node = nodes.get_mut(name).expect("it was found");
+                    node.same_as = Some(first.clone());
+                }
+            }
         }
-        Ok(())
+        Ok(Self {
+            root: Some(root),
+            nodes,
+        })
     }
 
     /// Makes `dir` hold this image and nothing else.
     pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         remove_dir(dir)?;
-        fs::create_dir_all(dir)?;
-        // A directory sorts before what is in it.
-        self.0.iter().try_for_each(|(name, node)| match node {
-            Node::Dir => fs::create_dir(dir.join(name)),
-            Node::File(content) => fs::write(dir.join(name), &content.bytes),
-        })
+        let mut writer = Writer::new(dir)?;
+        // A directory sorts before what is in it, and the first name of a node before the others.
+        for (name, node) in &self.nodes {
+            if let Some(first) = &node.same_as {
+                writer.link(first, name)?;
+                continue;
+            }
+            writer.make(name, &node.kind, Some(&node.metadata), |file| {
+                let content = node.content.as_ref();
+                content.map_or(Ok(()), |content| content.write(file))
+            })?;
+        }
+        writer.finish(self.root.as_ref())
     }
 
     /// A file's bytes.
     pub(crate) fn file(&self, name: &Path) -> Option<&[u8]> {
-        match self.0.get(name)? {
-            Node::File(content) => Some(&content.bytes),
-            Node::Dir => None,
-        }
+        let node = self.nodes.get(name)?;
+        node.content.as_ref().map(Content::bytes)
     }
 
-    /// This image with other bytes in one file.
+    /// This image with other bytes in one file, under all its names.
     pub(crate) fn with_file(&self, name: &Path, bytes: Vec<u8>) -> Self {
+        let content = Some(Content::new(bytes));
         let mut image = self.clone();
-        image
-            .0
-            .insert(name.to_owned(), Node::File(Content::new(bytes)));
+        let Some(node) = image.nodes.get(name) else {
+            let node = Node {
+                kind: Kind::File,
+                metadata: Metadata::default(),
+                content,
+                same_as: None,
+            };
+            image.nodes.insert(name.to_owned(), node);
+            return image;
+        };
+        let first = node.same_as.clone().unwrap_or_else(|| name.to_owned());
+        for (name, node) in &mut image.nodes {
+            if *name == first || node.same_as.as_ref() == Some(&first) {
+                node.content.clone_from(&content);
+            }
+        }
         image
     }
 
     /// Tells images apart.
     pub(crate) fn fingerprint(&self) -> u64 {
+        // The same in every process: the hasher has fixed keys.
         let mut hasher = DefaultHasher::new();
-        for (name, node) in &self.0 {
-            name.hash(&mut hasher);
-            match node {
-                Node::Dir => u64::MAX.hash(&mut hasher),
-                Node::File(content) => content.hash.hash(&mut hasher),
-            }
+        self.root.hash(&mut hasher);
+        for (name, node) in &self.nodes {
+            (name, &node.kind, &node.metadata, &node.same_as).hash(&mut hasher);
+            node.content.as_ref().map(Content::hash).hash(&mut hasher);
         }
         hasher.finish()
     }
 
-    /// The first name under which two images differ.
+    /// The first name under which two images differ; `.` is the directory itself.
     pub(crate) fn difference(&self, other: &Self) -> Option<PathBuf> {
-        let names = self.0.keys().chain(other.0.keys());
+        if self.root != other.root {
+            return Some(".".into());
+        }
+        let names = self.nodes.keys().chain(other.nodes.keys());
         names
-            .filter(|name| self.0.get(*name) != other.0.get(*name))
+            .filter(|name| self.nodes.get(*name) != other.nodes.get(*name))
             .min()
             .cloned()
     }
@@ -128,6 +143,8 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -76,6 +76,7 @@ mod subject;
 mod tally;
 mod torture;
 pub mod trace;
+mod tree;
 pub mod workload;
 
 pub use ablate::{

@@ -3,9 +3,12 @@
 //! Each run makes one directory and holds a lock in it. A run that dies leaves directory and files
 //! but not the lock, so the next run knows what is nobody's any more.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+pub(crate) use crate::tree::copy_dir;
 
 const PREFIX: &str = "plugpull-run-";
 const LOCK_NAME: &str = ".plugpull-lock";
@@ -37,6 +40,13 @@ impl Scratch {
     }
 }
 
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left, if anything, the next run removes.
+        remove_dir(self.dir.path()).ok();
+    }
+}
+
 /// Removes the directories of runs that are no more.
 fn sweep(base: &Path) -> io::Result<()> {
     for entry in fs::read_dir(base)? {
@@ -51,7 +61,7 @@ fn sweep(base: &Path) -> io::Result<()> {
         };
         if lock.try_lock().is_ok() {
             // Somebody else may sweep at the same time.
-            fs::remove_dir_all(entry.path()).or_else(ignore_missing)?;
+            remove_dir(&entry.path())?;
         }
     }
     Ok(())
@@ -65,22 +75,25 @@ fn ignore_missing(error: io::Error) -> io::Result<()> {
     }
 }
 
-/// Copies a directory with everything in it.
-pub(crate) fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
+/// Removes a directory if it is there, also one that has directories without permissions in it.
+pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir).or_else(ignore_missing) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(dir)?;
+            fs::remove_dir_all(dir).or_else(ignore_missing)
+        }
+        removed => removed,
+    }
+}
+
+/// Gives an ordinary user every permission on its directories that a store has taken away.
+fn open_up(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let target: PathBuf = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_dir(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
+            open_up(&entry.path())?;
         }
     }
     Ok(())
-}
-
-/// Removes a directory if it is there.
-pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
-    fs::remove_dir_all(dir).or_else(ignore_missing)
 }

@@ -1,0 +1,38 @@
+//! Where a file has bytes, and where it has holes.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+/// Pieces begin and end where pages do.
+pub(super) const PAGE_BYTES: usize = 4096;
+pub(super) const PAGE: u64 = PAGE_BYTES as u64;
+
+/// The pieces of a file that are not holes, with whole pages but for the file's end. `allocated` bytes
+/// are: a file that has them all is one piece, and nothing is asked.
+pub(super) fn data_ranges(file: &File, len: u64, allocated: u64) -> io::Result<Vec<Range<u64>>> {
+    if len == 0 || allocated >= len {
+        return Ok(Vec::from_iter((len > 0).then_some(0..len)));
+    }
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let mut at = 0;
+    while at < len {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start / PAGE * PAGE,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let end = seek(file, SeekFrom::Hole(start.max(at)))?;
+        let end = end.next_multiple_of(PAGE).min(len);
+        match ranges.last_mut() {
+            Some(last) if last.end >= start => last.end = end,
+            _ => ranges.push(start..end),
+        }
+        at = end;
+    }
+    Ok(ranges)
+}
