@@ -3,6 +3,7 @@
 use std::io;
 use std::panic::Location;
 
+use nix::errno::Errno;
 use rand::RngExt;
 
 use super::content::PAGE_BYTES;
@@ -67,6 +68,18 @@ impl State {
             return self.done(Err(no_space()));
         }
         self.disk.set_len(ino, len);
+        Ok(())
+    }
+
+    /// Sizes stay as they are.
+    pub(super) fn punch_hole(&mut self, ino: Ino, offset: u64, len: u64) -> io::Result<()> {
+        let end = offset.checked_add(len).filter(|_| len > 0);
+        let range = offset..end.ok_or(Errno::EINVAL)?;
+        let call = Call::PunchHole {
+            range: range.clone(),
+        };
+        self.begin(call, Some(ino), None)?;
+        self.disk.punch_hole(ino, range);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Bytes and sizes: what a write or a new length leaves pending.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::content::{PAGE_BYTES, SECTOR_BYTES};
@@ -76,6 +77,49 @@ impl Disk {
                 op,
                 first,
                 bytes: Written::Zeros(count),
+                grew: len..len,
+            });
+        }
+    }
+
+    /// Puts zeros over a range; what lies behind the end of the file stays away. Pending like a write.
+    pub(crate) fn punch_hole(&mut self, ino: Ino, range: Range<u64>) {
+        let op = self.tick();
+        let file = self.file_mut(ino);
+        let len = file.live.len();
+        let end = range.end.min(len);
+        if range.start >= end {
+            return;
+        }
+        file.live.punch_hole(range.start..end);
+        let sector_bytes = SECTOR_BYTES as u64;
+        // A sector that is hit in part is written as it is now; the end of the file ends its sector.
+        let whole_from = range.start.div_ceil(sector_bytes);
+        let whole_to = match end == len {
+            true => end.div_ceil(sector_bytes),
+            false => end / sector_bytes,
+        };
+        let partial = [range.start / sector_bytes, end / sector_bytes];
+        let partial = partial.into_iter().filter(|sector| {
+            let (from, to) = (sector * sector_bytes, (sector + 1) * sector_bytes);
+            range.start.max(from) < end.min(to) && !(whole_from..whole_to).contains(sector)
+        });
+        let mut partial: Vec<u64> = partial.collect();
+        partial.dedup();
+        for first in partial {
+            let bytes = file.live.sectors(first, 1).into();
+            file.writes.push(Write {
+                op,
+                first,
+                bytes: Written::Bytes(bytes),
+                grew: len..len,
+            });
+        }
+        if whole_from < whole_to {
+            file.writes.push(Write {
+                op,
+                first: whole_from,
+                bytes: Written::Zeros(whole_to - whole_from),
                 grew: len..len,
             });
         }

@@ -1,9 +1,12 @@
 //! Changes that are not durable yet.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::nodes::{Ino, Names, Place};
+use crate::tree::Metadata;
 
 /// A change of names that is not durable. A rename has both halves.
 #[derive(Clone, Debug)]
@@ -49,6 +52,57 @@ impl fmt::Display for NameChange {
             (None, Some(new)) => write!(f, "the name `{}`", new.name),
             (Some(old), None) => write!(f, "the removal of the name `{}`", old.name),
             (None, None) => f.write_str("nothing"),
+        }
+    }
+}
+
+/// A change of a node's metadata that is not durable.
+#[derive(Clone, Debug)]
+pub(crate) struct MetadataChange {
+    pub(crate) op: u64,
+    pub(crate) node: Ino,
+    pub(crate) setting: Setting,
+}
+
+/// One piece of metadata that was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Mode(u32),
+    /// What is `None` stays as it is.
+    Owner(Option<u32>, Option<u32>),
+    Modified(SystemTime),
+    Xattr(OsString, Vec<u8>),
+    NoXattr(OsString),
+}
+
+impl Setting {
+    pub(super) fn apply(&self, metadata: &mut Metadata) {
+        match self {
+            Self::Mode(mode) => metadata.mode = Some(*mode),
+            Self::Owner(owner, group) => {
+                metadata.owner = owner.or(metadata.owner);
+                metadata.group = group.or(metadata.group);
+            }
+            Self::Modified(modified) => metadata.modified = Some(*modified),
+            Self::Xattr(name, value) => {
+                metadata.xattrs.insert(name.clone(), value.clone());
+            }
+            Self::NoXattr(name) => drop(metadata.xattrs.remove(name)),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode(mode) => write!(f, "mode {mode:o}"),
+            Self::Owner(Some(owner), Some(group)) => write!(f, "owner {owner} and group {group}"),
+            Self::Owner(Some(owner), None) => write!(f, "owner {owner}"),
+            Self::Owner(None, Some(group)) => write!(f, "group {group}"),
+            Self::Owner(None, None) => f.write_str("owner"),
+            Self::Modified(_) => f.write_str("time of modification"),
+            Self::Xattr(name, _) => write!(f, "attribute {}", name.display()),
+            Self::NoXattr(name) => write!(f, "removal of the attribute {}", name.display()),
         }
     }
 }

@@ -18,6 +18,15 @@ pub enum Question<'a> {
         /// What changed, in words.
         change: fmt::Arguments<'a>,
     },
+    /// Is this change of metadata kept (0) or lost (1)?
+    Metadata {
+        /// The operation that changed it.
+        op: u64,
+        /// The file.
+        path: &'a str,
+        /// What it was changed to, in words.
+        change: fmt::Arguments<'a>,
+    },
     /// Which of the file's sizes survives, the newest first?
     Size {
         /// The file.
@@ -143,7 +152,7 @@ impl<R: Rng> Sampler<R> {
 impl<R: Rng> Chooser for Sampler<R> {
     fn choose(&mut self, answers: u32, question: &Question<'_>) -> u32 {
         let lost = match question {
-            Question::Name { .. } => self.names_lost,
+            Question::Name { .. } | Question::Metadata { .. } => self.names_lost,
             Question::Size { .. } => self.sizes_lost,
             Question::Bytes { .. } => self.bytes_lost,
         };
@@ -193,6 +202,9 @@ impl fmt::Display for Loss<'_> {
         match question {
             Question::Name { op, change } => {
                 write!(f, "{change} (operation {op}) is lost")
+            }
+            Question::Metadata { op, path, change } => {
+                write!(f, "the {change} of {path} (operation {op}) is lost")
             }
             Question::Size { path, sizes } => write!(
                 f,

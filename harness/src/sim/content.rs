@@ -1,6 +1,7 @@
 //! A file's bytes in pages that are shared until they are written.
 
 use std::hash::Hasher;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use twox_hash::XxHash3_64;
@@ -102,7 +103,44 @@ impl Content {
         bytes
     }
 
+    /// Puts zeros over a range up to the end of the file at most; whole pages become holes.
+    pub(crate) fn punch_hole(&mut self, range: Range<u64>) {
+        let end = range.end.min(self.len);
+        let mut at = range.start;
+        while at < end {
+            let (index, within) = split(at);
+            let len = (PAGE_BYTES as u64 - within as u64).min(end - at);
+            if len == PAGE_BYTES as u64 {
+                if self.page(index).is_some() {
+                    Arc::make_mut(&mut self.pages)[index] = None;
+                }
+            } else {
+                let zeros = [0; PAGE_BYTES];
+                let len = usize::try_from(len).expect("less than a page");
+                self.write_at(&zeros[..len], at);
+            }
+            at += len;
+        }
+    }
+
+    /// The pieces that are not holes, each from the beginning of a page on.
+    pub(crate) fn pieces(&self) -> Vec<(u64, Vec<u8>)> {
+        let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (index, page) in self.pages.iter().enumerate() {
+            let Some(page) = page else { continue };
+            let offset = (index * PAGE_BYTES) as u64;
+            match pieces.last_mut() {
+                Some((at, bytes)) if *at + bytes.len() as u64 == offset => {
+                    bytes.extend_from_slice(&page.bytes);
+                }
+                _ => pieces.push((offset, page.bytes.to_vec())),
+            }
+        }
+        pieces
+    }
+
     /// All bytes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(self.len).expect("it is in memory")];
         self.copy_out(&mut bytes, 0);
@@ -222,6 +260,29 @@ mod tests {
         assert!(bytes[..100].iter().all(|byte| *byte == 0));
         assert!(bytes[100..4200].iter().all(|byte| *byte == 7));
         assert!(bytes[4200..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_hole_is_zeros_and_no_pages() {
+        let mut content = Content::default();
+        content.write_at(&[7; 3 * PAGE_BYTES], 0);
+        content.punch_hole(100..2 * PAGE_BYTES as u64 + 100);
+        let bytes = content.bytes();
+        for (range, byte) in [(0..100, 7), (100..8292, 0), (8292..12_288, 7)] {
+            assert!(bytes[range].iter().all(|found| *found == byte));
+        }
+        let pieces: Vec<_> = content
+            .pieces()
+            .into_iter()
+            .map(|(at, piece)| (at, piece.len()))
+            .collect();
+        assert_eq!(
+            pieces,
+            [(0, PAGE_BYTES), (2 * PAGE_BYTES as u64, PAGE_BYTES)]
+        );
+        // Behind the end there is nothing to be punched.
+        content.punch_hole(12_288 - 1..1 << 40);
+        assert_eq!(content.len(), 12_288);
     }
 
     #[test]

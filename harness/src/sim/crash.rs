@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::change::NameChange;
+use super::change::{MetadataChange, NameChange};
 use super::choice::{Chooser, Question};
 use super::content::{Content, PAGE_BYTES, SECTOR_BYTES};
 use super::disk::Disk;
-use super::nodes::{DirNode, FileNode, Ino, Node, ROOT, Write, Written};
+use super::nodes::{DirNode, FileNode, Ino, Node, ROOT, Sides, SpecialNode, Write, Written};
 use super::profile::Profile;
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
@@ -25,6 +25,7 @@ impl Disk {
             profile: self.profile,
             nodes: vec![None; self.nodes.len()],
             names: Vec::new(),
+            metadata: Vec::new(),
             clock: self.clock,
         };
         let mut dirs: BTreeMap<Ino, DirNode> = BTreeMap::new();
@@ -35,11 +36,14 @@ impl Disk {
                     DirNode {
                         live: dir.durable.clone(),
                         durable: dir.durable.clone(),
+                        // Chosen when it is reached.
+                        metadata: Sides::default(),
                     },
                 );
             }
         }
-        for change in self.surviving_names(chooser) {
+        let (names, settings) = self.surviving_changes(chooser);
+        for change in names {
             change.apply(|dir, edit| {
                 let dir = dirs.get_mut(&dir).expect("a directory keeps its number");
                 edit(&mut dir.live);
@@ -52,14 +56,21 @@ impl Disk {
             if crashed.nodes[ino].is_some() {
                 continue;
             }
+            let metadata = self.surviving_metadata(ino, &path, &settings, chooser);
             let node = match self.node(ino) {
-                Node::File(file) => {
-                    Node::File(FileNode::of(self.surviving_bytes(file, &path, chooser)))
-                }
+                Node::File(file) => Node::File(FileNode {
+                    metadata,
+                    ..FileNode::of(self.surviving_bytes(file, &path, chooser))
+                }),
+                Node::Special(special) => Node::Special(SpecialNode {
+                    kind: special.kind.clone(),
+                    metadata,
+                }),
                 Node::Dir(_) => {
-                    let dir = dirs.remove(&ino).expect("reached for the first time");
+                    let mut dir = dirs.remove(&ino).expect("reached for the first time");
                     let children = dir.live.iter().rev();
                     open.extend(children.map(|(name, child)| (format!("{path}/{name}"), *child)));
+                    dir.metadata = metadata;
                     Node::Dir(dir)
                 }
             };
@@ -71,23 +82,39 @@ impl Disk {
     /// Everything pending is durable: nothing is lost.
     fn settle(&mut self) {
         self.names.clear();
+        self.metadata.clear();
         for node in self.nodes.iter_mut().flatten() {
+            let metadata = node.metadata().live().cloned();
+            let metadata = metadata.map_or_else(Sides::default, Sides::of);
             let settled = match &**node {
-                Node::File(file) => Node::File(FileNode::of(file.live.clone())),
+                Node::File(file) => Node::File(FileNode {
+                    metadata,
+                    ..FileNode::of(file.live.clone())
+                }),
                 Node::Dir(dir) => Node::Dir(DirNode {
                     live: dir.live.clone(),
                     durable: dir.live.clone(),
+                    metadata,
+                }),
+                Node::Special(special) => Node::Special(SpecialNode {
+                    kind: special.kind.clone(),
+                    metadata,
                 }),
             };
             *node = settled.into();
         }
     }
 
-    fn surviving_names(&self, chooser: &mut dyn Chooser) -> Vec<&NameChange> {
+    /// The changes that survive. Where metadata keeps to no order with names, each node's is chosen when
+    /// the node is reached.
+    fn surviving_changes(
+        &self,
+        chooser: &mut dyn Chooser,
+    ) -> (Vec<&NameChange>, Vec<&MetadataChange>) {
         if self.profile == Profile::SyncedOnly {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
-        let mut is_kept = |change: &NameChange| {
+        let ask = |chooser: &mut dyn Chooser, change: &NameChange| {
             let question = Question::Name {
                 op: change.op,
                 change: format_args!("{change}"),
@@ -96,20 +123,74 @@ impl Disk {
         };
         if self.profile.names_in_order() {
             // The newest ones are lost, until one is kept.
-            let kept = self.names.iter().rposition(is_kept);
-            return self.names[..kept.map_or(0, |last| last + 1)]
-                .iter()
-                .collect();
+            let (mut names, mut settings) = (self.names.as_slice(), self.metadata.as_slice());
+            loop {
+                match (names.split_last(), settings.split_last()) {
+                    (name, Some((setting, older)))
+                        if name.is_none_or(|(name, _)| name.op < setting.op) =>
+                    {
+                        let path = self.path_of(setting.node);
+                        let path = path.as_deref().unwrap_or("a removed file");
+                        if setting.is_kept(path, chooser) {
+                            break;
+                        }
+                        settings = older;
+                    }
+                    (Some((name, older)), _) => {
+                        if ask(chooser, name) {
+                            break;
+                        }
+                        names = older;
+                    }
+                    (None, _) => break,
+                }
+            }
+            return (names.iter().collect(), settings.iter().collect());
         }
         let mut kept: Vec<&NameChange> = Vec::new();
         for change in self.names.iter().rev() {
             // Where a rename has made room for one that is kept, it is kept too: no file is lost by it.
-            if kept.iter().any(|later| later.needs(change)) || is_kept(change) {
+            if kept.iter().any(|later| later.needs(change)) || ask(chooser, change) {
                 kept.push(change);
             }
         }
         kept.reverse();
-        kept
+        (kept, Vec::new())
+    }
+
+    /// A node's metadata with those of its changes that survive.
+    fn surviving_metadata(
+        &self,
+        ino: Ino,
+        path: &str,
+        in_order: &[&MetadataChange],
+        chooser: &mut dyn Chooser,
+    ) -> Sides {
+        let Some(durable) = self.node(ino).metadata().durable() else {
+            return Sides::default();
+        };
+        let mut metadata = durable.clone();
+        let mut kept: Vec<&MetadataChange> = if self.profile == Profile::SyncedOnly {
+            Vec::new()
+        } else if self.profile.names_in_order() {
+            in_order
+                .iter()
+                .copied()
+                .filter(|change| change.node == ino)
+                .collect()
+        } else {
+            let path = if path.is_empty() { "/" } else { path };
+            let own = self.metadata.iter().filter(|change| change.node == ino);
+            own.rev()
+                .filter(|change| change.is_kept(path, chooser))
+                .collect()
+        };
+        // Oldest first.
+        kept.sort_unstable_by_key(|change| change.op);
+        for change in kept {
+            change.setting.apply(&mut metadata);
+        }
+        Sides::of(metadata)
     }
 
     fn surviving_bytes(&self, file: &FileNode, path: &str, chooser: &mut dyn Chooser) -> Content {
@@ -123,6 +204,17 @@ impl Disk {
             path,
         };
         survival.choose(chooser)
+    }
+}
+
+impl MetadataChange {
+    fn is_kept(&self, path: &str, chooser: &mut dyn Chooser) -> bool {
+        let question = Question::Metadata {
+            op: self.op,
+            path,
+            change: format_args!("{}", self.setting),
+        };
+        chooser.choose(2, &question) == 0
     }
 }
 

@@ -3,16 +3,17 @@
 //! Nothing becomes durable by close, by rename or by time: only a sync moves changes over. Cheap to
 //! clone: pages, files and directories are shared until they change.
 
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 use twox_hash::XxHash3_64;
 
-use super::change::NameChange;
+use super::change::{MetadataChange, NameChange};
 use super::nodes::{DirNode, FileNode, Ino, Node, Place, ROOT};
 use super::profile::Profile;
+use crate::tree::Metadata;
 
 /// A file system at one moment.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Disk {
     pub(crate) nodes: Vec<Option<Arc<Node>>>,
     /// Changes of names that are not durable, oldest first.
     pub(crate) names: Vec<NameChange>,
+    /// Changes of metadata that are not durable, oldest first.
+    pub(crate) metadata: Vec<MetadataChange>,
     /// Index of the next operation. It counts on from crash to crash.
     pub(crate) clock: u64,
 }
@@ -32,6 +35,7 @@ impl Disk {
             profile,
             nodes: vec![Some(Arc::new(Node::Dir(DirNode::default())))],
             names: Vec::new(),
+            metadata: Vec::new(),
             clock: 0,
         }
     }
@@ -53,7 +57,7 @@ impl Disk {
     pub(crate) fn dir(&self, ino: Ino) -> io::Result<&DirNode> {
         match self.node(ino) {
             Node::Dir(dir) => Ok(dir),
-            Node::File(_) => Err(Errno::ENOTDIR.into()),
+            Node::File(_) | Node::Special(_) => Err(Errno::ENOTDIR.into()),
         }
     }
 
@@ -61,20 +65,22 @@ impl Disk {
         match self.node(ino) {
             Node::File(file) => Ok(file),
             Node::Dir(_) => Err(Errno::EISDIR.into()),
+            // There is no other end, and no driver.
+            Node::Special(_) => Err(Errno::ENXIO.into()),
         }
     }
 
     pub(super) fn dir_mut(&mut self, ino: Ino) -> &mut DirNode {
         match self.node_mut(ino) {
             Node::Dir(dir) => dir,
-            Node::File(_) => unreachable!("a directory was looked up"),
+            Node::File(_) | Node::Special(_) => unreachable!("a directory was looked up"),
         }
     }
 
     pub(super) fn file_mut(&mut self, ino: Ino) -> &mut FileNode {
         match self.node_mut(ino) {
             Node::File(file) => file,
-            Node::Dir(_) => unreachable!("a file was looked up"),
+            Node::Dir(_) | Node::Special(_) => unreachable!("a file was looked up"),
         }
     }
 
@@ -106,23 +112,42 @@ impl Disk {
         found
     }
 
+    /// The path of a node, the first that is found.
+    pub(crate) fn path_of(&self, ino: Ino) -> Option<String> {
+        if ino == ROOT {
+            return Some("/".to_owned());
+        }
+        let mut tree = self.tree(false).into_iter();
+        tree.find(|(_, node)| *node == ino).map(|(path, _)| path)
+    }
+
     /// Tells disks apart by what programs see; those that differ in garbage alone are the same.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hasher = XxHash3_64::new();
-        self.fingerprint_dir(ROOT, &mut hasher);
+        self.fingerprint_node(ROOT, &mut hasher);
         hasher.finish()
     }
 
-    fn fingerprint_dir(&self, ino: Ino, hasher: &mut XxHash3_64) {
-        match self.node(ino) {
+    fn fingerprint_node(&self, ino: Ino, hasher: &mut XxHash3_64) {
+        let node = self.node(ino);
+        let metadata = node.metadata().live();
+        if let Some(metadata) = metadata.filter(|metadata| **metadata != Metadata::default()) {
+            hasher.write_u8(2);
+            metadata.hash(hasher);
+        }
+        match node {
             Node::File(file) => file.live.fingerprint(hasher),
             Node::Dir(dir) => {
                 for (name, child) in &dir.live {
                     hasher.write(name.as_bytes());
                     hasher.write_u8(0);
-                    self.fingerprint_dir(*child, hasher);
+                    self.fingerprint_node(*child, hasher);
                 }
                 hasher.write_u8(1);
+            }
+            Node::Special(special) => {
+                hasher.write_u8(3);
+                special.kind.hash(hasher);
             }
         }
     }

@@ -16,8 +16,8 @@ use super::state::Core;
 ///
 /// Dropping it makes nothing durable, and gives up its lock.
 pub struct SimFile {
-    core: Core,
-    ino: Ino,
+    pub(super) core: Core,
+    pub(super) ino: Ino,
     readable: bool,
     writable: bool,
     append: bool,
@@ -105,6 +105,16 @@ impl SimFile {
         Ok(())
     }
 
+    /// Puts zeros over a range and gives its space back. The file's length stays as it is.
+    ///
+    /// # Errors
+    /// As fallocate(2) with `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_KEEP_SIZE`.
+    pub fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
+        offset_in_range(offset)?;
+        Self::allowed(self.writable)?;
+        self.core.lock().punch_hole(self.ino, offset, len)
+    }
+
     /// fdatasync.
     ///
     /// # Errors
@@ -128,7 +138,7 @@ impl SimFile {
         let mut state = self.core.lock();
         let call = match state.disk.node(self.ino) {
             Node::File(_) => call,
-            Node::Dir(_) => Call::SyncDir,
+            Node::Dir(_) | Node::Special(_) => Call::SyncDir,
         };
         state.sync(self.ino, call, Location::caller())
     }

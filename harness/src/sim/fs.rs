@@ -29,7 +29,7 @@ use crate::workload::stream;
 /// [`kill_clone`](Self::kill_clone) what a killed process does. Paths are absolute, or below the root.
 #[derive(Clone)]
 pub struct SimFs {
-    core: Core,
+    pub(super) core: Core,
 }
 
 impl fmt::Debug for SimFs {

@@ -21,6 +21,7 @@
 //! It is one moment in memory that can be cloned for next to nothing: pages, files and directories
 //! are shared until they change. So one run, recorded once, gives any number of crash states.
 
+mod attributes;
 mod byte_calls;
 mod bytes;
 mod change;
@@ -34,6 +35,8 @@ mod fault;
 mod file;
 mod fs;
 mod layout;
+mod metadata;
+mod metadata_calls;
 mod name_calls;
 mod names;
 mod nodes;
@@ -42,6 +45,7 @@ mod path;
 mod profile;
 mod record;
 mod rot;
+mod stat;
 mod state;
 mod sync;
 mod vfs;
@@ -54,6 +58,7 @@ pub use file::SimFile;
 pub use fs::SimFs;
 pub use options::OpenOptions;
 pub use profile::Profile;
+pub use stat::{NodeKind, Stat};
 pub use vfs::{FileHandle, FileSystem, OsFs};
 
 pub(crate) use choice::{Narrator, Odometer, Sampler};

@@ -6,26 +6,33 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::fault::{Class, Fate, eio, no_space};
-use super::nodes::{Ino, Place};
+use super::nodes::{Ino, Node, Place};
 use super::options::OpenOptions;
 use super::path::Target;
 use super::record::Call;
 use super::state::{State, text};
+use crate::tree::{Kind, Metadata};
 
 impl State {
     pub(super) fn open(&mut self, at: Target<'_>, options: &OpenOptions) -> io::Result<Ino> {
         self.count()?;
         options.check()?;
-        let found = self.disk.lookup(at);
+        let found = match options.create_new {
+            true => self.disk.lookup_itself(at),
+            false => self.disk.lookup(at),
+        };
         let ino = match found {
             Ok(_) if options.create_new => return Err(Errno::EEXIST.into()),
             Ok(ino) => ino,
             Err(error) if error.kind() == io::ErrorKind::NotFound && options.creates() => {
-                let place = self.disk.place(at)?;
-                self.create(place, &at.shown(), false)?
+                let place = self.disk.place_to_create(at)?;
+                self.create(place, &at.shown(), Kind::File, Metadata::default())?
             }
             Err(error) => return Err(error),
         };
+        if matches!(self.disk.node(ino), Node::Special(_)) {
+            return Err(Errno::ENXIO.into());
+        }
         if options.writes() {
             let len = self.disk.file(ino)?.live.len();
             if options.truncate && len > 0 {
@@ -35,15 +42,21 @@ impl State {
         Ok(ino)
     }
 
-    fn create(&mut self, place: Place, path: &Path, is_dir: bool) -> io::Result<Ino> {
-        let call = if is_dir {
-            Call::CreateDir
-        } else {
-            Call::Create
+    fn create(
+        &mut self,
+        place: Place,
+        path: &Path,
+        kind: Kind,
+        metadata: Metadata,
+    ) -> io::Result<Ino> {
+        let call = match &kind {
+            Kind::Dir => Call::CreateDir,
+            Kind::File => Call::Create,
+            kind => Call::MakeNode { kind: kind.clone() },
         };
         self.begin(call, None, Some(path))?;
         let created = match self.faults.fate(Class::Create) {
-            Fate::Well | Fate::Short => self.disk.create(place, is_dir),
+            Fate::Well | Fate::Short => self.disk.create(place, kind, metadata),
             Fate::Eio => Err(eio()),
             Fate::NoSpace => Err(no_space()),
         };
@@ -53,7 +66,23 @@ impl State {
     pub(super) fn create_dir(&mut self, at: Target<'_>) -> io::Result<()> {
         self.count()?;
         let place = self.disk.place(at)?;
-        self.create(place, &at.shown(), true).map(drop)
+        self.create(place, &at.shown(), Kind::Dir, Metadata::default())
+            .map(drop)
+    }
+
+    pub(super) fn make_node(
+        &mut self,
+        at: Target<'_>,
+        kind: Kind,
+        mode: Option<u32>,
+    ) -> io::Result<()> {
+        self.count()?;
+        let metadata = Metadata {
+            mode,
+            ..Metadata::default()
+        };
+        let place = self.disk.place(at)?;
+        self.create(place, &at.shown(), kind, metadata).map(drop)
     }
 
     /// The directory at this place.
@@ -78,7 +107,7 @@ impl State {
         self.begin(call, None, Some(from))?;
         // The old name is looked up before the new one.
         let (from, to) = (Target::new(from), Target::new(to));
-        let linked = self.disk.lookup(from);
+        let linked = self.disk.lookup_itself(from);
         let linked = linked.and_then(|_| self.disk.places(from, to));
         let linked = linked.and_then(|(from, to)| self.disk.link(&from, to));
         self.done(linked)

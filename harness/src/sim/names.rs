@@ -7,7 +7,8 @@ use nix::errno::Errno;
 
 use super::change::NameChange;
 use super::disk::Disk;
-use super::nodes::{DirNode, FileNode, Ino, Node, Place};
+use super::nodes::{DirNode, FileNode, Ino, Node, Place, Sides, SpecialNode};
+use crate::tree::{Kind, Metadata};
 
 impl Disk {
     fn change_name(&mut self, node: Ino, removed: Option<Place>, added: Option<Place>) {
@@ -23,17 +24,30 @@ impl Disk {
         self.names.push(change);
     }
 
-    /// A new, empty file or directory.
-    pub(crate) fn create(&mut self, place: Place, is_dir: bool) -> io::Result<Ino> {
+    /// A new node; a file or a directory is empty. Its first metadata is as durable as the node is.
+    pub(crate) fn create(
+        &mut self,
+        place: Place,
+        kind: Kind,
+        metadata: Metadata,
+    ) -> io::Result<Ino> {
         if self.find(&place)?.is_some() {
             return Err(Errno::EEXIST.into());
         }
         let ino = self.nodes.len();
-        self.nodes.push(Some(Arc::new(if is_dir {
-            Node::Dir(DirNode::default())
-        } else {
-            Node::File(FileNode::default())
-        })));
+        let metadata = Sides::of(metadata);
+        let node = match kind {
+            Kind::Dir => Node::Dir(DirNode {
+                metadata,
+                ..DirNode::default()
+            }),
+            Kind::File => Node::File(FileNode {
+                metadata,
+                ..FileNode::default()
+            }),
+            kind => Node::Special(SpecialNode { kind, metadata }),
+        };
+        self.nodes.push(Some(Arc::new(node)));
         self.change_name(ino, None, Some(place));
         self.names.last_mut().expect("just changed").creates = true;
         Ok(ino)
@@ -71,7 +85,7 @@ impl Disk {
                 Node::Dir(dir) if !dir.live.is_empty() => {
                     return Err(Errno::ENOTEMPTY.into());
                 }
-                Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
+                Node::File(_) | Node::Special(_) if is_dir => return Err(Errno::ENOTDIR.into()),
                 _ => {}
             }
         }
@@ -95,7 +109,7 @@ impl Disk {
         let node = self.find(&place)?.ok_or(Errno::ENOENT)?;
         match self.node(node) {
             Node::Dir(_) if !is_dir => return Err(Errno::EISDIR.into()),
-            Node::File(_) if is_dir => return Err(Errno::ENOTDIR.into()),
+            Node::File(_) | Node::Special(_) if is_dir => return Err(Errno::ENOTDIR.into()),
             Node::Dir(dir) if !dir.live.is_empty() => {
                 return Err(Errno::ENOTEMPTY.into());
             }

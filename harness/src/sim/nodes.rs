@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::content::{Content, SECTOR_BYTES};
+use crate::tree::{Kind, Metadata};
 
 /// Names a file or directory, whatever its paths are.
 pub(crate) type Ino = usize;
@@ -72,18 +73,74 @@ pub(crate) struct FileNode {
     pub(crate) sizes: Vec<u64>,
     /// A failed sync has dropped something: live is not durable with all that is pending.
     pub(super) diverged: bool,
+    pub(crate) metadata: Sides,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DirNode {
     pub(crate) live: Names,
     pub(crate) durable: Names,
+    pub(crate) metadata: Sides,
+}
+
+/// A node with neither bytes nor names: a symbolic link, a FIFO, a socket, a device.
+#[derive(Clone, Debug)]
+pub(crate) struct SpecialNode {
+    pub(crate) kind: Kind,
+    pub(crate) metadata: Sides,
+}
+
+/// A node's metadata, what programs see and what is durable; nothing if none was ever set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sides(Option<Arc<(Metadata, Metadata)>>);
+
+impl Sides {
+    /// The same on both sides.
+    pub(crate) fn of(metadata: Metadata) -> Self {
+        let is_set = metadata != Metadata::default() || metadata.modified.is_some();
+        Self(is_set.then(|| Arc::new((metadata.clone(), metadata))))
+    }
+
+    pub(crate) fn live(&self) -> Option<&Metadata> {
+        self.0.as_ref().map(|sides| &sides.0)
+    }
+
+    pub(crate) fn durable(&self) -> Option<&Metadata> {
+        self.0.as_ref().map(|sides| &sides.1)
+    }
+
+    pub(super) fn live_mut(&mut self) -> &mut Metadata {
+        &mut Arc::make_mut(self.0.get_or_insert_default()).0
+    }
+
+    pub(super) fn durable_mut(&mut self) -> &mut Metadata {
+        &mut Arc::make_mut(self.0.get_or_insert_default()).1
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     File(FileNode),
     Dir(DirNode),
+    Special(SpecialNode),
+}
+
+impl Node {
+    pub(crate) fn metadata(&self) -> &Sides {
+        match self {
+            Self::File(file) => &file.metadata,
+            Self::Dir(dir) => &dir.metadata,
+            Self::Special(special) => &special.metadata,
+        }
+    }
+
+    pub(super) fn metadata_mut(&mut self) -> &mut Sides {
+        match self {
+            Self::File(file) => &mut file.metadata,
+            Self::Dir(dir) => &mut dir.metadata,
+            Self::Special(special) => &mut special.metadata,
+        }
+    }
 }
 
 impl FileNode {

@@ -3,24 +3,44 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::change::Setting;
 use super::disk::Disk;
 use super::fault::FaultKind;
-use super::nodes::{Ino, ROOT};
+use super::nodes::Ino;
 use crate::history::{Event, History, Mark};
+use crate::tree::Kind;
 
 /// What an operation does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Create,
     CreateDir,
-    Link { to: String },
-    Rename { to: String },
+    Link {
+        to: String,
+    },
+    Rename {
+        to: String,
+    },
     Remove,
-    Write { range: Range<u64> },
-    SetLen { len: u64 },
+    Write {
+        range: Range<u64>,
+    },
+    SetLen {
+        len: u64,
+    },
     SyncData,
     SyncAll,
     SyncDir,
+    /// A node that is neither a file nor a directory.
+    MakeNode {
+        kind: Kind,
+    },
+    Set {
+        setting: Setting,
+    },
+    PunchHole {
+        range: Range<u64>,
+    },
 }
 
 /// One operation of a run.
@@ -127,7 +147,9 @@ impl Recording {
             FaultKind::Write | FaultKind::ShortWrite | FaultKind::NoSpace { .. } => {
                 matches!(call, Call::Write { .. })
             }
-            FaultKind::Create => matches!(call, Call::Create | Call::CreateDir),
+            FaultKind::Create => {
+                matches!(call, Call::Create | Call::CreateDir | Call::MakeNode { .. })
+            }
             FaultKind::Rename => matches!(call, Call::Rename { .. }),
             FaultKind::Read => false,
         };
@@ -167,16 +189,10 @@ impl Recording {
     pub(crate) fn tell(&self, index: usize) -> String {
         let operation = &self.operations[index];
         let disk = &self.gaps[index].disk;
-        let path = operation.path.clone().or_else(|| {
-            let ino = operation.ino?;
-            if ino == ROOT {
-                return Some("/".to_owned());
-            }
-            let tree = disk.tree(false);
-            tree.into_iter()
-                .find(|(_, node)| *node == ino)
-                .map(|(path, _)| path)
-        });
+        let path = operation
+            .path
+            .clone()
+            .or_else(|| disk.path_of(operation.ino?));
         let told = Told {
             path: path.as_deref().unwrap_or("(a removed file)"),
             operation,
@@ -206,6 +222,15 @@ impl fmt::Display for Told<'_> {
             Call::SyncData => write!(f, "fdatasync {path}"),
             Call::SyncAll => write!(f, "fsync {path}"),
             Call::SyncDir => write!(f, "fsync directory {path}"),
+            Call::MakeNode { kind } => write!(f, "create {kind} {path}"),
+            Call::Set { setting } => write!(f, "set the {setting} of {path}"),
+            Call::PunchHole { range } => {
+                write!(
+                    f,
+                    "punch a hole into {path}, bytes {}..{}",
+                    range.start, range.end
+                )
+            }
         }?;
         match &self.operation.failed {
             Some(error) => write!(f, ": {error}"),

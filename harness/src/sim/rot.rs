@@ -92,7 +92,7 @@ impl Disk {
             let (path, ino) = &files[rng.random_range(0..files.len())];
             let sectors = match self.node(*ino) {
                 Node::File(file) => file.live.len().div_ceil(SECTOR_BYTES as u64),
-                Node::Dir(_) => 1,
+                Node::Dir(_) | Node::Special(_) => 1,
             };
             (path.clone(), rng.random_range(0..sectors))
         };
@@ -171,7 +171,7 @@ impl Disk {
     fn sector(&self, ino: Ino, sector: u64) -> Option<Vec<u8>> {
         match self.node(ino) {
             Node::File(file) => Some(file.live.sectors(sector, 1)),
-            Node::Dir(_) => None,
+            Node::Dir(_) | Node::Special(_) => None,
         }
     }
 

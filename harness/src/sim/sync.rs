@@ -1,14 +1,34 @@
 //! Syncs: what each makes durable, by the rules of the profile.
 
-use super::change::NameChange;
+use super::change::{MetadataChange, NameChange};
 use super::disk::Disk;
 use super::nodes::{Ino, Node, Place};
+
+/// What a sync of a file commits besides the file's bytes and size.
+struct Commit {
+    /// Every change before this operation.
+    journalled: u64,
+    /// The names of these nodes.
+    names_of: Vec<Ino>,
+    /// The metadata of this node.
+    metadata_of: Option<Ino>,
+}
+
+impl Commit {
+    fn has_name(&self, change: &NameChange) -> bool {
+        change.op < self.journalled || self.names_of.contains(&change.node)
+    }
+
+    fn has_metadata(&self, change: &MetadataChange) -> bool {
+        change.op < self.journalled || self.metadata_of == Some(change.node)
+    }
+}
 
 impl Disk {
     /// fsync, or with `data_only` fdatasync, of a file.
     pub(crate) fn sync_file(&mut self, ino: Ino, data_only: bool) {
         self.tick();
-        let committed = self.metadata_synced_with(ino, data_only);
+        let commit = self.commit_of(ino, data_only);
         let file = self.file_mut(ino);
         if file.diverged {
             file.write_back();
@@ -17,32 +37,34 @@ impl Disk {
             file.writes.clear();
             file.sizes.clear();
         }
-        self.make_names_durable(|change| committed(change));
+        self.make_names_durable(|change| commit.has_name(change));
+        self.make_metadata_durable(|change| commit.has_metadata(change));
     }
 
-    /// Which changes of names a sync of this file makes durable.
-    fn metadata_synced_with(
-        &self,
-        ino: Ino,
-        data_only: bool,
-    ) -> impl Fn(&NameChange) -> bool + use<> {
+    /// Which changes of names and metadata a sync of this file makes durable.
+    fn commit_of(&self, ino: Ino, data_only: bool) -> Commit {
         // One journal: everything up to the file's own last change. A new size is logged by the sync.
         let grew = self.file(ino).is_ok_and(|file| !file.sizes.is_empty());
         let own = self.names.iter().filter(|change| change.node == ino);
-        // Names are no matter of data: only a new file's first commit is.
+        // Names and metadata are no matter of data: only a new file's first commit is.
         let own = own.filter(|change| !data_only || change.creates);
-        let own_last = own.map(|change| change.op + 1).max().unwrap_or(0);
+        let own = own.map(|change| change.op);
+        let own_metadata = self.metadata.iter();
+        let own_metadata = own_metadata.filter(|change| change.node == ino && !data_only);
+        let own = own.chain(own_metadata.map(|change| change.op));
+        let own_end = own.map(|op| op + 1).max().unwrap_or(0);
         let journalled = match self.profile.has_one_journal() {
             true if grew => u64::MAX,
-            true => own_last,
+            true => own_end,
             false => 0,
         };
-        let own = self
-            .profile
-            .sync_keeps_names()
-            .then(|| self.with_ancestors(ino));
-        move |change| {
-            change.op < journalled || own.as_ref().is_some_and(|own| own.contains(&change.node))
+        Commit {
+            journalled,
+            names_of: match self.profile.sync_keeps_names() {
+                true => self.with_ancestors(ino),
+                false => Vec::new(),
+            },
+            metadata_of: (!data_only).then_some(ino),
         }
     }
 
@@ -76,17 +98,22 @@ impl Disk {
                 change.node == ino || is_in(&change.added) || is_in(&change.removed)
             };
             let last = self.names.iter().rfind(own).map(|change| change.op);
-            self.make_names_durable(|change| last.is_some_and(|last| change.op <= last));
+            let own_metadata = self.metadata.iter().rfind(|change| change.node == ino);
+            let last = last.max(own_metadata.map(|change| change.op));
+            let is_due = |op: u64| last.is_some_and(|last| op <= last);
+            self.make_names_durable(|change| is_due(change.op));
+            self.make_metadata_durable(|change| is_due(change.op));
             return;
         }
+        self.make_metadata_durable(|change| change.node == ino);
         // Of a file renamed into this directory, only its new name; but it is never lost. A directory
         // has one name at a time, so it brings all that happened to it.
         let mut whole = Vec::new();
         for change in std::mem::take(&mut self.names) {
             let arrives =
                 is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
-            let is_file = matches!(self.nodes[change.node].as_deref(), Some(Node::File(_)));
-            if arrives && is_file {
+            let is_dir = matches!(self.nodes[change.node].as_deref(), Some(Node::Dir(_)));
+            if arrives && !is_dir {
                 self.names.push(NameChange {
                     added: None,
                     ..change.clone()

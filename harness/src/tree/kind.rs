@@ -1,5 +1,6 @@
 //! What stands under a name.
 
+use std::fmt;
 use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -20,6 +21,19 @@ pub(crate) enum Kind {
         /// Major and minor number, as stat(2) has them.
         number: u64,
     },
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dir => f.write_str("directory"),
+            Self::File => f.write_str("file"),
+            Self::Symlink(target) => write!(f, "symbolic link to {}:", target.display()),
+            Self::Fifo => f.write_str("FIFO"),
+            Self::Socket => f.write_str("socket"),
+            Self::Device { .. } => f.write_str("device"),
+        }
+    }
 }
 
 impl Kind {

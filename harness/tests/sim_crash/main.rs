@@ -7,6 +7,7 @@ mod failed_syncs;
 mod faults;
 mod laws;
 mod measured;
+mod metadata;
 mod names;
 mod outcomes;
 mod program;

@@ -2,11 +2,12 @@
 //!
 //! `/d/ | /f a512 z88 | /g -` is an empty directory, a file with 512 bytes `a` and then 88 zeros, and
 //! an empty file. `?` is garbage: more than two different bytes in a sector. Nothing at all is
-//! `nothing`.
+//! `nothing`. Metadata that was set follows: `/f a512 600 k=v`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
-use plugpull::sim::{Chooser, Profile, Question, SECTOR_BYTES, SimFs};
+use plugpull::sim::{Chooser, NodeKind, Profile, Question, SECTOR_BYTES, SimFs, Stat};
 
 /// Gives every list of answers, one after another.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ fn assert_makes_sense(answers: u32, question: &Question<'_>) {
     assert!(answers > 1, "{question:?}");
     let answers = answers as usize;
     match question {
-        Question::Name { .. } => assert_eq!(answers, 2),
+        Question::Name { .. } | Question::Metadata { .. } => assert_eq!(answers, 2),
         Question::Size { sizes, .. } => {
             let distinct: BTreeSet<_> = sizes.iter().collect();
             assert_eq!((answers, answers), (sizes.len(), distinct.len()));
@@ -165,11 +166,23 @@ pub(crate) fn tell(fs: &SimFs) -> String {
         }
         for name in names {
             let path = format!("{dir}{name}");
-            if fs.is_dir(&path) {
-                open.push(format!("{path}/"));
-            } else {
-                let bytes = fs.read(&path).unwrap();
-                entries.push(format!("{path} {}", runs(&bytes)));
+            let stat = fs.symlink_stat(&path).unwrap();
+            let set = set(fs, &path, &stat);
+            match &stat.kind {
+                NodeKind::Dir => {
+                    open.push(format!("{path}/"));
+                    if !set.is_empty() {
+                        entries.push(format!("{path}/{set}"));
+                    }
+                }
+                NodeKind::File => {
+                    let bytes = fs.read(&path).unwrap();
+                    entries.push(format!("{path} {}{set}", runs(&bytes)));
+                }
+                NodeKind::Symlink(target) => {
+                    entries.push(format!("{path} -> {}{set}", target.display()));
+                }
+                other => entries.push(format!("{path} {other:?}{set}")),
             }
         }
     }
@@ -178,6 +191,26 @@ pub(crate) fn tell(fs: &SimFs) -> String {
         0 => "nothing".to_owned(),
         _ => entries.join(" | "),
     }
+}
+
+/// The metadata that was set: ` 600` is a mode, ` @7:0` an owner and a group, ` k=v` an attribute.
+fn set(fs: &SimFs, path: &str, stat: &Stat) -> String {
+    let mut set = String::new();
+    if ![0o644, 0o755, 0o777].contains(&stat.mode) {
+        write!(set, " {:o}", stat.mode).unwrap();
+    }
+    if (stat.owner, stat.group) != (0, 0) {
+        write!(set, " @{}:{}", stat.owner, stat.group).unwrap();
+    }
+    if matches!(stat.kind, NodeKind::File | NodeKind::Dir) {
+        for name in fs.xattr_names(path).unwrap() {
+            let value = fs.xattr(path, &name).unwrap();
+            let name = name.display().to_string();
+            let name = name.trim_start_matches("user.");
+            write!(set, " {name}={}", String::from_utf8(value).unwrap()).unwrap();
+        }
+    }
+    set
 }
 
 /// Bytes as runs of letters.

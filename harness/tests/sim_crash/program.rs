@@ -31,6 +31,10 @@ pub(crate) enum Step {
     SyncData(&'static str),
     SyncAll(&'static str),
     SyncDir(&'static str),
+    SetMode(&'static str, u32),
+    SetXattr(&'static str, u8),
+    RemoveXattr(&'static str),
+    PunchHole(&'static str, u64, u64),
 }
 
 impl Step {
@@ -63,6 +67,12 @@ impl Step {
                 open(fs, path, false).and_then(|file| file.sync_all().map(|()| 0))
             }
             Self::SyncDir(path) => fs.sync_dir(path).map(|()| 0),
+            Self::SetMode(path, mode) => fs.set_mode(path, mode).map(|()| 0),
+            Self::SetXattr(path, value) => fs.set_xattr(path, "user.k", &[value]).map(|()| 0),
+            Self::RemoveXattr(path) => fs.remove_xattr(path, "user.k").map(|()| 0),
+            Self::PunchHole(path, at, len) => {
+                open(fs, path, false).and_then(|file| file.punch_hole(at, len).map(|()| 0))
+            }
         };
         done.map_err(|error| error.to_string())
     }
@@ -130,6 +140,11 @@ fn step(size: Size) -> impl Strategy<Value = Step> {
         1 => file().prop_map(Step::SyncData),
         1 => file().prop_map(Step::SyncAll),
         2 => prop_oneof![Just("/"), dir()].prop_map(Step::SyncDir),
+        1 => (any(), select(&[0o600, 0o640][..])).prop_map(|(path, mode)| Step::SetMode(path, mode)),
+        1 => (any(), letter()).prop_map(|(path, value)| Step::SetXattr(path, value)),
+        1 => any().prop_map(Step::RemoveXattr),
+        1 => (file(), select(size.offsets), select(&[1, 512, 700, 8192][..]))
+            .prop_map(|(path, at, len)| Step::PunchHole(path, at, len)),
     ]
 }
 
