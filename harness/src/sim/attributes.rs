@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::change::Setting;
 use super::file::SimFile;
 use super::fs::SimFs;
+use super::metadata_calls::{check_name, check_setting};
 use super::path::Target;
 use super::stat::{NodeKind, Stat};
 use crate::tree::Kind;
@@ -139,6 +140,7 @@ impl SimFs {
     }
 
     fn set(&self, path: &Path, setting: Setting) -> io::Result<()> {
+        check_setting(&setting)?;
         let mut state = self.core.lock();
         let ino = state.disk.lookup(Target::new(path))?;
         state.set(ino, setting)
@@ -149,6 +151,7 @@ impl SimFs {
     /// # Errors
     /// As getxattr(2).
     pub fn xattr(&self, path: impl AsRef<Path>, name: impl AsRef<OsStr>) -> io::Result<Vec<u8>> {
+        check_name(name.as_ref())?;
         let state = self.core.lock();
         let ino = state.disk.lookup(Target::new(path.as_ref()))?;
         state.xattr(ino, name.as_ref())
@@ -212,6 +215,7 @@ impl SimFile {
     }
 
     fn set(&self, setting: Setting) -> io::Result<()> {
+        check_setting(&setting)?;
         self.core.lock().set(self.ino, setting)
     }
 
@@ -220,6 +224,7 @@ impl SimFile {
     /// # Errors
     /// As fgetxattr(2).
     pub fn xattr(&self, name: impl AsRef<OsStr>) -> io::Result<Vec<u8>> {
+        check_name(name.as_ref())?;
         self.core.lock().xattr(self.ino, name.as_ref())
     }
 

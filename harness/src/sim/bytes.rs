@@ -95,9 +95,10 @@ impl Disk {
         let sector_bytes = SECTOR_BYTES as u64;
         // A sector that is hit in part is written as it is now; the end of the file ends its sector.
         let whole_from = range.start.div_ceil(sector_bytes);
-        let whole_to = match end == len {
-            true => end.div_ceil(sector_bytes),
-            false => end / sector_bytes,
+        let whole_to = if end == len {
+            end.div_ceil(sector_bytes)
+        } else {
+            end / sector_bytes
         };
         let partial = [range.start / sector_bytes, end / sector_bytes];
         let partial = partial.into_iter().filter(|sector| {

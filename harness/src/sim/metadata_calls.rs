@@ -31,40 +31,21 @@ impl State {
     fn check(&self, ino: Ino, setting: &Setting) -> io::Result<()> {
         match setting {
             Setting::Mode(_) if self.disk.target(ino).is_some() => Err(Errno::EOPNOTSUPP.into()),
-            Setting::Xattr(name, value) => {
-                self.check_xattr(ino, name)?;
-                if value.len() > XATTR_VALUE_MAX {
-                    return Err(Errno::E2BIG.into());
-                }
-                Ok(())
+            // Attributes of users are for what users write.
+            Setting::Xattr(name, _) | Setting::NoXattr(name)
+                if name.as_bytes().starts_with(b"user.")
+                    && matches!(self.disk.node(ino), Node::Special(_)) =>
+            {
+                Err(Errno::EPERM.into())
             }
-            Setting::NoXattr(name) => {
-                self.check_xattr(ino, name)?;
-                self.xattr(ino, name).map(drop)
-            }
+            Setting::Xattr(name, _) => check_namespace(name),
+            Setting::NoXattr(name) => self.xattr(ino, name).map(drop),
             Setting::Mode(_) | Setting::Owner(..) | Setting::Modified(_) => Ok(()),
         }
     }
 
-    fn check_xattr(&self, ino: Ino, name: &OsStr) -> io::Result<()> {
-        if name.is_empty() || name.len() > XATTR_NAME_MAX {
-            return Err(Errno::ERANGE.into());
-        }
-        let namespace = NAMESPACES
-            .into_iter()
-            .find(|space| name.as_bytes().starts_with(space))
-            .ok_or(Errno::EOPNOTSUPP)?;
-        if name.len() == namespace.len() {
-            return Err(Errno::EINVAL.into());
-        }
-        // Attributes of users are for what users write.
-        if namespace == b"user." && matches!(self.disk.node(ino), Node::Special(_)) {
-            return Err(Errno::EPERM.into());
-        }
-        Ok(())
-    }
-
     pub(super) fn xattr(&self, ino: Ino, name: &OsStr) -> io::Result<Vec<u8>> {
+        check_namespace(name)?;
         let metadata = self.disk.node(ino).metadata().live();
         let value = metadata.and_then(|metadata| metadata.xattrs.get(name));
         value.cloned().ok_or_else(|| Errno::ENODATA.into())
@@ -86,4 +67,32 @@ impl State {
             Node::File(_) | Node::Dir(_) => Err(Errno::EINVAL.into()),
         }
     }
+}
+
+/// What Linux refuses before it looks for the file.
+pub(super) fn check_setting(setting: &Setting) -> io::Result<()> {
+    match setting {
+        Setting::Xattr(_, value) if value.len() > XATTR_VALUE_MAX => Err(Errno::E2BIG.into()),
+        Setting::Xattr(name, _) | Setting::NoXattr(name) => check_name(name),
+        Setting::Mode(_) | Setting::Owner(..) | Setting::Modified(_) => Ok(()),
+    }
+}
+
+/// As above, of the name of an attribute.
+pub(super) fn check_name(name: &OsStr) -> io::Result<()> {
+    if name.is_empty() || name.len() > XATTR_NAME_MAX {
+        return Err(Errno::ERANGE.into());
+    }
+    Ok(())
+}
+
+fn check_namespace(name: &OsStr) -> io::Result<()> {
+    let namespace = NAMESPACES
+        .into_iter()
+        .find(|space| name.as_bytes().starts_with(space))
+        .ok_or(Errno::EOPNOTSUPP)?;
+    if name.len() == namespace.len() {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(())
 }

@@ -17,9 +17,10 @@ impl State {
     pub(super) fn open(&mut self, at: Target<'_>, options: &OpenOptions) -> io::Result<Ino> {
         self.count()?;
         options.check()?;
-        let found = match options.create_new {
-            true => self.disk.lookup_itself(at),
-            false => self.disk.lookup(at),
+        let found = if options.create_new {
+            self.disk.lookup_itself(at)
+        } else {
+            self.disk.lookup(at)
         };
         let ino = match found {
             Ok(_) if options.create_new => return Err(Errno::EEXIST.into()),

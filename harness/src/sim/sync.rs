@@ -60,9 +60,10 @@ impl Disk {
         };
         Commit {
             journalled,
-            names_of: match self.profile.sync_keeps_names() {
-                true => self.with_ancestors(ino),
-                false => Vec::new(),
+            names_of: if self.profile.sync_keeps_names() {
+                self.with_ancestors(ino)
+            } else {
+                Vec::new()
             },
             metadata_of: (!data_only).then_some(ino),
         }

@@ -257,10 +257,8 @@ fn a_hole_hits_sectors_in_part() {
             file.sync_data().unwrap();
             let bytes = fs.read("/f").unwrap();
             assert!(bytes[511..1025].iter().all(|byte| *byte == 0));
-            assert_eq!(
-                bytes.iter().filter(|byte| **byte == b'a').count(),
-                1536 - 514
-            );
+            assert!(bytes[..511].iter().all(|byte| *byte == b'a'));
+            assert!(bytes[1025..].iter().all(|byte| *byte == b'a'));
             file.write_at(&[b'b'; 512], 0).unwrap();
             file.write_at(&[b'c'; 512], 1024).unwrap();
             file.sync_data().unwrap();

@@ -2,6 +2,7 @@
 //! them apart.
 
 mod calls;
+mod metadata;
 mod programs;
 mod std_calls;
 mod told;
