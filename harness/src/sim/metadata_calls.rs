@@ -31,11 +31,7 @@ impl State {
     fn check(&self, ino: Ino, setting: &Setting) -> io::Result<()> {
         match setting {
             Setting::Mode(_) if self.disk.target(ino).is_some() => Err(Errno::EOPNOTSUPP.into()),
-            // Attributes of users are for what users write.
-            Setting::Xattr(name, _) | Setting::NoXattr(name)
-                if name.as_bytes().starts_with(b"user.")
-                    && matches!(self.disk.node(ino), Node::Special(_)) =>
-            {
+            Setting::Xattr(name, _) | Setting::NoXattr(name) if self.has_none(ino, name) => {
                 Err(Errno::EPERM.into())
             }
             Setting::Xattr(name, _) => check_namespace(name),
@@ -44,8 +40,15 @@ impl State {
         }
     }
 
+    /// Attributes of users are for what users write: a special file has none.
+    fn has_none(&self, ino: Ino, name: &OsStr) -> bool {
+        name.as_bytes().starts_with(b"user.") && matches!(self.disk.node(ino), Node::Special(_))
+    }
+
     pub(super) fn xattr(&self, ino: Ino, name: &OsStr) -> io::Result<Vec<u8>> {
-        check_namespace(name)?;
+        if !self.has_none(ino, name) {
+            check_namespace(name)?;
+        }
         let metadata = self.disk.node(ino).metadata().live();
         let value = metadata.and_then(|metadata| metadata.xattrs.get(name));
         value.cloned().ok_or_else(|| Errno::ENODATA.into())

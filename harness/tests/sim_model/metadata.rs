@@ -121,8 +121,8 @@ fn carry_out(top: &Path, op: &Op) -> Told {
         Op::CreateDir(path) => told(fs::create_dir(at(path))),
         Op::Fifo(path) => {
             let mode = Mode::from_raw_mode(0o700);
-            let made = rustix::fs::mknodat(CWD, at(path), FileType::Fifo, mode, 0);
-            told(made.map_err(io::Error::from))
+            let result = rustix::fs::mknodat(CWD, at(path), FileType::Fifo, mode, 0);
+            told(result.map_err(io::Error::from))
         }
         Op::Symlink(target, path) => told(std::os::unix::fs::symlink(target, at(path))),
         Op::ReadLink(path) => told(fs::read_link(at(path))),
