@@ -27,8 +27,6 @@ use crate::trace;
 use crate::workload::Workload;
 
 const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
-/// A child that has to do something by itself is given so long, if nobody says otherwise.
-pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
 /// The last part of what a child printed, in bytes: a verdict quotes it.
 const QUOTED_BYTES_MAX: u64 = 4096;
 /// As the runtime ends a program that panicked.

@@ -16,8 +16,8 @@ use rand_chacha::rand_core::Rng;
 
 use crate::ablate::{self, AblateArgs};
 use crate::blackbox::{self, BlackBox, DiskStore};
-use crate::campaign::{self, Budget, DiskOptions, Observer, Plan, Row};
-use crate::child::{self, Launcher};
+use crate::campaign::{self, Observer};
+use crate::child;
 use crate::crash::{CrashKind, disk, kill, simulated};
 use crate::disk::FileSystemKind;
 use crate::doctor;
@@ -25,7 +25,8 @@ use crate::finding::Finding;
 use crate::litmus::{self, LitmusArgs};
 use crate::mutants::{self, Mutants, MutantsArgs};
 use crate::oracle::Violation;
-use crate::report::{Closing, Json, Merged, Terminal, Verdict};
+use crate::plan::{Budget, DiskOptions, Plan};
+use crate::report::{Closing, Json, Merged, Row, Terminal, Verdict};
 use crate::scratch::Scratch;
 use crate::shard::Shard;
 use crate::shrink::{self, Shrunk};
@@ -368,7 +369,6 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut plan = Plan {
-        launcher: Launcher::Binary,
         budget: Budget::Rounds(args.rounds.unwrap_or(0)),
         seed: args.seed.unwrap_or_else(|| u64::from(rand_seed())),
         jobs: args.jobs.unwrap_or(cores).max(1),
@@ -390,6 +390,7 @@ fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
         shard: args.shard,
         keep_going: args.patience.keep_going,
         fail_fast: args.patience.fail_fast,
+        ..Plan::default()
     };
     if args.rounds.is_none() {
         let rows = passes
@@ -579,7 +580,10 @@ fn replay_on_disk(
     let Some(crash) = &finding.disk else {
         return Ok(None);
     };
-    let plan = Plan::of_finding(finding);
+    let plan = Plan {
+        seed: finding.seed,
+        ..Plan::default()
+    };
     let mut store = store_of(subjects, finding, &plan, scratch)?;
     let replayed = disk::replay(&mut *store, crash, scratch)
         .map_err(|error| format!("cannot mount the crash image again: {error}"))?;
@@ -609,7 +613,10 @@ fn shrink_on_disk(
     let crash = finding.disk.as_ref().expect("the caller has looked");
     let at = |error| format!("cannot shrink it: {error}");
     let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
-    let plan = Plan::of_finding(finding);
+    let plan = Plan {
+        seed: finding.seed,
+        ..Plan::default()
+    };
     let mut store = store_of(subjects, finding, &plan, scratch.path())?;
     let deadline = Instant::now() + duration;
     let shrunk = disk::shrink(&mut *store, crash, scratch.path(), deadline).map_err(at)?;
@@ -663,9 +670,10 @@ fn shrink(
     let plan = Plan {
         budget: Budget::Duration(duration),
         out,
-        ..Plan::of_finding(&finding)
+        seed: finding.seed,
+        ..Plan::default()
     };
-    let scratch = Scratch::create(&plan.scratch_of(CrashKind::Syscall)).map_err(at)?;
+    let scratch = Scratch::create(&plan.scratch_dir(true)).map_err(at)?;
     let shrunk = shrink::shrink(subject, &finding, &plan, scratch.path(), duration).map_err(at)?;
     let Some(Shrunk {
         finding,

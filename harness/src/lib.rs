@@ -67,6 +67,7 @@ mod image;
 pub mod litmus;
 pub mod mutants;
 pub mod oracle;
+mod plan;
 mod report;
 mod scratch;
 mod shard;
@@ -83,10 +84,11 @@ pub use ablate::{
     AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, SyncKind, SyncOutcome, SyncSite,
 };
 pub use blackbox::{BlackBox, BlackBoxOracle};
-pub use campaign::{Budget, Coverage, Row, SavedFailure};
 pub use crash::CrashKind;
 pub use finding::{Finding, Generation, KillPoint};
 pub use history::Recorder;
+pub use plan::Budget;
+pub use report::{Coverage, Row, SavedFailure};
 pub use subject::{
     RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivor, Survivors,
     WriteRun,

@@ -14,11 +14,11 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::campaign::Plan;
 use crate::crash::simulated;
 use crate::crash::syscall::Lane;
 use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::Event;
+use crate::plan::Plan;
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::{Style, Workload, stream};

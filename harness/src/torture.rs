@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::campaign::{self, Budget, DiskOptions, Observer, Plan, Row, SavedFailure};
-use crate::child::{self, HANG_LIMIT, Launcher};
+use crate::campaign::{self, Observer};
+use crate::child::{self, Launcher};
 use crate::crash::CrashKind;
 use crate::disk::FileSystemKind;
-use crate::report::Verdict;
-use crate::shard::Shard;
+use crate::plan::{Budget, HANG_LIMIT, Plan};
+use crate::report::{Row, SavedFailure, Verdict};
 use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -170,10 +170,8 @@ impl Torture {
             file_systems: self.file_systems,
             profiles: self.profiles,
             hang_limit: self.hang_limit,
-            shard: Shard::WHOLE,
-            disk: DiskOptions::default(),
             keep_going: self.keep_going,
-            fail_fast: false,
+            ..Plan::default()
         };
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)

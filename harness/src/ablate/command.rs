@@ -1,6 +1,5 @@
 //! `ablate` on the command line.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -8,10 +7,8 @@ use clap::Args;
 
 use super::report::Progress;
 use super::study;
-use crate::campaign::{Budget, DiskOptions, Plan};
-use crate::child::{HANG_LIMIT, Launcher};
 use crate::cli::parse_duration;
-use crate::shard::Shard;
+use crate::plan::{Budget, Plan};
 use crate::sim::Profile;
 use crate::subject::Subject;
 
@@ -77,7 +74,6 @@ pub(crate) fn run(
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
-        launcher: Launcher::Binary,
         budget: match args.rounds {
             Some(rounds) => Budget::Rounds(rounds),
             None => Budget::Duration(args.duration),
@@ -85,15 +81,8 @@ pub(crate) fn run(
         seed: args.seed.unwrap_or_else(|| u64::from(drawn_seed)),
         jobs: args.jobs.unwrap_or(cores).max(1),
         engines: args.engine,
-        scratch: None,
-        out: PathBuf::new(),
-        file_systems: Vec::new(),
         profiles: args.profile,
-        hang_limit: HANG_LIMIT,
-        shard: Shard::WHOLE,
-        disk: DiskOptions::default(),
-        keep_going: false,
-        fail_fast: false,
+        ..Plan::default()
     };
     let progress = if args.json {
         Progress::silent()

@@ -22,9 +22,7 @@ pub use self::site::{CodePlace, SyncKind, SyncSite};
 pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 
 use self::report::Progress;
-use crate::campaign::{Budget, DiskOptions, Plan};
-use crate::child::{HANG_LIMIT, Launcher};
-use crate::shard::Shard;
+use crate::plan::{Budget, Plan};
 use crate::sim::Profile;
 use crate::subject::Subject;
 
@@ -69,20 +67,9 @@ impl Ablation {
         Self {
             subject: Box::new(subject),
             plan: Plan {
-                launcher: Launcher::Binary,
                 budget: Budget::Rounds(20),
-                seed: 0,
-                jobs: 1,
-                engines: Vec::new(),
-                scratch: None,
                 out: std::env::temp_dir(),
-                file_systems: Vec::new(),
-                profiles: Vec::new(),
-                hang_limit: HANG_LIMIT,
-                shard: Shard::WHOLE,
-                disk: DiskOptions::default(),
-                keep_going: false,
-                fail_fast: false,
+                ..Plan::default()
             },
         }
     }

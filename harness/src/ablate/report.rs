@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::filter::Hits;
 use super::site::SyncSite;
 use super::study;
-use crate::campaign::Budget;
 use crate::crash::CrashKind;
 use crate::finding::Finding;
+use crate::plan::Budget;
 use crate::tally::Tally;
 
 /// Elsewhere than on a terminal, a line of progress each so often.

@@ -13,10 +13,11 @@ use super::keeper::{Kept, Order};
 use super::oracle::BlackBoxOracle;
 use super::protocol::Names;
 use super::{BlackBox, command_for};
-use crate::child::{HANG_LIMIT, Launcher};
+use crate::child::Launcher;
 use crate::finding::Finding;
 use crate::history::Event;
 use crate::oracle::{Oracle, Violation};
+use crate::plan::HANG_LIMIT;
 use crate::scratch::copy_dir;
 
 /// The stages of a [`Violation::Broken`] that are the writer's.

@@ -30,10 +30,10 @@ use std::path::Path;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::Plan;
 use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::oracle::Oracle;
+use crate::plan::Plan;
 use crate::subject::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
 use crate::tally::Tally;
 

@@ -15,12 +15,12 @@ use super::failure::{Record, WRITER_GARBAGE, WRITER_HANGS, WRITER_STOPPED};
 use super::keeper::Order;
 use super::oracle::BlackBoxOracle;
 use super::recording::{State, Traced, Trouble};
-use crate::campaign::Plan;
 use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::history::Event;
 use crate::image::Image;
 use crate::oracle::{Oracle, Violation};
+use crate::plan::Plan;
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;
 

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::campaign::Plan;
-use crate::child::{HANG_LIMIT, Launcher, Running, Target, recover};
+use crate::child::{Launcher, Running, Target, recover};
 use crate::crash::CrashKind;
 use crate::finding::Finding;
 use crate::history::{Event, History};
 use crate::oracle::{Oracle, Violation};
+use crate::plan::{HANG_LIMIT, Plan};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use recording::{refuse_io_uring, written_range};
 
 use crate::blackbox;
-use crate::campaign::Plan;
 use crate::disk::FileSystemKind;
 use crate::finding::Finding;
 use crate::oracle::Violation;
+use crate::plan::Plan;
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::stream;

@@ -19,7 +19,6 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::recording::{Recording, State, Traced};
-use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Target};
 use crate::crash::{CrashKind, Found, Sought};
@@ -27,6 +26,7 @@ use crate::finding::{Finding, Generation, KillPoint};
 use crate::history::{Event, History};
 use crate::image::Image;
 use crate::oracle::{Oracle, Violation};
+use crate::plan::Plan;
 use crate::scratch::remove_dir;
 use crate::subject::{Subject, Survivor};
 use crate::tally::Tally;

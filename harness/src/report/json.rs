@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Closing, Verdict, unavailable};
-use crate::campaign::{Budget, Observer, Row, SavedFailure};
+use super::row::{Row, SavedFailure};
+use super::verdict::{Closing, Verdict, unavailable};
+use crate::campaign::Observer;
 use crate::crash::CrashKind;
+use crate::plan::Budget;
 use crate::tally::Tally;
 
 /// Reports to programs.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::campaign::Row;
+use super::row::Row;
 use crate::shard::Shard;
 
 /// What all shards did together.

@@ -8,9 +8,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Closing, Verdict, unavailable};
-use crate::campaign::{Budget, Observer, Row, SavedFailure};
+use super::row::{Row, SavedFailure};
+use super::verdict::{Closing, Verdict, unavailable};
+use crate::campaign::Observer;
 use crate::crash::CrashKind;
+use crate::plan::Budget;
 use crate::tally::Tally;
 
 /// Elsewhere than on a terminal, a line of progress each so often.

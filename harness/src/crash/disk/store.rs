@@ -8,7 +8,6 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::Plan;
 use crate::checker::Checker;
 use crate::child::{Role, Running, Target};
 use crate::crash::CrashKind;
@@ -16,6 +15,7 @@ use crate::disk::Clock;
 use crate::finding::Finding;
 use crate::history::{Event, History};
 use crate::oracle::{Oracle, Violation};
+use crate::plan::Plan;
 use crate::subject::{Subject, Survivor};
 use crate::workload::Workload;
 

@@ -1,0 +1,140 @@
+//! What a torture is to do, and where.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::child::Launcher;
+use crate::disk::{FileSystem, FileSystemKind};
+use crate::shard::Shard;
+use crate::sim::Profile;
+use crate::subject::Subject;
+
+/// The time that a child has to end or to answer, by default.
+pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So many rounds a row.
+    Rounds(u64),
+    /// So long a row.
+    Duration(Duration),
+}
+
+/// How a real file system is made and mounted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskOptions {
+    /// Size of the disk in bytes, if not the smallest that makes sense.
+    pub bytes: Option<u64>,
+    /// What `mkfs` is told beside the usual.
+    pub mkfs: Vec<String>,
+    /// What `mount` is told beside the usual, as behind `-o`.
+    pub mount: Option<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// How children are started.
+    pub launcher: Launcher,
+    /// For each row of the table.
+    pub budget: Budget,
+    /// Everything random derives from it.
+    pub seed: u64,
+    /// How many directories are tortured at the same time.
+    pub jobs: usize,
+    /// Restricts [`Subject::engines`]; empty for all.
+    pub engines: Vec<String>,
+    /// Where stores live while they are tortured, if it matters.
+    pub scratch: Option<PathBuf>,
+    /// Where failures are saved.
+    pub out: PathBuf,
+    /// Real file systems for `disk`; empty for all that this machine has.
+    pub file_systems: Vec<FileSystemKind>,
+    /// How they are made and mounted, apart from what their kind says.
+    pub disk: DiskOptions,
+    /// Rules by which the simulated file system loses things; empty for all.
+    pub profiles: Vec<Profile>,
+    /// A child that has to end, or to answer, is given so long.
+    pub hang_limit: Duration,
+    /// Which rounds are ours.
+    pub shard: Shard,
+    /// A row goes on after failures, to its end, and keeps one of each class.
+    pub keep_going: bool,
+    /// The first failure ends everything.
+    pub fail_fast: bool,
+}
+
+impl Default for Plan {
+    /// One round of everything, by children of this binary.
+    fn default() -> Self {
+        Self {
+            launcher: Launcher::Binary,
+            budget: Budget::Rounds(1),
+            seed: 0,
+            jobs: 1,
+            engines: Vec::new(),
+            scratch: None,
+            out: PathBuf::new(),
+            file_systems: Vec::new(),
+            disk: DiskOptions::default(),
+            profiles: Vec::new(),
+            hang_limit: HANG_LIMIT,
+            shard: Shard::WHOLE,
+            keep_going: false,
+            fail_fast: false,
+        }
+    }
+}
+
+impl Plan {
+    /// Whether a row of this subject goes on after failures.
+    pub(crate) fn goes_on(&self, subject: &dyn Subject) -> bool {
+        self.keep_going || subject.exhibit().is_some()
+    }
+
+    /// Where stores live while they are tortured. With `in_memory`, if there is a directory in memory:
+    /// for what is copied at every step.
+    pub(crate) fn scratch_dir(&self, in_memory: bool) -> PathBuf {
+        let memory = Path::new("/dev/shm");
+        match &self.scratch {
+            Some(dir) => dir.clone(),
+            None if in_memory && memory.is_dir() => memory.to_owned(),
+            None => std::env::temp_dir(),
+        }
+    }
+
+    /// A real file system, as it is to be made and mounted.
+    pub(crate) fn file_system(&self, kind: FileSystemKind) -> FileSystem {
+        let mut file_system = FileSystem::new(kind);
+        file_system.bytes = self.disk.bytes.unwrap_or(file_system.bytes);
+        file_system.mkfs_args.extend_from_slice(&self.disk.mkfs);
+        match &self.disk.mount {
+            Some(options) => file_system.mounted_with(options),
+            None => file_system,
+        }
+    }
+
+    /// The rules by which the simulated file system loses things.
+    pub(crate) fn profiles(&self) -> &[Profile] {
+        if self.profiles.is_empty() {
+            &Profile::ALL
+        } else {
+            &self.profiles
+        }
+    }
+
+    /// The engines with which a subject is tortured.
+    pub(crate) fn engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
+        let wanted =
+            |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
+        subject.engines().iter().copied().filter(wanted).collect()
+    }
+
+    /// Those of them that run on the simulated file system.
+    pub(crate) fn simulated_engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
+        let mut engines = self.engines_of(subject);
+        engines.retain(|engine| subject.simulated().is_some_and(|store| store.runs(engine)));
+        engines
+    }
+}

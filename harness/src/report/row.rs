@@ -1,0 +1,117 @@
+//! What a torture did and found: a row for each subject and crash kind.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::crash::CrashKind;
+use crate::disk::FileSystemKind;
+use crate::tally::Tally;
+
+/// One line of the verdict table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Subject under test.
+    pub subject: String,
+    /// How it died.
+    pub crash: CrashKind,
+    /// On which real file system, if that is part of how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs: Option<FileSystemKind>,
+    /// The seed.
+    pub seed: u64,
+    /// What was done and seen.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Wall time in seconds.
+    pub elapsed_s: f64,
+    /// Rounds a second.
+    pub rounds_per_s: f64,
+    /// Crash states a second, all jobs together.
+    pub states_per_s: f64,
+    /// How much of what there is was looked at.
+    pub coverage: Coverage,
+    /// Processes that the subject had started outside its process group and left running. They were
+    /// killed when the row was over.
+    pub strays: u64,
+    /// Why this machine cannot run it: then nothing was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+    /// The folders of saved failures, with the first broken promise.
+    pub failures: Vec<SavedFailure>,
+}
+
+impl Row {
+    /// How it died, and where: `kill`, `disk ext4`.
+    pub fn case(&self) -> String {
+        match self.fs {
+            Some(fs) => format!("{} {fs}", self.crash),
+            None => self.crash.to_string(),
+        }
+    }
+
+    /// What this machine cannot run, and why.
+    pub(crate) fn unavailable(
+        subject: &str,
+        crash: CrashKind,
+        fs: Option<FileSystemKind>,
+        seed: u64,
+        why: String,
+    ) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            crash,
+            fs,
+            seed,
+            tally: Tally::default(),
+            elapsed_s: 0.0,
+            rounds_per_s: 0.0,
+            states_per_s: 0.0,
+            coverage: Coverage::None,
+            strays: 0,
+            unavailable: Some(why),
+            failures: Vec::new(),
+        }
+    }
+}
+
+/// How much of what there is a row has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coverage {
+    /// Nothing: this machine cannot do it.
+    None,
+    /// Some, drawn from the seed.
+    Sampled,
+    /// Everything.
+    Exhaustive,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Sampled => "sampled",
+            Self::Exhaustive => "exhaustive",
+        })
+    }
+}
+
+/// A failure on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedFailure {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What was broken, in words.
+    pub violation: String,
+    /// What sort of failure it is; see [`Violation::class`](crate::oracle::Violation::class).
+    #[serde(default)]
+    pub class: String,
+    /// Crash states that its row had looked at by then.
+    #[serde(default)]
+    pub after_states: u64,
+    /// Seconds that its row had taken by then.
+    #[serde(default)]
+    pub after_s: f64,
+}
