@@ -1,66 +1,149 @@
 //! What a torture counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
 use crate::oracle::Violation;
 
-/// Counters of a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+/// A counter that every report's table shows.
+pub(crate) struct Column {
+    /// Its name there.
+    pub(crate) header: &'static str,
+    pub(crate) of: fn(&Tally) -> u64,
+}
+
+/// Declares the counters: a field each, in the order in which the JSON has them. `add` and the
+/// columns derive from it: a counter with a header is a column.
+macro_rules! counters {
+    ($($(#[$attribute:meta])* $name:ident: $type:ty $(, column $header:literal)?;)*) => {
+        /// Counters of a row.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Tally {
+            $($(#[$attribute])* pub $name: $type,)*
+        }
+
+        impl Tally {
+            /// The counters that every report's table shows, in this order.
+            pub(crate) const COLUMNS: &[Column] = &[
+                $($(Column { header: $header, of: |tally| tally.$name },)?)*
+            ];
+
+            pub(crate) fn add(&mut self, other: &Self) {
+                $(self.$name.add(&other.$name);)*
+            }
+        }
+    };
+}
+
+counters! {
     /// Generations written and killed.
-    pub rounds: u64,
+    rounds: u64, column "rounds";
     /// Crash states that were recovered and checked.
-    pub crash_states: u64,
+    crash_states: u64, column "states";
     /// Appends begun.
-    pub attempts: u64,
+    attempts: u64, column "attempts";
     /// Appends acknowledged.
-    pub acked: u64,
+    acked: u64, column "acked";
     /// Entries that recoveries showed, all rounds added up.
-    pub recovered: u64,
+    recovered: u64, column "recovered";
     /// Promises broken.
-    pub violations: u64,
+    violations: u64;
     /// The same by [class](crate::oracle::Violation::class).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub classes: BTreeMap<String, u64>,
+    classes: BTreeMap<String, u64>;
     /// Rounds in which the kill hit while appends were in progress.
-    pub killed_mid_work: u64,
+    killed_mid_work: u64, column "mid-work";
     /// Recoveries killed half-way and done again.
-    pub recoveries_killed: u64,
+    recoveries_killed: u64;
     /// Recoveries traced, each of their own states recovered again.
-    pub recoveries_traced: u64,
+    recoveries_traced: u64;
     /// Recoveries done a second time, to compare.
-    pub second_recoveries: u64,
+    second_recoveries: u64;
     /// System calls on the store's directory at which states were taken.
-    pub calls: u64,
+    calls: u64;
     /// Real kills compared with the copy taken there.
-    pub calibrations: u64,
+    calibrations: u64;
     /// Of these, how many left something else.
-    pub miscalibrated: u64,
+    miscalibrated: u64;
     /// On the simulated file system: moments at which the power was cut.
-    pub moments: u64,
+    moments: u64;
     /// Of these, how many with every outcome that there is; the others with some drawn ones.
-    pub moments_exhausted: u64,
+    moments_exhausted: u64;
     /// On the simulated file system: crashes in the middle of recovery or right after it whose
     /// outcomes were looked at.
-    pub recoveries_crashed: u64,
+    recoveries_crashed: u64;
     /// Outcomes that were not looked at because the same bytes and events had been.
-    pub duplicates: u64,
+    duplicates: u64;
     /// Errors of the disk that were injected.
-    pub faults: u64,
+    faults: u64;
     /// Damaged states that the store refused.
-    pub detected: u64,
+    detected: u64;
     /// Damaged states in which entries were lost that nothing on the disk vouched for any more.
-    pub unprovable: u64,
+    unprovable: u64;
     /// On a real file system: states that the kernel refused to mount.
-    pub unmountable: u64,
+    unmountable: u64;
     /// On a real file system: where the time went, in microseconds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub spent_us: BTreeMap<String, u64>,
+    spent_us: BTreeMap<String, u64>;
     /// Rounds by engine.
-    pub engines: BTreeMap<String, u64>,
+    engines: BTreeMap<String, u64>;
+}
+
+/// A counter, or several with names.
+trait Counter {
+    fn add(&mut self, other: &Self);
+}
+
+impl Counter for u64 {
+    fn add(&mut self, other: &Self) {
+        *self += other;
+    }
+}
+
+impl Counter for BTreeMap<String, u64> {
+    fn add(&mut self, other: &Self) {
+        for (name, count) in other {
+            *self.entry(name.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Where the time of a crash state on a real file system goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The writer runs on the recorded device.
+    Record,
+    /// Crash states are chosen.
+    Plan,
+    /// The image of a crash state is put together.
+    Build,
+    /// The image is given to the device.
+    Load,
+    Mount,
+    /// The store recovers.
+    Recover,
+    Unmount,
+    /// The oracle looks at what survived.
+    Check,
+}
+
+impl Phase {
+    /// As [`Tally::spent_us`] has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::Plan => "plan",
+            Self::Build => "build",
+            Self::Load => "load",
+            Self::Mount => "mount",
+            Self::Recover => "recover",
+            Self::Unmount => "unmount",
+            Self::Check => "check",
+        }
+    }
 }
 
 impl Tally {
@@ -91,42 +174,42 @@ impl Tally {
         *self.classes.entry(violation.class()).or_default() += 1;
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rounds += other.rounds;
-        self.crash_states += other.crash_states;
-        self.attempts += other.attempts;
-        self.acked += other.acked;
-        self.recovered += other.recovered;
-        self.violations += other.violations;
-        for (class, times) in &other.classes {
-            *self.classes.entry(class.clone()).or_default() += times;
-        }
-        self.killed_mid_work += other.killed_mid_work;
-        self.recoveries_killed += other.recoveries_killed;
-        self.recoveries_traced += other.recoveries_traced;
-        self.second_recoveries += other.second_recoveries;
-        self.calls += other.calls;
-        self.calibrations += other.calibrations;
-        self.miscalibrated += other.miscalibrated;
-        self.moments += other.moments;
-        self.moments_exhausted += other.moments_exhausted;
-        self.recoveries_crashed += other.recoveries_crashed;
-        self.duplicates += other.duplicates;
-        self.faults += other.faults;
-        self.detected += other.detected;
-        self.unprovable += other.unprovable;
-        self.unmountable += other.unmountable;
-        for (what, time) in &other.spent_us {
-            *self.spent_us.entry(what.clone()).or_default() += time;
-        }
-        for (engine, rounds) in &other.engines {
-            *self.engines.entry(engine.clone()).or_default() += rounds;
-        }
+    /// Counts time that went into a phase.
+    pub(crate) fn spend(&mut self, phase: Phase, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        *self.spent_us.entry(phase.name().to_owned()).or_default() += micros;
     }
 
     /// A torture that acknowledged nothing, or never hit anything in the middle of work, has shown
     /// nothing; nor has one whose copies are not what a real kill leaves.
     pub fn is_vacuous(&self) -> bool {
         self.acked == 0 || self.killed_mid_work == 0 || self.miscalibrated > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adding_a_tally_to_itself_doubles_every_counter() {
+        // Whatever counters there are: all of them, by the names that the JSON gives them.
+        let mut fields = serde_json::to_value(Tally::default()).expect("plain data");
+        let fields = fields.as_object_mut().expect("a struct");
+        fields.insert("classes".into(), serde_json::json!({}));
+        fields.insert("spent_us".into(), serde_json::json!({}));
+        let of = |factor: u64| {
+            let mut fields = fields.clone();
+            for (field, count) in fields.values_mut().zip(1..) {
+                *field = match field {
+                    serde_json::Value::Object(_) => serde_json::json!({ "a": factor * count }),
+                    _ => serde_json::json!(factor * count),
+                };
+            }
+            serde_json::from_value::<Tally>(fields.into()).expect("of its own fields")
+        };
+        let mut sum = of(1);
+        sum.add(&of(1));
+        assert_eq!(sum, of(2));
     }
 }

@@ -14,7 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ use crate::history::Event;
 use crate::oracle::Violation;
 use crate::scratch::{copy_dir, remove_dir};
 use crate::subject::Survivor;
-use crate::tally::Tally;
+use crate::tally::{Phase, Tally};
 
 pub(crate) use saved::{DiskCrash, replay};
 pub(crate) use shrink::{Shrunk, shrink};
@@ -155,7 +155,7 @@ impl<'a> Lane<'a> {
             }
             store.write(&dir.join(STORE), rng)
         })?;
-        tally.spend("record", began.elapsed());
+        tally.spend(Phase::Record, began.elapsed());
         let Written { announced, failed } = written?;
         tally.count_round(&announced.events());
         tally.faults += disk.faults();
@@ -174,7 +174,7 @@ impl<'a> Lane<'a> {
         let began = Instant::now();
         let sampling = Sampling::seeded(self.rng.next_u64()).on(&self.file_system);
         let crashes = Crashes::new(&recording, &sampling);
-        tally.spend("plan", began.elapsed());
+        tally.spend(Phase::Plan, began.elapsed());
         tally.calls += recording.entries.len() as u64;
         let states = crashes.states();
         let wanted = &states[..states.len().min(STATES_MAX)];
@@ -198,7 +198,7 @@ impl<'a> Lane<'a> {
         if !self.is_over() {
             let began = Instant::now();
             self.image = self.go_on(bench, run, &crashes, state)?;
-            tally.spend("record", began.elapsed());
+            tally.spend(Phase::Record, began.elapsed());
         }
         Ok(None)
     }
@@ -242,7 +242,7 @@ impl<'a> Lane<'a> {
             }
             let began = Instant::now();
             let image = image_of(crashes, state);
-            tally.spend("build", began.elapsed());
+            tally.spend(Phase::Build, began.elapsed());
             if let Some(broken) = self.examine(bench, run, state, image, tally)? {
                 return self.finding(bench, run, broken, tally).map(Some);
             }
@@ -262,10 +262,10 @@ impl<'a> Lane<'a> {
         let before = bench.examiner.spent();
         let shown = recover(&mut *self.store, &mut bench.examiner, &image, false)?;
         let after = bench.examiner.spent();
-        tally.spend("load", after.load.saturating_sub(before.load));
-        tally.spend("mount", after.mount.saturating_sub(before.mount));
-        tally.spend("recover", after.look.saturating_sub(before.look));
-        tally.spend("unmount", after.unmount.saturating_sub(before.unmount));
+        tally.spend(Phase::Load, after.load.saturating_sub(before.load));
+        tally.spend(Phase::Mount, after.mount.saturating_sub(before.mount));
+        tally.spend(Phase::Recover, after.look.saturating_sub(before.look));
+        tally.spend(Phase::Unmount, after.unmount.saturating_sub(before.unmount));
         let Some(shown) = shown else {
             tally.unmountable += 1;
             return Ok(None);
@@ -281,7 +281,7 @@ impl<'a> Lane<'a> {
                     let checked = self.store.check(&events, &survivors);
                     Some((*range.end(), checked.err()?))
                 });
-                tally.spend("check", began.elapsed());
+                tally.spend(Phase::Check, began.elapsed());
                 match broken {
                     None => return Ok(None),
                     Some(broken) => broken,
@@ -310,7 +310,7 @@ impl<'a> Lane<'a> {
         let image = image_of(crashes, state);
         let looked =
             examiner.with_mounted_recorded(&image, |dir| store.recover(&dir.join(STORE), false));
-        tally.spend("record", began.elapsed());
+        tally.spend(Phase::Record, began.elapsed());
         let recording = match looked {
             Ok((recovered, recording)) => {
                 // What it says is examined among the others.
@@ -471,12 +471,5 @@ fn verdict(
     match recovered {
         Ok(survivors) => store.check(events, survivors),
         Err(violation) => Err(violation.clone()),
-    }
-}
-
-impl Tally {
-    fn spend(&mut self, what: &str, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        *self.spent_us.entry(what.to_owned()).or_default() += micros;
     }
 }
