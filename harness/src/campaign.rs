@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Deserialize;
 
@@ -15,23 +15,11 @@ use crate::disk::FileSystemKind;
 use crate::doctor;
 use crate::finding::{Finding, Generation};
 use crate::plan::{Budget, Plan};
-use crate::report::{Coverage, Row, SavedFailure};
+use crate::report::{Coverage, Progress, Reporter, Row, SavedFailure, case_name};
 use crate::scratch::Scratch;
 use crate::subject::Subject;
 use crate::tally::Tally;
 use crate::workload::stream;
-
-/// Is told how a torture goes. Called from many threads.
-pub(crate) trait Observer: Sync {
-    /// A row begins.
-    fn begin(&self, subject: &str, crash: CrashKind, budget: Budget);
-    /// A round is over; `total` is the row so far, `elapsed` since it began.
-    fn round(&self, total: &Tally, elapsed: Duration);
-    /// A failure was saved.
-    fn failure(&self, failure: &SavedFailure);
-    /// A row is over.
-    fn end(&self, row: &Row);
-}
 
 /// A row that does not go on after failures stops after so many: more of them say nothing new.
 const FAILURES_MAX: usize = 3;
@@ -46,7 +34,7 @@ pub(crate) fn run(
     kinds: &[CrashKind],
     plan: &Plan,
     stop: &AtomicBool,
-    observer: &dyn Observer,
+    reporter: &dyn Reporter,
 ) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for subject in subjects {
@@ -57,15 +45,20 @@ pub(crate) fn run(
             let index = rows.len() as u64;
             if let Err(why) = availability(*subject, case, plan) {
                 let row = Row::unavailable(subject.name(), case.crash, case.fs, plan.seed, why);
-                observer.end(&row);
+                reporter.report(&Progress::RowEnded(&row));
                 rows.push(row);
                 continue;
             }
             let scratch = Scratch::create(&plan.scratch_dir(case.crash == CrashKind::Syscall))?;
-            let row = torture_row(*subject, case, index, plan, scratch.path(), stop, observer);
+            reporter.report(&Progress::RowBegan {
+                subject: subject.name(),
+                case: &case_name(case.crash, case.fs),
+                budget: plan.budget,
+            });
+            let row = torture_row(*subject, case, index, plan, scratch.path(), stop, reporter);
             let strays = end_strays(scratch.path())?;
             let row = Row { strays, ..row? };
-            observer.end(&row);
+            reporter.report(&Progress::RowEnded(&row));
             let ends_it = plan.fail_fast && row.tally.violations > 0;
             rows.push(row);
             if ends_it {
@@ -226,9 +219,8 @@ fn torture_row(
     plan: &Plan,
     scratch: &Path,
     stop: &AtomicBool,
-    observer: &dyn Observer,
+    reporter: &dyn Reporter,
 ) -> io::Result<Row> {
-    observer.begin(subject.name(), crash, plan.budget);
     let goes_on = plan.goes_on(subject);
     let started = Instant::now();
     let tickets = AtomicU64::new(0);
@@ -266,7 +258,10 @@ fn torture_row(
             let mut shared = lock();
             let states_before = shared.tally.crash_states;
             shared.tally.add(&tally);
-            observer.round(&shared.tally, started.elapsed());
+            reporter.report(&Progress::RoundEnded {
+                total: &shared.tally,
+                elapsed: started.elapsed(),
+            });
             let kept = found.and_then(|found| {
                 for Found {
                     finding,
@@ -286,7 +281,7 @@ fn torture_row(
                         after_states: states_before + states,
                         after_s: at.duration_since(started).as_secs_f64(),
                     };
-                    observer.failure(&failure);
+                    reporter.report(&Progress::FailureSaved(&failure));
                     shared.failures.push(failure);
                 }
                 Ok(())

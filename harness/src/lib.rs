@@ -68,6 +68,7 @@ pub mod litmus;
 pub mod mutants;
 pub mod oracle;
 mod plan;
+mod quantity;
 mod report;
 mod scratch;
 mod shard;

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::campaign::{self, Observer};
+use crate::campaign;
 use crate::child::{self, Launcher};
 use crate::crash::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
-use crate::report::{Row, SavedFailure, Verdict};
+use crate::report::{Row, SavedFailure, Silent, Verdict};
 use crate::sim::Profile;
 use crate::subject::Subject;
 use crate::tally::Tally;
@@ -192,16 +192,6 @@ impl Torture {
             Verdict::Vacuous => Err(Failure::Vacuous(rows)),
         }
     }
-}
-
-/// A test has its own way of talking.
-struct Silent;
-
-impl Observer for Silent {
-    fn begin(&self, _: &str, _: CrashKind, _: Budget) {}
-    fn round(&self, _: &Tally, _: Duration) {}
-    fn failure(&self, _: &SavedFailure) {}
-    fn end(&self, _: &Row) {}
 }
 
 /// What a torture without a violation has done.

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::report::Progress;
 use super::study;
-use crate::cli::parse_duration;
 use crate::plan::{Budget, Plan};
+use crate::quantity::parse_duration;
 use crate::sim::Profile;
 use crate::subject::Subject;
 

@@ -14,7 +14,7 @@ use super::patch::{Claim, Mutant, pick};
 use super::result::{Cell, Invalid, Outcome};
 use super::run::{self, Observer, Plan};
 use super::suite::Mutants;
-use crate::cli::parse_duration;
+use crate::quantity::parse_duration;
 
 /// The command's name.
 pub(crate) const NAME: &str = "mutants";

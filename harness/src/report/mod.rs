@@ -2,12 +2,16 @@
 
 mod json;
 mod merge;
+mod reporter;
 mod row;
+mod summary;
 mod terminal;
 mod verdict;
 
 pub(crate) use json::Json;
 pub(crate) use merge::Merged;
+pub(crate) use reporter::{Progress, Reporter, Silent};
+pub(crate) use row::case_name;
 pub use row::{Coverage, Row, SavedFailure};
 pub(crate) use terminal::Terminal;
 pub(crate) use verdict::{Closing, Verdict};

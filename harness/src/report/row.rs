@@ -1,7 +1,7 @@
 //! What a torture did and found: a row for each subject and crash kind.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +45,7 @@ pub struct Row {
 impl Row {
     /// How it died, and where: `kill`, `disk ext4`.
     pub fn case(&self) -> String {
-        match self.fs {
-            Some(fs) => format!("{} {fs}", self.crash),
-            None => self.crash.to_string(),
-        }
+        case_name(self.crash, self.fs)
     }
 
     /// What this machine cannot run, and why.
@@ -73,6 +70,14 @@ impl Row {
             unavailable: Some(why),
             failures: Vec::new(),
         }
+    }
+}
+
+/// The name of a crash kind, with the real file system if it needs one: `kill`, `disk ext4`.
+pub(crate) fn case_name(crash: CrashKind, fs: Option<FileSystemKind>) -> String {
+    match fs {
+        Some(fs) => format!("{crash} {fs}"),
+        None => crash.to_string(),
     }
 }
 
@@ -114,4 +119,18 @@ pub struct SavedFailure {
     /// Seconds that its row had taken by then.
     #[serde(default)]
     pub after_s: f64,
+}
+
+impl SavedFailure {
+    /// What was broken, and the command that checks it again.
+    pub(super) fn told(&self) -> String {
+        let binary = std::env::current_exe().ok();
+        let binary = binary.as_deref().and_then(Path::to_str);
+        format!(
+            "{}\n  check it again: {} replay {}",
+            self.violation,
+            binary.unwrap_or("torture"),
+            self.folder.display()
+        )
+    }
 }

@@ -1,0 +1,106 @@
+//! `run`: a torture.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::args::RunArgs;
+use super::choose::choose;
+use super::reporter::reporter;
+use super::seed::draw_seed;
+use super::signal::stop_on_signal;
+use crate::blackbox::BlackBox;
+use crate::campaign;
+use crate::crash::CrashKind;
+use crate::plan::{Budget, DiskOptions, Plan};
+use crate::report::{Closing, Progress, Verdict};
+use crate::subject::Subject;
+
+const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+
+pub(super) fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
+    let black_box = match (args.cmd, args.check) {
+        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
+        _ => None,
+    };
+    let chosen = match &black_box {
+        Some(black_box) => vec![black_box as &dyn Subject],
+        None => choose(subjects, &args.subjects)?,
+    };
+    for engine in &args.engine {
+        if !chosen
+            .iter()
+            .all(|subject| subject.engines().contains(&engine.as_str()))
+        {
+            return Err(format!(
+                "engine '{engine}' is not one of every subject's; see `list`"
+            ));
+        }
+    }
+    let named = !args.crash.is_empty();
+    let kinds = if named {
+        args.crash
+    } else if args.fs.is_empty() {
+        CrashKind::UNPRIVILEGED.to_vec()
+    } else {
+        vec![CrashKind::Disk]
+    };
+    let mut passes = vec![(chosen.as_slice(), kinds.as_slice())];
+    if args.with_disk {
+        passes.push((&chosen[..1], &[CrashKind::Disk]));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut plan = Plan {
+        budget: Budget::Rounds(args.rounds.unwrap_or(0)),
+        seed: args.seed.unwrap_or_else(|| u64::from(draw_seed())),
+        jobs: args.jobs.unwrap_or(cores).max(1),
+        engines: args.engine,
+        scratch: args.dir,
+        out: args.out,
+        file_systems: args.fs,
+        disk: DiskOptions {
+            bytes: args.disk_size,
+            mkfs: args
+                .mkfs_options
+                .iter()
+                .flat_map(|options| options.split_whitespace().map(str::to_owned))
+                .collect(),
+            mount: args.mount_options,
+        },
+        profiles: args.profile,
+        hang_limit: args.hang_limit,
+        shard: args.shard,
+        keep_going: args.patience.keep_going,
+        fail_fast: args.patience.fail_fast,
+        ..Plan::default()
+    };
+    if args.rounds.is_none() {
+        let rows = passes
+            .iter()
+            .map(|(subjects, kinds)| subjects.len() * plan.cases(kinds).len());
+        let rows = u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX);
+        plan.budget = Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows);
+    }
+    if named {
+        for subject in &chosen {
+            campaign::require(*subject, &kinds, &plan)?;
+        }
+    }
+    let stop = stop_on_signal()?;
+    let reporter = reporter(args.json);
+    let mut rows = Vec::new();
+    for (subjects, kinds) in passes {
+        let more = campaign::run(subjects, kinds, &plan, &stop, &*reporter)
+            .map_err(|error| format!("the torture cannot go on: {error}"))?;
+        rows.extend(more);
+    }
+    let closing = Closing {
+        seed: plan.seed,
+        shard: plan.shard,
+        interrupted: stop.load(Ordering::Relaxed),
+    };
+    reporter.report(&Progress::RunEnded {
+        rows: &rows,
+        closing: &closing,
+    });
+    Ok(Verdict::of(&rows).exit_status())
+}

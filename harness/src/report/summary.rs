@@ -1,0 +1,238 @@
+//! The verdict table and the last word, as text for people.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+
+use super::row::{Row, SavedFailure};
+use super::verdict::{Closing, Verdict, unavailable};
+use crate::tally::{Phase, Tally};
+
+/// What is said at the end of a torture.
+pub(super) fn of(rows: &[Row], closing: &Closing) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").expect("a string takes everything");
+    line(table(&columns(), rows).to_string());
+    if rows.iter().any(|row| row.tally.classes.len() > 1) {
+        line(classes(rows).to_string());
+    }
+    for failure in rows.iter().flat_map(|row| &row.failures) {
+        line(format!("\n{}", failure.told()));
+    }
+    for (kind, why) in unavailable(rows) {
+        line(format!("{kind} is unavailable: {why}"));
+    }
+    for sentence in SENTENCES {
+        for row in rows {
+            if let Some(told) = sentence(row) {
+                line(format!("{}, {}: {told}.", row.subject, row.case()));
+            }
+        }
+    }
+    if closing.interrupted {
+        line("Interrupted: this is what had been found so far.".into());
+    }
+    let verdict = match Verdict::of(rows) {
+        Verdict::Pass => "No promise was broken.",
+        Verdict::Violation => "PROMISES WERE BROKEN.",
+        Verdict::Vacuous => {
+            "Nothing was shown: no acknowledgement, no crash in the middle of work, or copies that \
+             are not what a kill leaves."
+        }
+    };
+    let shard = match closing.shard {
+        shard if shard.is_whole() => String::new(),
+        shard => format!(", shard {shard}"),
+    };
+    line(format!("{verdict} (seed {}{shard})", closing.seed));
+    text
+}
+
+/// A column of a table whose lines are `L`s.
+struct Column<L> {
+    header: &'static str,
+    alignment: CellAlignment,
+    cell: Box<dyn Fn(&L) -> String>,
+}
+
+impl<L> Column<L> {
+    fn text(header: &'static str, cell: impl Fn(&L) -> String + 'static) -> Self {
+        Self {
+            header,
+            alignment: CellAlignment::Left,
+            cell: Box::new(cell),
+        }
+    }
+
+    fn number(header: &'static str, cell: impl Fn(&L) -> String + 'static) -> Self {
+        Self {
+            alignment: CellAlignment::Right,
+            ..Self::text(header, cell)
+        }
+    }
+}
+
+fn table<L>(columns: &[Column<L>], lines: &[L]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_FULL_CONDENSED)
+        .set_header(columns.iter().map(|column| column.header));
+    for line in lines {
+        table.add_row(columns.iter().map(|column| (column.cell)(line)));
+    }
+    for (column, shown) in columns.iter().zip(table.column_iter_mut()) {
+        shown.set_cell_alignment(column.alignment);
+    }
+    table
+}
+
+/// Of the verdict table, whose lines are rows.
+fn columns() -> Vec<Column<Row>> {
+    let mut columns = vec![
+        Column::text("subject", |row: &Row| row.subject.clone()),
+        Column::text("crash", Row::case),
+    ];
+    columns.extend(Tally::COLUMNS.iter().map(|counter| {
+        Column::number(counter.header, |row: &Row| {
+            (counter.of)(&row.tally).to_string()
+        })
+    }));
+    columns.extend([
+        Column::number("states/s", |row: &Row| format!("{:.0}", row.states_per_s)),
+        Column::text("coverage", |row: &Row| row.coverage.to_string()),
+        Column::text("verdict", verdict),
+    ]);
+    columns
+}
+
+fn verdict(row: &Row) -> String {
+    match Verdict::of(std::slice::from_ref(row)) {
+        _ if row.unavailable.is_some() => "unavailable".to_owned(),
+        Verdict::Pass => "pass".to_owned(),
+        Verdict::Violation => format!("{} VIOLATIONS", row.tally.violations),
+        Verdict::Vacuous => "nothing shown".to_owned(),
+    }
+}
+
+/// A class of failures in a row.
+struct Class<'a> {
+    row: &'a Row,
+    name: &'a str,
+    times: u64,
+    /// The first failure of this class, which was saved.
+    first: Option<&'a SavedFailure>,
+}
+
+impl<'a> Class<'a> {
+    fn of(row: &'a Row) -> impl Iterator<Item = Self> {
+        row.tally.classes.iter().map(move |(name, times)| Self {
+            row,
+            name,
+            times: *times,
+            first: row.failures.iter().find(|failure| failure.class == *name),
+        })
+    }
+}
+
+/// What was broken, by class: how often, and how soon the first time.
+fn classes(rows: &[Row]) -> Table {
+    type Of<'a> = Column<Class<'a>>;
+    let lines: Vec<Class<'_>> = rows.iter().flat_map(Class::of).collect();
+    let after = |of: fn(&SavedFailure) -> String| {
+        move |line: &Class<'_>| line.first.map(of).unwrap_or_default()
+    };
+    let columns = [
+        Of::text("subject", |line| line.row.subject.clone()),
+        Of::text("crash", |line| line.row.case()),
+        Of::text("what was broken", |line| line.name.to_owned()),
+        Of::number("times", |line| line.times.to_string()),
+        Of::number(
+            "after states",
+            after(|first| first.after_states.to_string()),
+        ),
+        Of::number("after s", after(|first| format!("{:.1}", first.after_s))),
+    ];
+    table(&columns, &lines)
+}
+
+/// What a row did besides what the table shows, if it did such a thing: a sentence each, without
+/// subject and full stop.
+const SENTENCES: [fn(&Row) -> Option<String>; 5] =
+    [calibrations, power_cuts, damage, where_time_went, strays];
+
+fn calibrations(row: &Row) -> Option<String> {
+    let Tally {
+        calls,
+        calibrations,
+        miscalibrated,
+        ..
+    } = &row.tally;
+    (*calibrations > 0).then(|| {
+        format!(
+            "every boundary of {calls} system calls; {calibrations} real kills compared with the \
+             copies, {miscalibrated} differ"
+        )
+    })
+}
+
+/// On the simulated file system.
+fn power_cuts(row: &Row) -> Option<String> {
+    let Tally {
+        moments,
+        moments_exhausted,
+        recoveries_crashed,
+        faults,
+        ..
+    } = &row.tally;
+    (*moments > 0).then(|| {
+        format!(
+            "power cut at {moments} moments, at {moments_exhausted} of them with every outcome; in \
+             or after {recoveries_crashed} recoveries; {faults} errors of the disk"
+        )
+    })
+}
+
+/// What came of damaged bytes.
+fn damage(row: &Row) -> Option<String> {
+    let Tally {
+        detected,
+        unprovable,
+        ..
+    } = &row.tally;
+    (detected + unprovable > 0).then(|| {
+        format!(
+            "{detected} damaged states refused; {unprovable} lost entries that nothing left on the \
+             disk vouched for"
+        )
+    })
+}
+
+/// What a crash state costs on a real file system.
+fn where_time_went(row: &Row) -> Option<String> {
+    let Tally {
+        crash_states,
+        unmountable,
+        faults,
+        spent_us,
+        ..
+    } = &row.tally;
+    spent_us.get(Phase::Mount.name())?;
+    let each = |time: &u64| *time as f64 / 1000.0 / (*crash_states).max(1) as f64;
+    let spent: Vec<String> = spent_us
+        .iter()
+        .map(|(phase, time)| format!("{phase} {:.2}", each(time)))
+        .collect();
+    Some(format!(
+        "milliseconds a state: {}. {unmountable} states not mounted by the kernel, {faults} requests \
+         failed",
+        spent.join(", "),
+    ))
+}
+
+fn strays(row: &Row) -> Option<String> {
+    let Row { strays, .. } = row;
+    (*strays > 0).then(|| {
+        format!("{strays} processes were left running outside their process group, and killed")
+    })
+}
