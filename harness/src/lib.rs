@@ -75,6 +75,7 @@ mod shard;
 mod shrink;
 pub mod sim;
 mod subject;
+mod survivor;
 mod tally;
 mod torture;
 pub mod trace;
@@ -91,9 +92,9 @@ pub use history::Recorder;
 pub use plan::Budget;
 pub use report::{Coverage, Row, SavedFailure};
 pub use subject::{
-    RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivor, Survivors,
-    WriteRun,
+    RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, WriteRun,
 };
+pub use survivor::{Survivor, Survivors};
 pub use tally::Tally;
 pub use torture::{Failure, Report, Torture};
 pub use workload::{Action, ActionKind, Workload};

@@ -8,7 +8,9 @@ use crate::blackbox::BlackBox;
 use crate::history::Recorder;
 use crate::oracle::{LogOracle, Oracle};
 use crate::sim::SimFs;
-use crate::workload::{Workload, id_of};
+use crate::workload::Workload;
+
+pub(crate) use crate::survivor::{Survivor, Survivors};
 
 /// Why a subject could not do its work. Its text ends up in the report.
 pub type SubjectError = Box<dyn std::error::Error + Send + Sync>;
@@ -186,77 +188,4 @@ pub struct RecoverRun<'a> {
     pub engine: &'a str,
     /// Close the store in order afterwards; else leave it as a reader would.
     pub close: bool,
-}
-
-/// One entry that survived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Survivor {
-    /// Where the store says it is; the key, in a key-value store.
-    pub position: u64,
-    /// The attempt it comes from, by the id in its payload.
-    pub id: u64,
-    /// Every byte is as it was written.
-    pub intact: bool,
-}
-
-impl Survivor {
-    /// Three words each, as they travel from a recovering process to the harness.
-    pub(crate) fn encode_all(survivors: &[Self]) -> Vec<u8> {
-        let words = |s: &Self| [s.position, s.id, u64::from(s.intact)];
-        survivors
-            .iter()
-            .flat_map(words)
-            .flat_map(u64::to_le_bytes)
-            .collect()
-    }
-
-    pub(crate) fn decode_all(bytes: &[u8]) -> Vec<Self> {
-        let words: Vec<u64> = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|word| u64::from_le_bytes(*word))
-            .collect();
-        let survivors = words.as_chunks::<3>().0.iter();
-        survivors
-            .map(|[position, id, intact]| Self {
-                position: *position,
-                id: *id,
-                intact: *intact == 1,
-            })
-            .collect()
-    }
-}
-
-/// Collects the surviving entries.
-#[derive(Debug)]
-pub struct Survivors<'a> {
-    workloads: &'a [Workload],
-    pub(crate) entries: Vec<Survivor>,
-}
-
-impl<'a> Survivors<'a> {
-    /// `workloads` of all generations so far, by which payloads are checked.
-    pub(crate) fn new(workloads: &'a [Workload]) -> Self {
-        Self {
-            workloads,
-            entries: Vec::new(),
-        }
-    }
-
-    /// Reports the next entry, with its position or its key. Its payload is checked byte for byte.
-    pub fn push(&mut self, position: u64, payload: &[u8]) {
-        let id = id_of(payload).unwrap_or(u64::MAX);
-        let generation = crate::workload::generation_of(id);
-        let workload = self
-            .workloads
-            .iter()
-            .find(|workload| workload.generation == generation);
-        let intact = workload.is_some_and(|workload| workload.payload(id) == payload);
-        self.entries.push(Survivor {
-            position,
-            id,
-            intact,
-        });
-    }
 }

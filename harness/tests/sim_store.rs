@@ -9,9 +9,13 @@
 )]
 mod sim_store;
 
-use plugpull::oracle::Violation;
+use plugpull::history::Event;
+use plugpull::oracle::{LogOracle, Oracle, Violation};
 use plugpull::sim::Profile;
-use plugpull::{CrashKind, Failure, Finding, Torture};
+use plugpull::{
+    CrashKind, Failure, Finding, RecoverRun, Simulated, Subject, SubjectError, Survivor, Survivors,
+    Torture, WriteRun,
+};
 use sim_store::{Mistake, SimStore};
 
 #[test]
@@ -121,4 +125,100 @@ fn a_kill_does_not_find_the_missing_sync_of_the_directory() {
 #[test]
 fn a_kill_does_not_find_the_rename_that_comes_too_early() {
     survives_a_kill(Mistake::RenameBeforeSync);
+}
+
+/// What an oracle of one's own makes of a loss: its promise, and the detail.
+type Loss = fn(String, String) -> Violation;
+
+/// The rules of a log, as an oracle of one's own, which cannot be cloned.
+struct OwnOracle {
+    log: LogOracle,
+    loss: Loss,
+}
+
+impl Oracle for OwnOracle {
+    fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let checked = self.log.check(events, survivors);
+        checked.map_err(|violation| match violation {
+            Violation::LostAck { .. }
+            | Violation::LostBeginning { .. }
+            | Violation::Unshown { found: None, .. } => {
+                (self.loss)("gone".into(), violation.to_string())
+            }
+            other => other,
+        })
+    }
+
+    fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
+        self.log.advance(events, survivors);
+    }
+
+    fn excuse(&mut self, from: u64) {
+        self.log.excuse(from);
+    }
+
+    fn save(&self) -> serde_json::Value {
+        self.log.save()
+    }
+
+    fn restore(&mut self, saved: serde_json::Value) -> serde_json::Result<()> {
+        self.log.restore(saved)
+    }
+}
+
+struct WithOwnOracle {
+    store: SimStore,
+    loss: Loss,
+}
+
+impl Subject for WithOwnOracle {
+    fn name(&self) -> &str {
+        self.store.name()
+    }
+
+    fn oracle(&self) -> Box<dyn Oracle> {
+        Box::new(OwnOracle {
+            log: LogOracle::default(),
+            loss: self.loss,
+        })
+    }
+
+    fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
+        Subject::write(&self.store, run)
+    }
+
+    fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
+        Subject::recover(&self.store, run, survivors)
+    }
+
+    fn simulated(&self) -> Option<&dyn Simulated> {
+        self.store.simulated()
+    }
+}
+
+fn rot_with_own_oracle(loss: Loss) -> Result<plugpull::Report, Failure> {
+    let artifacts = tempfile::tempdir().expect("a directory");
+    let store = SimStore::new(Mistake::None);
+    Torture::new(WithOwnOracle { store, loss })
+        .crash([CrashKind::Rot])
+        .rounds(4)
+        .seed(1)
+        .artifacts(artifacts.path())
+        .run()
+}
+
+#[test]
+fn rot_excuses_what_an_oracle_of_ones_own_calls_a_loss() {
+    let loss = |promise, detail| Violation::CustomLoss { promise, detail };
+    let report = rot_with_own_oracle(loss).unwrap();
+    assert!(report.rows[0].tally.unprovable > 0, "{report:?}");
+}
+
+#[test]
+fn rot_does_not_excuse_what_it_calls_anything_else() {
+    let other = |promise, detail| Violation::Custom { promise, detail };
+    let Err(Failure::Violation(rows)) = rot_with_own_oracle(other) else {
+        panic!("damage without a loss?")
+    };
+    assert_eq!(rows[0].failures[0].class, "gone");
 }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Oracle, Violation};
+use super::rules::Oracle;
+use super::violation::Violation;
 use crate::history::Event;
-use crate::subject::Survivor;
+use crate::survivor::Survivor;
 
 /// The rules for a key-value store: each key holds its last acknowledged value, or that of a later
 /// attempt whose outcome is unknown.
@@ -104,6 +105,10 @@ impl Oracle for KeyValueOracle {
             .iter()
             .map(|survivor| (survivor.position, survivor.id))
             .collect();
+    }
+
+    fn boxed_clone(&self) -> Option<Box<dyn Oracle>> {
+        Some(Box::new(self.clone()))
     }
 
     fn save(&self) -> Value {

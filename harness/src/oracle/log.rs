@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Oracle, Violation};
+use super::rules::Oracle;
+use super::violation::Violation;
 use crate::history::Event;
-use crate::subject::Survivor;
+use crate::survivor::Survivor;
 use crate::workload::generation_of;
 
 /// The rules for a log: positions are consecutive numbers from 0.
@@ -143,6 +144,10 @@ impl Oracle for LogOracle {
 
     fn excuse(&mut self, from: u64) {
         self.excused = Some(from);
+    }
+
+    fn boxed_clone(&self) -> Option<Box<dyn Oracle>> {
+        Some(Box::new(self.clone()))
     }
 
     fn save(&self) -> Value {

@@ -100,6 +100,15 @@ pub enum Violation {
     },
     /// A promise of an oracle of your own.
     Custom {
+        /// What was broken, in a word or two: `misplaced`.
+        promise: String,
+        /// Which entry, and what was expected.
+        detail: String,
+    },
+    /// A promise of an oracle of your own that is broken by a loss: something is gone, and nothing is
+    /// invented or changed. [`rot`](crate::CrashKind::Rot) excuses it if nothing left on the disk
+    /// vouches for what is gone; it excuses no [`Custom`](Self::Custom).
+    CustomLoss {
         /// What was broken, in a word or two: `lost`.
         promise: String,
         /// Which entry, and what was expected.
@@ -123,6 +132,7 @@ impl Violation {
                 | Self::LostBeginning { .. }
                 | Self::Unshown { found: None, .. }
                 | Self::WrongValue { .. }
+                | Self::CustomLoss { .. }
         )
     }
 
@@ -146,7 +156,7 @@ impl Violation {
             Self::OutOfOrder { .. } => "out of order".into(),
             Self::WrongValue { .. } => "wrong value".into(),
             Self::NotIdempotent { .. } => "not idempotent".into(),
-            Self::Custom { promise, .. } => promise.clone(),
+            Self::Custom { promise, .. } | Self::CustomLoss { promise, .. } => promise.clone(),
             Self::Broken { stage, detail } => format!("{stage}: {}", gist(detail)),
         }
     }
@@ -298,7 +308,9 @@ impl fmt::Display for Violation {
                     "not idempotent: recovering again gave something else: {detail}"
                 )
             }
-            Self::Custom { promise, detail } => write!(f, "{promise}: {detail}"),
+            Self::Custom { promise, detail } | Self::CustomLoss { promise, detail } => {
+                write!(f, "{promise}: {detail}")
+            }
             Self::Broken { stage, detail } => write!(f, "broken: {stage}: {detail}"),
         }
     }

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
-use crate::{Told, config, told};
+use crate::calls::config;
+use crate::told::{Told, told};
 
 const PATHS: [&str; 7] = ["a", "b", "c", "a/a", "a/b", "b/a", "b/c/a"];
 const TARGETS: [&str; 8] = [

@@ -27,7 +27,7 @@ use self::watch::{About, Watch};
 use self::world::{Bench, LastWords, Lived, World};
 use crate::crash::{CrashKind, Found, Sought};
 use crate::finding::Finding;
-use crate::oracle::Violation;
+use crate::oracle::{self, Violation};
 use crate::plan::{HANG_LIMIT, Plan};
 use crate::scratch::remove_dir;
 use crate::sim::{Disk, Fault, FaultKind, Gap, SyncFilter};
@@ -565,9 +565,7 @@ fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation>
     let Some(vouched) = world.vouched(disk.clone()) else {
         return Ok(Decayed::Unprovable);
     };
-    let mut lenient = world.bench.subject.oracle();
-    let restored = lenient.restore(world.oracle.save());
-    restored.expect("an oracle reads what it saved");
+    let mut lenient = oracle::copy(&*world.oracle, || world.bench.subject.oracle());
     lenient.excuse(vouched);
     lenient
         .check(&world.events, &survivors)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::timeline::{End, Life, Step, Timeline};
 use super::watch::Watch;
 use crate::history::{Event, History, Recorder};
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::{self, Oracle, Violation};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
 use crate::subject::{
     SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, Survivor, Survivors,
@@ -233,14 +233,12 @@ impl<'a> World<'a> {
         };
         let mut after = Self {
             bench: self.bench.clone(),
-            oracle: self.bench.subject.oracle(),
+            oracle: oracle::copy(&*self.oracle, || self.bench.subject.oracle()),
             events: self.events_at(&step.life, lived, gap),
             workloads: self.workloads.clone(),
             timeline: self.timeline.clone(),
             disk,
         };
-        let saved = after.oracle.restore(self.oracle.save());
-        saved.expect("an oracle reads what it saved");
         if let Life::Write(workload) = &step.life {
             after.workloads.push(workload.clone());
         }
