@@ -82,7 +82,27 @@ pub enum Event {
     },
 }
 
+/// Stands for the position of an acknowledgement that gave none. Known in this file only: what is
+/// saved of a run has had it from the beginning.
+const NO_POSITION: u64 = u64::MAX;
+
 impl Event {
+    /// An acknowledgement, by a writer that need not know where an entry is.
+    pub(crate) fn acked(id: u64, position: Option<u64>) -> Self {
+        Self::Ack {
+            id,
+            position: position.unwrap_or(NO_POSITION),
+        }
+    }
+
+    /// Of an acknowledgement: the entry, and where the store said that it is, if it said so.
+    pub(crate) fn ack(self) -> Option<(u64, Option<u64>)> {
+        match self {
+            Self::Ack { id, position } => Some((id, (position != NO_POSITION).then_some(position))),
+            _ => None,
+        }
+    }
+
     fn encode(self) -> [u64; 3] {
         match self {
             Self::Attempt { id, key } => [1, id, key],

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::protocol::{NO_POSITION, Names};
+use super::protocol::Names;
 use crate::history::Event;
 use crate::oracle::{Oracle, Violation};
 use crate::subject::Survivor;
@@ -29,8 +29,19 @@ impl BlackBoxOracle {
     fn broken(&self, promise: &str, id: u64, what: &str) -> Violation {
         Violation::Custom {
             promise: promise.to_owned(),
-            detail: format!("entry '{}' {what}", self.names.word(id)),
+            detail: self.of_entry(id, what),
         }
+    }
+
+    fn lost(&self, promise: &str, id: u64, what: &str) -> Violation {
+        Violation::CustomLoss {
+            promise: promise.to_owned(),
+            detail: self.of_entry(id, what),
+        }
+    }
+
+    fn of_entry(&self, id: u64, what: &str) -> String {
+        format!("entry '{}' {what}", self.names.word(id))
     }
 
     /// What an earlier recovery showed is the beginning of what this one shows.
@@ -40,7 +51,7 @@ impl BlackBoxOracle {
                 Some(found) if found == *id => {}
                 _ if !survivors.iter().any(|survivor| survivor.id == *id) => {
                     let what = "had been shown by an earlier recovery and is gone";
-                    return Err(self.broken("taken back", *id, what));
+                    return Err(self.lost("taken back", *id, what));
                 }
                 found => {
                     let found = found.map_or("nothing", |found| self.names.word(found));
@@ -89,32 +100,27 @@ impl BlackBoxOracle {
         // The rearmost of the entries acknowledged so far.
         let mut rearmost: Option<(u64, u64)> = None;
         for event in events {
-            match *event {
-                Event::Ack { id, position } => {
-                    let Some(place) = places.get(&id).copied() else {
-                        return Err(self.broken("lost", id, "was acknowledged and is gone"));
-                    };
-                    if position != NO_POSITION && position != place {
-                        let what = format!(
-                            "was acknowledged at position {position} and stands at {place}"
-                        );
-                        return Err(self.broken("moved", id, &what));
-                    }
-                    rearmost = rearmost.max(Some((place, id)));
+            if let Some((id, position)) = event.ack() {
+                let Some(place) = places.get(&id).copied() else {
+                    return Err(self.lost("lost", id, "was acknowledged and is gone"));
+                };
+                if let Some(position) = position.filter(|position| *position != place) {
+                    let what =
+                        format!("was acknowledged at position {position} and stands at {place}");
+                    return Err(self.broken("moved", id, &what));
                 }
-                Event::Attempt { id, .. } => {
-                    if let (Some(place), Some((floor, before))) = (places.get(&id), rearmost)
-                        && *place < floor
-                    {
-                        let what = format!(
-                            "at position {place} stands before '{}' at {floor}, which had been \
-                             acknowledged before it was tried",
-                            self.names.word(before)
-                        );
-                        return Err(self.broken("out of order", id, &what));
-                    }
-                }
-                _ => {}
+                rearmost = rearmost.max(Some((place, id)));
+            }
+            if let Event::Attempt { id, .. } = *event
+                && let (Some(place), Some((floor, before))) = (places.get(&id), rearmost)
+                && *place < floor
+            {
+                let what = format!(
+                    "at position {place} stands before '{}' at {floor}, which had been acknowledged \
+                     before it was tried",
+                    self.names.word(before)
+                );
+                return Err(self.broken("out of order", id, &what));
             }
         }
         Ok(())
@@ -149,6 +155,10 @@ impl Oracle for BlackBoxOracle {
     fn advance(&mut self, _: &[Event], survivors: &[Survivor]) {
         self.shown = survivors.iter().map(|survivor| survivor.id).collect();
         self.generation += 1;
+    }
+
+    fn boxed_clone(&self) -> Option<Box<dyn Oracle>> {
+        Some(Box::new(self.clone()))
     }
 
     fn save(&self) -> Value {

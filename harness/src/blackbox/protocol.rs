@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::history::Event;
 use crate::subject::Survivor;
 
-/// The position in an `ack` that gave none.
-pub(super) const NO_POSITION: u64 = u64::MAX;
-
 /// The ids of a directory, all generations together: a number for each word.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Names {
@@ -77,11 +74,11 @@ impl Names {
                 Some(hash) => format!("attempt {} {hash}", self.word(id)),
                 None => format!("attempt {}", self.word(id)),
             },
-            Event::Ack { id, position } if position == NO_POSITION => {
-                format!("ack {}", self.word(id))
-            }
-            Event::Ack { id, position } => format!("ack {} {position}", self.word(id)),
-            _ => "(no word of the protocol)".to_owned(),
+            _ => match event.ack() {
+                Some((id, Some(position))) => format!("ack {} {position}", self.word(id)),
+                Some((id, None)) => format!("ack {}", self.word(id)),
+                None => "(no word of the protocol)".to_owned(),
+            },
         }
     }
 
@@ -136,12 +133,11 @@ impl Names {
                     if let Some(first) = acked.insert(id, number) {
                         return garbage(&format!("acknowledges again what line {first} did"));
                     }
-                    let position = match words.get(2).map(|position| position.parse()) {
-                        None => NO_POSITION,
-                        Some(Ok(position)) => position,
-                        Some(Err(_)) => return garbage("gives a position that is no number"),
+                    let position = words.get(2).map(|position| position.parse());
+                    let Ok(position) = position.transpose() else {
+                        return garbage("gives a position that is no number");
                     };
-                    Event::Ack { id, position }
+                    Event::acked(id, position)
                 }
                 _ => {
                     return garbage("is neither 'attempt ID [BYTES-HASH]' nor 'ack ID [POSITION]'");
@@ -197,12 +193,12 @@ mod tests {
     #[test]
     fn a_line_counts_from_its_end_on() {
         let mut names = Names::default();
-        let events = names.events_of(0, b"attempt a h1\n\nack a 7\nattempt b\natt");
+        let events = names.events_of(0, b"attempt a h1\n\nack a 7\nattempt b\nack b\natt");
         let events = events.expect("all of the protocol");
         let ends: Vec<usize> = events.iter().map(|(end, _)| *end).collect();
-        assert_eq!(ends, [13, 22, 32]);
+        assert_eq!(ends, [13, 22, 32, 38]);
         let lines: Vec<String> = events.iter().map(|(_, event)| names.line(event)).collect();
-        assert_eq!(lines, ["attempt a h1", "ack a 7", "attempt b"]);
+        assert_eq!(lines, ["attempt a h1", "ack a 7", "attempt b", "ack b"]);
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::{DiskCrash, Run};
 use crate::disk::Recording;
-use crate::history::Event;
 
 /// Requests told, the last ones.
 const REQUESTS_TOLD: usize = 40;
@@ -74,11 +73,9 @@ impl DiskCrash {
                 .iter()
                 .filter(|(clock, _)| meanwhile(*clock))
             {
-                if let Event::Ack { id, position } = event {
-                    let position = match *position {
-                        u64::MAX => String::new(),
-                        position => format!(" at position {position}"),
-                    };
+                if let Some((id, position)) = event.ack() {
+                    let at = |position| format!(" at position {position}");
+                    let position = position.map(at).unwrap_or_default();
                     line(format!("           acknowledged: entry {id:#x}{position}"));
                 }
             }
