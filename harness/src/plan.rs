@@ -12,12 +12,12 @@ use crate::subject::Subject;
 /// The time that a child has to end or to answer, by default.
 pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long to go on.
+/// When a row ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// So many rounds a row.
+    /// After this number of rounds.
     Rounds(u64),
-    /// So long a row.
+    /// After this time.
     Duration(Duration),
 }
 
@@ -26,13 +26,13 @@ pub enum Budget {
 pub(crate) struct DiskOptions {
     /// Size of the disk in bytes, if not the smallest that makes sense.
     pub bytes: Option<u64>,
-    /// What `mkfs` is told beside the usual.
+    /// Extra options for `mkfs`.
     pub mkfs: Vec<String>,
-    /// What `mount` is told beside the usual, as behind `-o`.
+    /// Extra options for `mount -o`.
     pub mount: Option<String>,
 }
 
-/// What to do.
+/// What a torture is to do.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// How children are started.
@@ -41,7 +41,7 @@ pub(crate) struct Plan {
     pub budget: Budget,
     /// Everything random derives from it.
     pub seed: u64,
-    /// How many directories are tortured at the same time.
+    /// The number of directories that are tortured at the same time.
     pub jobs: usize,
     /// Restricts [`Subject::engines`]; empty for all.
     pub engines: Vec<String>,
@@ -55,13 +55,13 @@ pub(crate) struct Plan {
     pub disk: DiskOptions,
     /// Rules by which the simulated file system loses things; empty for all.
     pub profiles: Vec<Profile>,
-    /// A child that has to end, or to answer, is given so long.
+    /// The time that a child has to end, or to answer.
     pub hang_limit: Duration,
-    /// Which rounds are ours.
+    /// Which rounds this process does.
     pub shard: Shard,
     /// A row goes on after failures, to its end, and keeps one of each class.
     pub keep_going: bool,
-    /// The first failure ends everything.
+    /// The first failure ends the torture.
     pub fail_fast: bool,
 }
 

@@ -76,7 +76,10 @@ fn wrong_usage_is_told_apart_from_a_violation() {
             vec!["run", "--engine", "steam"],
             "engine 'steam' is not one of every subject's",
         ),
-        (vec!["run", "--duration", "soon"], "'soon' is no duration"),
+        (
+            vec!["run", "--duration", "soon"],
+            "'soon' is not a duration",
+        ),
         (vec!["replay", "nowhere"], "cannot replay nowhere"),
     ] {
         let output = line_log(&args, out.path());

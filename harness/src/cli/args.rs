@@ -45,14 +45,14 @@ pub(super) enum Command {
     Shrink {
         /// The failure's folder.
         failure: PathBuf,
-        /// Stop after so long, as 30s or 2m, with the smallest found by then.
+        /// Stop after this time, as 30s or 2m, with the smallest found by then.
         #[arg(long, value_parser = parse_duration, default_value = "60s")]
         duration: Duration,
         /// Where the smallest version is saved.
         #[arg(long, default_value = "target/plugpull")]
         out: PathBuf,
     },
-    /// Leave out each sync of a subject in turn, and report which of them nobody misses.
+    /// Leave out each sync of a subject in turn, and report which of them are not missed.
     ///
     /// Exit status: 0 each sync was noticed or its redundancy is explained, 1 one was missed, 2 wrong
     /// usage, or no sync was met.
@@ -79,7 +79,7 @@ pub(super) enum Command {
     },
     /// List subjects and crash kinds.
     List,
-    /// Tell what works on this machine, what is missing, and how to get it.
+    /// Report what works on this machine, what is missing, and how to get it.
     ///
     /// Every crash kind is tried in small. Exit status: 0 all of them run here, 2 otherwise.
     Doctor,
@@ -149,11 +149,10 @@ pub(super) struct RunArgs {
     /// For disk: the disk's size, as 64M or 1G, instead of the smallest that makes sense.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
-    /// For disk: what `mkfs` is told beside the usual, as `-O ^has_journal`. Goes to every --fs.
+    /// For disk: extra options for `mkfs`, as `-O ^has_journal`. They go to every --fs.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) mkfs_options: Option<String>,
-    /// For disk: what `mount -o` is told beside the usual, as data=journal or nobarrier. Goes to every
-    /// --fs.
+    /// For disk: extra options for `mount -o`, as data=journal or nobarrier. They go to every --fs.
     #[arg(long, value_name = "OPTIONS")]
     pub(super) mount_options: Option<String>,
     /// For power, fault and rot: the rules by which things are lost, separated by commas; all if not
@@ -170,10 +169,10 @@ pub(super) struct RunArgs {
     /// Engines, separated by commas; all of each subject if not given.
     #[arg(long, value_delimiter = ',')]
     pub(super) engine: Vec<String>,
-    /// Stop a row after so many rounds.
+    /// Stop each row after this number of rounds.
     #[arg(long, conflicts_with = "duration")]
     pub(super) rounds: Option<u64>,
-    /// Stop after so long, all rows together, as 30s, 10m or 2h. Default: 30s.
+    /// Stop after this time, all rows together, as 30s, 10m or 2h. Default: 30s.
     #[arg(long, value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
     /// Everything random derives from it; drawn and printed if not given.
@@ -189,7 +188,7 @@ pub(super) struct RunArgs {
     /// Where failures are saved.
     #[arg(long, default_value = "target/plugpull")]
     pub(super) out: PathBuf,
-    /// A recovery that does not end after so long hangs, and so does a writer under trace: a
+    /// A recovery that does not end within this time hangs, and so does a writer under trace: a
     /// violation.
     #[arg(long, value_parser = parse_limit, default_value = "30s")]
     pub(super) hang_limit: Duration,
