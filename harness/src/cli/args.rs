@@ -58,7 +58,7 @@ pub(super) enum Command {
     /// usage, or no sync was met.
     #[command(after_help = ablate::EXAMPLES)]
     Ablate(AblateArgs),
-    /// Set what real file systems keep when the power goes beside what the profiles allow.
+    /// Compare what real file systems keep when the power goes with what the profiles allow.
     ///
     /// Exit status: 0 each profile allows all that was seen, 1 one allows less than reality, 2 wrong
     /// usage, or no file system to look at.

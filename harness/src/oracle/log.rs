@@ -115,7 +115,7 @@ impl LogOracle {
 impl Oracle for LogOracle {
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
         let trimmed = self.trimmed_after(events);
-        // If nothing vouches for what had not been trimmed, nobody knows where the log begins.
+        // If nothing vouches for what had not been trimmed, the beginning of the log is unknown.
         check_run(
             survivors,
             self.excused.map_or(trimmed, |from| from.max(trimmed)),

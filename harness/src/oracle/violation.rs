@@ -54,7 +54,7 @@ pub enum Violation {
         /// Its position.
         position: u64,
     },
-    /// An entry that nobody tried to append, or that the store had refused.
+    /// An entry that was never tried, or that the store had refused.
     Phantom {
         /// The id that its payload begins with.
         id: u64,

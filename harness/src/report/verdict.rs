@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::row::Row;
 use crate::shard::Shard;
 
-/// What a report says of the torture as a whole, beside its rows.
+/// What a report says of the torture as a whole, besides its rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Closing {
     pub(crate) seed: u64,
