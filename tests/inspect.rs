@@ -241,7 +241,10 @@ fn a_writer_at_work_is_no_damage() {
                     assert_eq!(entries, payloads(first..last + 1));
                     looks += 1;
                 }
-                Ok((Err(error), _)) | Err(error) => assert!(error.is_trimmed(), "{error}"),
+                // It may also change faster than a busy machine can look at it.
+                Ok((Err(error), _)) | Err(error) => {
+                    assert!(error.is_trimmed() || error.is_locked(), "{error}");
+                }
             }
         }
         writer.join().unwrap();
