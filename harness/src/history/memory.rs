@@ -1,9 +1,8 @@
-//! What happened, as far as anybody can know: events in memory that outlives a SIGKILL.
+//! The memory that a writer and the harness share.
 //!
-//! The harness makes a memfd; the writer process maps it and records. An event takes two atomic
-//! steps: reserve a slot, then publish it with one store. A writer killed in between leaves a
-//! reserved slot without an event, which readers skip: an acknowledgement nobody published was not
-//! heard by anybody.
+//! An event takes two atomic steps: reserve a slot, then publish it with one store. A writer killed in
+//! between leaves a reserved slot without an event, which readers skip: an acknowledgement that was not
+//! published was not heard.
 //!
 //! ```text
 //! word   0  next free slot      1  clock      2  unused .. 3
@@ -22,120 +21,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use crate::disk::Clock;
 
 const SLOT_WORDS: usize = 4;
 const HEADER_WORDS: usize = 4;
-
-/// Something that a writer announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// An append, or a put into a key-value store, is about to begin. Without an end it is
-    /// *indeterminate*: it may or may not survive.
-    Attempt {
-        /// Names the attempt.
-        id: u64,
-        /// The key, in a key-value store; 0 in a log.
-        key: u64,
-    },
-    /// A delete from a key-value store is about to begin.
-    AttemptDelete {
-        /// Names the attempt.
-        id: u64,
-        /// The key.
-        key: u64,
-    },
-    /// The store said that the entry is durable.
-    Ack {
-        /// The attempt.
-        id: u64,
-        /// Where the store says it is; the key, in a key-value store.
-        position: u64,
-    },
-    /// The store refused the entry: it must never appear.
-    Refused {
-        /// The attempt.
-        id: u64,
-    },
-    /// The store failed, the outcome is unknown: the entry may or may not survive.
-    Failed {
-        /// The attempt.
-        id: u64,
-    },
-    /// Entries below the position may be gone from now on.
-    TrimBegin {
-        /// The first position that must survive.
-        below: u64,
-    },
-    /// The store said that the trim is done.
-    TrimEnd {
-        /// The first position that must survive.
-        below: u64,
-    },
-    /// A reader of the running store was shown the entry: nobody may lose it any more.
-    Shown {
-        /// The attempt.
-        id: u64,
-        /// Where it was.
-        position: u64,
-    },
-}
-
-/// Stands for the position of an acknowledgement that gave none. Known in this file only: what is
-/// saved of a run has had it from the beginning.
-const NO_POSITION: u64 = u64::MAX;
-
-impl Event {
-    /// An acknowledgement, by a writer that need not know where an entry is.
-    pub(crate) fn acked(id: u64, position: Option<u64>) -> Self {
-        Self::Ack {
-            id,
-            position: position.unwrap_or(NO_POSITION),
-        }
-    }
-
-    /// Of an acknowledgement: the entry, and where the store said that it is, if it said so.
-    pub(crate) fn ack(self) -> Option<(u64, Option<u64>)> {
-        match self {
-            Self::Ack { id, position } => Some((id, (position != NO_POSITION).then_some(position))),
-            _ => None,
-        }
-    }
-
-    fn encode(self) -> [u64; 3] {
-        match self {
-            Self::Attempt { id, key } => [1, id, key],
-            Self::Ack { id, position } => [2, id, position],
-            Self::Refused { id } => [3, id, 0],
-            Self::Failed { id } => [4, id, 0],
-            Self::TrimBegin { below } => [5, 0, below],
-            Self::TrimEnd { below } => [6, 0, below],
-            Self::Shown { id, position } => [7, id, position],
-            Self::AttemptDelete { id, key } => [8, id, key],
-        }
-    }
-
-    fn decode([kind, id, value]: [u64; 3]) -> Option<Self> {
-        Some(match kind {
-            1 => Self::Attempt { id, key: value },
-            2 => Self::Ack {
-                id,
-                position: value,
-            },
-            3 => Self::Refused { id },
-            4 => Self::Failed { id },
-            5 => Self::TrimBegin { below: value },
-            6 => Self::TrimEnd { below: value },
-            7 => Self::Shown {
-                id,
-                position: value,
-            },
-            8 => Self::AttemptDelete { id, key: value },
-            _ => return None,
-        })
-    }
-}
 
 /// The shared memory of one generation.
 #[derive(Clone, Debug)]
@@ -194,7 +85,7 @@ impl History {
         unsafe { std::slice::from_raw_parts(words, self.map.len() / 8) }
     }
 
-    fn events_max(&self) -> usize {
+    pub(super) fn events_max(&self) -> usize {
         (self.words().len() - HEADER_WORDS) / SLOT_WORDS
     }
 
@@ -292,8 +183,8 @@ impl History {
     }
 }
 
-/// Whoever raises the clock does so before others can see what it counts.
-impl crate::disk::Clock for History {
+/// The clock is raised before what it counts can be seen.
+impl Clock for History {
     fn counter(&self) -> &AtomicU64 {
         &self.words()[1]
     }
@@ -326,90 +217,6 @@ pub(crate) struct Slot {
     index: usize,
     /// What the clock said.
     clock: u64,
-}
-
-/// A writer's hand on the history. Cheap to clone, usable from any thread.
-///
-/// When the history is full there is nothing more to be learnt from this generation: the calling
-/// thread waits to be killed.
-#[derive(Clone, Debug)]
-pub struct Recorder {
-    history: History,
-    /// The writer runs in this process, and nobody is going to kill it.
-    in_process: bool,
-}
-
-impl Recorder {
-    /// A hand on this history. A subject is given one with its [`WriteRun`](crate::WriteRun).
-    pub fn new(history: History) -> Self {
-        Self {
-            history,
-            in_process: false,
-        }
-    }
-
-    pub(crate) fn in_process(history: History) -> Self {
-        Self {
-            history,
-            in_process: true,
-        }
-    }
-
-    fn record(&self, event: Event) {
-        while !self.history.record(event) {
-            assert!(
-                !self.in_process,
-                "more is announced than {} events, which is more than a workload gives rise to",
-                self.history.events_max()
-            );
-            std::thread::park();
-        }
-    }
-
-    /// Call it before an append begins.
-    pub fn attempt(&self, id: u64) {
-        self.record(Event::Attempt { id, key: 0 });
-    }
-
-    /// Call it before a put into a key-value store begins.
-    pub fn attempt_put(&self, id: u64, key: u64) {
-        self.record(Event::Attempt { id, key });
-    }
-
-    /// Call it before a delete from a key-value store begins.
-    pub fn attempt_delete(&self, id: u64, key: u64) {
-        self.record(Event::AttemptDelete { id, key });
-    }
-
-    /// Call it after the store has said that the entry is durable, with its position, or its key.
-    pub fn ack(&self, id: u64, position: u64) {
-        self.record(Event::Ack { id, position });
-    }
-
-    /// Call it after the store has said that the entry is certainly not in it.
-    pub fn refused(&self, id: u64) {
-        self.record(Event::Refused { id });
-    }
-
-    /// Call it after the store has failed without saying what became of the entry.
-    pub fn failed(&self, id: u64) {
-        self.record(Event::Failed { id });
-    }
-
-    /// Call it before entries below a position may go.
-    pub fn trim_begin(&self, below: u64) {
-        self.record(Event::TrimBegin { below });
-    }
-
-    /// Call it after the store has said that they are gone.
-    pub fn trim_end(&self, below: u64) {
-        self.record(Event::TrimEnd { below });
-    }
-
-    /// Call it when a reader of the running store has been shown an entry.
-    pub fn shown(&self, id: u64, position: u64) {
-        self.record(Event::Shown { id, position });
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! What a writer can announce.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that a writer announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// An append, or a put into a key-value store, is about to begin. Without an end it is
+    /// *indeterminate*: it may or may not survive.
+    Attempt {
+        /// Names the attempt.
+        id: u64,
+        /// The key, in a key-value store; 0 in a log.
+        key: u64,
+    },
+    /// A delete from a key-value store is about to begin.
+    AttemptDelete {
+        /// Names the attempt.
+        id: u64,
+        /// The key.
+        key: u64,
+    },
+    /// The store said that the entry is durable.
+    Ack {
+        /// The attempt.
+        id: u64,
+        /// Where the store says it is; the key, in a key-value store.
+        position: u64,
+    },
+    /// The store refused the entry: it must never appear.
+    Refused {
+        /// The attempt.
+        id: u64,
+    },
+    /// The store failed, the outcome is unknown: the entry may or may not survive.
+    Failed {
+        /// The attempt.
+        id: u64,
+    },
+    /// Entries below the position may be gone from now on.
+    TrimBegin {
+        /// The first position that must survive.
+        below: u64,
+    },
+    /// The store said that the trim is done.
+    TrimEnd {
+        /// The first position that must survive.
+        below: u64,
+    },
+    /// A reader of the running store was shown the entry: nobody may lose it any more.
+    Shown {
+        /// The attempt.
+        id: u64,
+        /// Where it was.
+        position: u64,
+    },
+}
+
+/// Stands for the position of an acknowledgement that gave none. Known in this file only: what is
+/// saved of a run has had it from the beginning.
+const NO_POSITION: u64 = u64::MAX;
+
+impl Event {
+    /// An acknowledgement, by a writer that need not know where an entry is.
+    pub(crate) fn acked(id: u64, position: Option<u64>) -> Self {
+        Self::Ack {
+            id,
+            position: position.unwrap_or(NO_POSITION),
+        }
+    }
+
+    /// Of an acknowledgement: the entry, and where the store said that it is, if it said so.
+    pub(crate) fn ack(self) -> Option<(u64, Option<u64>)> {
+        match self {
+            Self::Ack { id, position } => Some((id, (position != NO_POSITION).then_some(position))),
+            _ => None,
+        }
+    }
+
+    pub(super) fn encode(self) -> [u64; 3] {
+        match self {
+            Self::Attempt { id, key } => [1, id, key],
+            Self::Ack { id, position } => [2, id, position],
+            Self::Refused { id } => [3, id, 0],
+            Self::Failed { id } => [4, id, 0],
+            Self::TrimBegin { below } => [5, 0, below],
+            Self::TrimEnd { below } => [6, 0, below],
+            Self::Shown { id, position } => [7, id, position],
+            Self::AttemptDelete { id, key } => [8, id, key],
+        }
+    }
+
+    pub(super) fn decode([kind, id, value]: [u64; 3]) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Attempt { id, key: value },
+            2 => Self::Ack {
+                id,
+                position: value,
+            },
+            3 => Self::Refused { id },
+            4 => Self::Failed { id },
+            5 => Self::TrimBegin { below: value },
+            6 => Self::TrimEnd { below: value },
+            7 => Self::Shown {
+                id,
+                position: value,
+            },
+            8 => Self::AttemptDelete { id, key: value },
+            _ => return None,
+        })
+    }
+}
