@@ -1,171 +1,18 @@
 //! What this machine lets a torture do: tried, not guessed, and told in words.
 //!
-//! A crash kind is probed by doing in small what it does at large: this program is started again, as
-//! a child that records an event and writes a file, with a tracer or without.
+//! Each crash kind probes itself by doing in small what it does at large.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::geteuid;
 
-use crate::child::{Launcher, Role, Running, Target, anonymous_file, printed, spawn};
-use crate::crash::CrashKind;
-use crate::disk::{self, FileSystem, FileSystemKind};
-use crate::history::History;
-use crate::scratch::Scratch;
-use crate::trace::{Call, Decision, End, Observer, Tracer};
-
-/// A probe has so little to do that it is stuck after so long.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
-
-/// Whether this machine can run a crash kind; if not, why.
-///
-/// Probed once a process: it is the machine that answers, not the subject.
-pub(crate) fn availability(kind: CrashKind, launcher: &Launcher) -> Result<(), String> {
-    static KILL: OnceLock<Result<(), String>> = OnceLock::new();
-    static SYSCALL: OnceLock<Result<(), String>> = OnceLock::new();
-    match kind {
-        CrashKind::Kill => KILL.get_or_init(|| Probe::new(launcher)?.kill()).clone(),
-        CrashKind::Syscall => SYSCALL
-            .get_or_init(|| Probe::new(launcher)?.syscall())
-            .clone(),
-        CrashKind::Disk => on_some_disk(),
-        // In memory, in this process.
-        CrashKind::Power | CrashKind::Fault | CrashKind::Rot => Ok(()),
-    }
-}
-
-/// Whether power cuts on this real file system can be tried here; tried in small.
-pub(crate) fn on_disk(kind: FileSystemKind) -> Result<(), String> {
-    static FOUND: [OnceLock<Result<(), String>>; 3] = [const { OnceLock::new() }; 3];
-    let index = FileSystemKind::ALL.iter().position(|known| *known == kind);
-    let found = &FOUND[index.expect("all are in the list")];
-    found
-        .get_or_init(|| disk::available(&FileSystem::new(kind), &std::env::temp_dir()))
-        .clone()
-}
-
-fn on_some_disk() -> Result<(), String> {
-    let found = FileSystemKind::ALL.map(on_disk);
-    if found.iter().any(Result::is_ok) {
-        return Ok(());
-    }
-    found.into_iter().collect()
-}
-
-/// A child that does what every writer does, in a directory of its own.
-struct Probe {
-    _scratch: Scratch,
-    history: History,
-    target: Target,
-}
-
-impl Probe {
-    fn new(launcher: &Launcher) -> Result<Self, String> {
-        let base = std::env::temp_dir();
-        let scratch = Scratch::create(&base)
-            .map_err(|error| format!("no directory can be made in {}: {error}", base.display()))?;
-        let history = History::create(16).map_err(|error| format!("no memfd: {error}"))?;
-        let target = Target {
-            launcher: launcher.clone(),
-            subject: String::new(),
-            engine: String::new(),
-            dir: scratch.path().to_owned(),
-            hang_limit: PROBE_LIMIT,
-        };
-        Ok(Self {
-            _scratch: scratch,
-            history,
-            target,
-        })
-    }
-
-    fn role(&self) -> Role {
-        Role::Probe {
-            history: self.history.path().into(),
-        }
-    }
-
-    fn kill(&self) -> Result<(), String> {
-        let cannot = |error: io::Error| format!("this program cannot be started again: {error}");
-        let mut child = Running::start(&self.target, self.role()).map_err(cannot)?;
-        if child.wait().map_err(cannot)?.is_none() {
-            return Err(format!("a child hangs: no end after {PROBE_LIMIT:?}"));
-        }
-        match self.history.reserved() {
-            0 => Err(format!("a child cannot work: {}", child.output())),
-            _ => Ok(()),
-        }
-    }
-
-    fn syscall(&self) -> Result<(), String> {
-        let cannot = |error: io::Error| format!("{error}; {}", ptrace_advice());
-        let (child, output) = spawn(&self.target, self.role(), true).map_err(cannot)?;
-        let tracer = Tracer::new(child, &self.target.dir).map_err(cannot)?;
-        let mut stops = Stops::default();
-        let run = tracer.time_limit(PROBE_LIMIT).run(&mut stops);
-        match run.map_err(cannot)?.end {
-            // Made, written, synced.
-            End::Exited(0) if stops.before >= 3 && stops.after == stops.before => Ok(()),
-            End::Exited(0) => Err(format!(
-                "a traced child was not stopped at its system calls ({} stops before one, {} after); {}",
-                stops.before,
-                stops.after,
-                ptrace_advice(),
-            )),
-            End::TimedOut => Err(format!(
-                "a traced child hangs: no end after {PROBE_LIMIT:?}; {}",
-                ptrace_advice(),
-            )),
-            _ => Err(format!(
-                "a traced child cannot work: {}; {}",
-                printed(&output),
-                ptrace_advice(),
-            )),
-        }
-    }
-}
-
-/// Counts.
-#[derive(Default)]
-struct Stops {
-    before: u64,
-    after: u64,
-}
-
-impl Observer for Stops {
-    fn before(&mut self, _: &Call) -> Decision {
-        self.before += 1;
-        Decision::Continue
-    }
-
-    fn after(&mut self, _: &Call, _: io::Result<u64>) -> ControlFlow<()> {
-        self.after += 1;
-        ControlFlow::Continue(())
-    }
-}
-
-/// What forbids tracing, as far as the machine tells, and what to do about it.
-fn ptrace_advice() -> &'static str {
-    match sysctl("kernel/yama/ptrace_scope").as_deref() {
-        Some("2") => "kernel.yama.ptrace_scope is 2: run as root, or set it to 1 with sysctl",
-        Some("3") => {
-            "kernel.yama.ptrace_scope is 3, which forbids ptrace until the next boot: remove the \
-             setting from /etc/sysctl.d"
-        }
-        _ => {
-            "ptrace or seccomp is forbidden, as in some containers: allow them with `docker run \
-             --cap-add=SYS_PTRACE --security-opt seccomp=unconfined`, or run outside"
-        }
-    }
-}
+use crate::disk::{FileSystemKind, mkfs};
+use crate::kinds::REGISTRY;
+use crate::process::{Launcher, anonymous_file, available_traced, ptrace_scope};
 
 /// Tells what works here, on standard output. Whether every crash kind does.
 pub(crate) fn report() -> bool {
@@ -184,12 +31,7 @@ pub(crate) fn report() -> bool {
 
     line(&mut text, format_args!("Crash kinds:"));
     let mut all = true;
-    let unprivileged = CrashKind::UNPRIVILEGED.map(|kind| {
-        let found = availability(kind, &Launcher::Binary);
-        (kind.to_string(), found)
-    });
-    let disks = FileSystemKind::ALL.map(|kind| (format!("disk {kind}"), on_disk(kind)));
-    for (kind, found) in unprivileged.into_iter().chain(disks) {
+    for (kind, found) in REGISTRY.iter().flat_map(|kind| kind.probe()) {
         all &= found.is_ok();
         match found {
             Ok(()) => line(&mut text, format_args!("  {kind:<10} works")),
@@ -225,10 +67,10 @@ type Feature = Result<String, String>;
 fn features() -> Vec<(&'static str, Feature)> {
     let ok = |said: &str| Ok(said.to_owned());
     let memfd = anonymous_file("plugpull-probe");
-    let scope = sysctl("kernel/yama/ptrace_scope").map_or("no Yama".to_owned(), |scope| {
+    let scope = ptrace_scope().map_or("no Yama".to_owned(), |scope| {
         format!("kernel.yama.ptrace_scope is {scope}")
     });
-    vec![
+    let mut features = vec![
         (
             "memfd",
             memfd.map_or_else(
@@ -238,8 +80,7 @@ fn features() -> Vec<(&'static str, Feature)> {
         ),
         (
             "ptrace",
-            availability(CrashKind::Syscall, &Launcher::Binary)
-                .map(|()| format!("with seccomp; {scope}")),
+            available_traced(&Launcher::Binary).map(|()| format!("with seccomp; {scope}")),
         ),
         ("/dev/shm", memory()),
         ("temporary", temporary()),
@@ -266,10 +107,13 @@ fn features() -> Vec<(&'static str, Feature)> {
             ),
         ),
         ("io_uring", io_uring()),
-        ("ext4", tool("mkfs.ext4", "e2fsprogs")),
-        ("xfs", tool("mkfs.xfs", "xfsprogs")),
-        ("btrfs", tool("mkfs.btrfs", "btrfs-progs")),
-    ]
+    ];
+    let programs = FileSystemKind::ALL.map(|kind| {
+        let found = mkfs(kind).map(|path| path.display().to_string());
+        (kind.name(), found)
+    });
+    features.extend(programs);
+    features
 }
 
 /// A directory in memory: where `syscall` keeps what it copies at every step.
@@ -294,7 +138,7 @@ fn memory() -> Feature {
     }
 }
 
-/// Where stores live while they are tortured, if nobody says otherwise.
+/// Where stores live while they are tortured, if no directory is named.
 fn temporary() -> Feature {
     let dir = std::env::temp_dir();
     let kind = statfs(&dir).map_or("an unknown file system", |found| {
@@ -342,23 +186,4 @@ fn io_uring() -> Feature {
              --security-opt seccomp=unconfined"
         )),
     }
-}
-
-fn tool(name: &str, package: &str) -> Feature {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Tools for the administrator are not in everybody's path.
-    let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    let found = std::env::split_paths(&path)
-        .chain(more)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file());
-    found.map_or_else(
-        || Err(format!("no {name}; Debian's package is {package}")),
-        |path| Ok(path.display().to_string()),
-    )
-}
-
-fn sysctl(name: &str) -> Option<String> {
-    let value = fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
-    Some(value.trim().to_owned())
 }

@@ -1,25 +1,41 @@
-//! A violation, kept so that it can be looked at and checked again.
+//! A failure, kept so that it can be looked at and checked again.
+//!
+//! A failure is a folder:
+//!
+//! ```text
+//! README.md      what happened, in words
+//! failure.json   the same for programs: a common head, and the evidence of the crash kind
+//! image/         the store's directory as the crash left it
+//! ...            what the crash kind attached
+//! ```
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::blackbox::Record;
-use crate::crash::CrashKind;
-use crate::crash::disk::DiskCrash;
-use crate::crash::simulated::Timeline;
+use crate::crash_kind::CrashKind;
 use crate::history::Event;
 use crate::oracle::Violation;
 use crate::scratch::copy_dir;
 use crate::workload::Workload;
 
-/// Everything that is needed to check a violation again: the crash image as the crash left it, what
+/// The version of `failure.json`. It changes when a program could misread an older file.
+const FORMAT: u64 = 2;
+const FILE_NAME: &str = "failure.json";
+const IMAGE_NAME: &str = "image";
+const README_NAME: &str = "README.md";
+
+/// Everything that is needed to check a failure again: the crash image as the crash left it, what
 /// had been announced, and what the oracle knew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
+    /// Version of `failure.json`.
+    format: u64,
     /// Version of plugpull that found it.
     pub version: String,
     /// Subject under test.
@@ -34,58 +50,156 @@ pub struct Finding {
     pub crash_point: String,
     /// The broken promise.
     pub violation: Violation,
-    /// What the oracle knew of the generations before, as it saved it.
+    /// What the oracle knew of the generations before, as the oracle saved it.
     pub oracle: Value,
     /// The workloads of this directory, the failed one last.
     pub workloads: Vec<Workload>,
-    /// For `syscall`: the same workloads, and after how many calls each was killed. A script can
-    /// be played again, and shrunk.
-    #[serde(default)]
-    pub script: Vec<Generation>,
     /// What the failed generation announced.
     pub events: Vec<Event>,
     /// The store's directory, copied before recovery touched it.
     pub image: PathBuf,
-    /// On the simulated file system: everything that happened, so that it can happen again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) timeline: Option<Timeline>,
-    /// On a real file system: the recorded device, and what became of its writes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) disk: Option<DiskCrash>,
-    /// The same, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tale: Option<String>,
-    /// The commands of a black box, and what it said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) black_box: Option<Record>,
-}
-
-/// One run of a script.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generation {
-    /// What the writer does.
-    pub workload: Workload,
-    /// Where it is killed, if it has not ended before.
-    #[serde(flatten)]
-    pub kill: KillPoint,
-}
-
-/// Where a traced run is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KillPoint {
-    /// After so many system calls on the directory.
-    pub calls: u64,
-    /// Inside the last of them, after so many bytes of it were written.
+    /// What the store needs to be taken up again. Written and read by the store alone.
     #[serde(default)]
-    pub inside: Option<u64>,
+    pub(crate) store: Value,
+    /// What the crash kind needs to play it again. Written and read by the kind alone: see
+    /// [`evidence`](Self::evidence).
+    #[serde(default)]
+    evidence: Value,
+    /// What is under test, in words, a line each.
+    about: Vec<String>,
+    /// How far the failed generation had come, in words.
+    progress: Option<String>,
+    /// What happened, in words.
+    story: String,
+    /// Folders that belong to the evidence, by name.
+    #[serde(skip)]
+    attachments: Vec<(&'static str, PathBuf)>,
+    /// The folder that it was loaded from.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
-const FILE_NAME: &str = "failure.json";
-const IMAGE_NAME: &str = "image";
-const RECORDING_NAME: &str = "recording";
-const README_NAME: &str = "README.md";
+/// What a store tells of a failure.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) subject: String,
+    pub(crate) engine: String,
+    pub(crate) violation: Violation,
+    pub(crate) oracle: Value,
+    pub(crate) workloads: Vec<Workload>,
+    pub(crate) store: Value,
+    pub(crate) about: Vec<String>,
+    pub(crate) progress: Option<String>,
+}
+
+impl Head {
+    pub(crate) fn new(subject: &str, engine: &str, violation: Violation) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            engine: engine.to_owned(),
+            violation,
+            oracle: Value::Null,
+            workloads: Vec::new(),
+            store: Value::Null,
+            about: vec![format!("subject: `{subject}`, engine `{engine}`")],
+            progress: None,
+        }
+    }
+}
 
 impl Finding {
+    pub(crate) fn new(crash: CrashKind, seed: u64, head: Head) -> Self {
+        let Head {
+            subject,
+            engine,
+            violation,
+            oracle,
+            workloads,
+            store,
+            about,
+            progress,
+        } = head;
+        Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            subject,
+            engine,
+            crash,
+            seed,
+            crash_point: String::new(),
+            violation,
+            oracle,
+            workloads,
+            events: Vec::new(),
+            image: PathBuf::new(),
+            store,
+            evidence: Value::Null,
+            about,
+            progress,
+            story: String::new(),
+            attachments: Vec::new(),
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// Where it died.
+    pub(crate) fn at(mut self, point: impl Into<String>) -> Self {
+        self.crash_point = point.into();
+        self
+    }
+
+    pub(crate) fn with_events(mut self, events: Vec<Event>) -> Self {
+        self.events = events;
+        self
+    }
+
+    pub(crate) fn with_image(mut self, image: &Path) -> Self {
+        image.clone_into(&mut self.image);
+        self
+    }
+
+    /// What happened, in words, instead of what was said before.
+    pub(crate) fn with_story(mut self, story: String) -> Self {
+        self.story = story;
+        self
+    }
+
+    /// More of what happened.
+    pub(crate) fn and_story(mut self, more: &str) -> Self {
+        self.story.push('\n');
+        self.story.push_str(more);
+        self
+    }
+
+    /// What the crash kind needs to play it again.
+    pub(crate) fn with_evidence(mut self, evidence: &impl Serialize) -> Self {
+        self.evidence = serde_json::to_value(evidence).expect("plain data");
+        self
+    }
+
+    /// A folder that belongs to the evidence.
+    pub(crate) fn with_attachment(mut self, name: &'static str, folder: &Path) -> Self {
+        self.attachments.push((name, folder.to_owned()));
+        self
+    }
+
+    /// What the crash kind kept.
+    ///
+    /// # Errors
+    /// If it is of another crash kind.
+    pub(crate) fn evidence<T: DeserializeOwned>(&self) -> io::Result<T> {
+        serde_json::from_value(self.evidence.clone()).map_err(|error| {
+            let reason = format!("its evidence is not that of {}: {error}", self.crash);
+            io::Error::new(io::ErrorKind::InvalidData, reason)
+        })
+    }
+
+    /// A folder that belongs to the evidence.
+    pub(crate) fn attachment(&self, name: &str) -> PathBuf {
+        let attached = self.attachments.iter().find(|(known, _)| *known == name);
+        attached.map_or_else(|| self.folder.join(name), |(_, folder)| folder.clone())
+    }
+
     /// Saves the finding as a new folder below `out`, and returns its path.
     ///
     /// # Errors
@@ -102,14 +216,13 @@ impl Finding {
             .tempdir_in(out)?;
         let folder = folder.path();
         copy_dir(&self.image, &folder.join(IMAGE_NAME))?;
-        let mut saved = Self {
+        for (name, attached) in &self.attachments {
+            copy_dir(attached, &folder.join(name))?;
+        }
+        let saved = Self {
             image: IMAGE_NAME.into(),
             ..self.clone()
         };
-        if let Some(crash) = &mut saved.disk {
-            copy_dir(&crash.recording, &folder.join(RECORDING_NAME))?;
-            crash.recording = RECORDING_NAME.into();
-        }
         fs::write(folder.join(FILE_NAME), serde_json::to_vec(&saved)?)?;
         fs::write(folder.join(README_NAME), self.story())?;
         Ok(folder.to_owned())
@@ -118,82 +231,130 @@ impl Finding {
     /// Loads a finding from its folder.
     ///
     /// # Errors
-    /// If there is none, or it cannot be read.
+    /// If there is none, it cannot be read, or another version of plugpull saved it in another format.
     pub fn load(folder: &Path) -> io::Result<Self> {
-        let bytes = fs::read(folder.join(FILE_NAME))?;
-        let mut finding: Self = serde_json::from_slice(&bytes)?;
-        if let Some(crash) = &mut finding.disk {
-            crash.recording = folder.join(&crash.recording);
+        let path = folder.join(FILE_NAME);
+        let value: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        // Before the first version there was none.
+        let format = value.get("format").map_or(Some(1), Value::as_u64);
+        if format != Some(FORMAT) {
+            let saved_by = value["version"].as_str().unwrap_or("unknown");
+            let format = format.map_or("unknown".to_owned(), |format| format.to_string());
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "{} is of format {format}, saved by plugpull {saved_by}, and this is plugpull {}, \
+                     which reads format {FORMAT}: find the failure again with the same seed, or use \
+                     the program that saved it",
+                    path.display(),
+                    env!("CARGO_PKG_VERSION"),
+                ),
+            ));
         }
+        let finding: Self = serde_json::from_value(value)?;
         Ok(Self {
             image: folder.join(&finding.image),
+            folder: folder.to_owned(),
             ..finding
         })
     }
 
     /// What happened, in words.
     pub fn story(&self) -> String {
-        if let Some(record) = &self.black_box {
-            let tale = self.tale.as_deref().unwrap_or_default();
-            return format!("{}\n{tale}", record.story(self))
-                .trim_end()
-                .to_owned()
-                + "\n";
-        }
-        if let Some(tale) = &self.tale {
-            return self.with_tale(tale);
-        }
-        let count = |of: fn(&Event) -> bool| self.events.iter().filter(|e| of(e)).count();
-        let tried = count(|e| matches!(e, Event::Attempt { .. } | Event::AttemptDelete { .. }));
-        let acked = count(|e| matches!(e, Event::Ack { .. }));
-        let last: Vec<String> = self
-            .events
-            .iter()
-            .rev()
-            .take(12)
-            .map(|event| format!("    {}", serde_json::to_string(event).expect("plain data")))
-            .collect();
-        let last: Vec<String> = last.into_iter().rev().collect();
+        let mut lines: Vec<String> = self.about.clone();
+        lines.push(format!("crash: `{}`, {}", self.crash, self.crash_point));
+        lines.extend(self.progress.clone());
+        lines.push(format!("seed {}, plugpull {}", self.seed, self.version));
         format!(
-            "# {violation}\n\n\
-             - subject: `{subject}`, engine `{engine}`\n\
-             - crash: `{crash}`, {point}\n\
-             - generation {generation} of its directory: {tried} attempts, {acked} acknowledged\n\
-             - seed {seed}, plugpull {version}\n\n\
-             `image/` is the store as the crash left it, before recovery touched it. `failure.json` holds\n\
-             what had been announced and what earlier recoveries had shown. The last events:\n\n{last}\n",
-            violation = self.violation,
-            subject = self.subject,
-            engine = self.engine,
-            crash = self.crash,
-            point = self.crash_point,
-            generation = self.workloads.len().saturating_sub(1),
-            seed = self.seed,
-            version = self.version,
-            last = last.join("\n"),
+            "# {}\n\n- {}\n\n{}\n",
+            self.violation,
+            lines.join("\n- "),
+            self.story.trim_end()
         )
     }
 
-    /// The story of a failure on the simulated file system.
-    fn with_tale(&self, tale: &str) -> String {
-        let counted = match self.crash {
-            CrashKind::Disk => "the requests that the device has answered",
-            _ => "the operations that changed something, over all lives",
-        };
-        format!(
-            "# {violation}\n\n\
-             - subject: `{subject}`, engine `{engine}`\n\
-             - crash: `{crash}`, {point}\n\
-             - seed {seed}, plugpull {version}\n\n\
-             Numbers count {counted}. `image/` is what recovery found.\n\n{tale}\
-             Then recovery finds: {violation}\n",
-            violation = self.violation,
-            subject = self.subject,
-            engine = self.engine,
-            crash = self.crash,
-            point = self.crash_point,
-            seed = self.seed,
-            version = self.version,
-        )
+    /// What happened, without the head.
+    pub(crate) fn told(&self) -> &str {
+        &self.story
+    }
+}
+
+/// A finding, and when it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) finding: Finding,
+    /// Crash states that its round had looked at by then.
+    pub(crate) states: u64,
+    pub(crate) at: Instant,
+}
+
+impl Found {
+    /// Just now.
+    pub(crate) fn now(finding: Finding, states: u64) -> Self {
+        Self {
+            finding,
+            states,
+            at: Instant::now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(image: &Path) -> Finding {
+        let violation = Violation::Mangled { position: 3 };
+        Finding::new(CrashKind::Kill, 7, Head::new("store", "default", violation))
+            .at("SIGKILL after 2 events")
+            .with_image(image)
+            .with_story("It was mangled.".to_owned())
+            .with_evidence(&vec![1, 2])
+    }
+
+    #[test]
+    fn a_finding_is_loaded_as_it_was_saved() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (image, attached) = (dir.path().join("a"), dir.path().join("b"));
+        for folder in [&image, &attached] {
+            fs::create_dir(folder).expect("made");
+        }
+        fs::write(attached.join("file"), b"x").expect("written");
+        let found = finding(&image).with_attachment("recording", &attached);
+        let folder = found.save(&dir.path().join("out")).expect("saved");
+        let loaded = Finding::load(&folder).expect("loaded");
+        assert_eq!(loaded.evidence::<Vec<u32>>().expect("kept"), [1, 2]);
+        assert_eq!(loaded.story(), found.story());
+        let attached = loaded.attachment("recording").join("file");
+        assert_eq!(fs::read(attached).expect("copied"), b"x");
+        assert!(loaded.evidence::<String>().is_err());
+    }
+
+    #[test]
+    fn a_failure_of_another_format_is_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let image = dir.path().join("image");
+        fs::create_dir(&image).expect("made");
+        let folder = finding(&image).save(&dir.path().join("out"));
+        let folder = folder.expect("saved");
+        let path = folder.join(FILE_NAME);
+        let mut value: Value =
+            serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        for (format, told) in [
+            (None, "format 1"),
+            (Some(3), "format 3"),
+            (Some(0), "format 0"),
+        ] {
+            let object = value.as_object_mut().expect("an object");
+            object.remove("format");
+            object.extend(format.map(|format| ("format".to_owned(), Value::from(format))));
+            fs::write(&path, value.to_string()).expect("written");
+            let error = Finding::load(&folder).expect_err("it is of another format");
+            let error = error.to_string();
+            assert!(
+                error.contains(told) && error.contains("format 2"),
+                "{error}"
+            );
+        }
     }
 }

@@ -53,27 +53,31 @@
 #![cfg(target_os = "linux")]
 
 mod ablate;
-mod blackbox;
 mod campaign;
-mod checker;
-mod child;
 pub mod cli;
-mod crash;
+mod crash_kind;
 pub mod disk;
 mod doctor;
 mod finding;
+mod hang;
 pub mod history;
 mod image;
+mod kinds;
 pub mod litmus;
+mod loss;
 pub mod mutants;
 pub mod oracle;
 mod plan;
+mod process;
 mod quantity;
+mod recorder;
 mod report;
+mod roles;
 mod scratch;
 mod shard;
 mod shrink;
 pub mod sim;
+mod store;
 mod subject;
 mod survivor;
 mod tally;
@@ -85,12 +89,14 @@ pub mod workload;
 pub use ablate::{
     AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, SyncKind, SyncOutcome, SyncSite,
 };
-pub use blackbox::{BlackBox, BlackBoxOracle};
-pub use crash::CrashKind;
-pub use finding::{Finding, Generation, KillPoint};
+pub use crash_kind::CrashKind;
+pub use finding::Finding;
 pub use history::Recorder;
+pub use kinds::Generation;
+pub use loss::KillPoint;
 pub use plan::Budget;
 pub use report::{Coverage, Row, SavedFailure};
+pub use store::{BlackBox, BlackBoxOracle, UnderTest};
 pub use subject::{
     RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, WriteRun,
 };

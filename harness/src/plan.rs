@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::child::Launcher;
 use crate::disk::{FileSystem, FileSystemKind};
+use crate::process::Launcher;
 use crate::shard::Shard;
 use crate::sim::Profile;
-use crate::subject::Subject;
 
 /// The time that a child has to end or to answer, by default.
 pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
@@ -19,6 +18,16 @@ pub enum Budget {
     Rounds(u64),
     /// After this time.
     Duration(Duration),
+}
+
+impl Budget {
+    /// How long it is, if it is limited by time.
+    pub(crate) fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Duration(duration) => Some(duration),
+            Self::Rounds(_) => None,
+        }
+    }
 }
 
 /// How a real file system is made and mounted.
@@ -43,7 +52,7 @@ pub(crate) struct Plan {
     pub seed: u64,
     /// The number of directories that are tortured at the same time.
     pub jobs: usize,
-    /// Restricts [`Subject::engines`]; empty for all.
+    /// Restricts a subject's engines; empty for all.
     pub engines: Vec<String>,
     /// Where stores live while they are tortured, if it matters.
     pub scratch: Option<PathBuf>,
@@ -59,7 +68,7 @@ pub(crate) struct Plan {
     pub hang_limit: Duration,
     /// Which rounds this process does.
     pub shard: Shard,
-    /// A row goes on after failures, to its end, and keeps one of each class.
+    /// A row continues after failures, to its end, and keeps one of each class.
     pub keep_going: bool,
     /// The first failure ends the torture.
     pub fail_fast: bool,
@@ -88,11 +97,6 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// Whether a row of this subject goes on after failures.
-    pub(crate) fn goes_on(&self, subject: &dyn Subject) -> bool {
-        self.keep_going || subject.exhibit().is_some()
-    }
-
     /// Where stores live while they are tortured. With `in_memory`, if there is a directory in memory:
     /// for what is copied at every step.
     pub(crate) fn scratch_dir(&self, in_memory: bool) -> PathBuf {
@@ -124,17 +128,18 @@ impl Plan {
         }
     }
 
-    /// The engines with which a subject is tortured.
-    pub(crate) fn engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
-        let wanted =
-            |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
-        subject.engines().iter().copied().filter(wanted).collect()
+    /// The same with one engine.
+    pub(crate) fn with_engine(&self, engine: &str) -> Self {
+        Self {
+            engines: vec![engine.to_owned()],
+            ..self.clone()
+        }
     }
 
-    /// Those of them that run on the simulated file system.
-    pub(crate) fn simulated_engines_of(&self, subject: &dyn Subject) -> Vec<&'static str> {
-        let mut engines = self.engines_of(subject);
-        engines.retain(|engine| subject.simulated().is_some_and(|store| store.runs(engine)));
-        engines
+    /// Those of a subject's engines with which it is tortured.
+    pub(crate) fn engines_of(&self, engines: &[&'static str]) -> Vec<&'static str> {
+        let wanted =
+            |engine: &&str| self.engines.is_empty() || self.engines.iter().any(|e| e == engine);
+        engines.iter().copied().filter(wanted).collect()
     }
 }

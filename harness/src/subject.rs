@@ -4,13 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::ablate::SyncSite;
-use crate::blackbox::BlackBox;
 use crate::history::Recorder;
 use crate::oracle::{LogOracle, Oracle};
 use crate::sim::SimFs;
 use crate::workload::Workload;
 
-pub(crate) use crate::survivor::{Survivor, Survivors};
+use crate::survivor::Survivors;
 
 /// Why a subject could not do its work. Its text ends up in the report.
 pub type SubjectError = Box<dyn std::error::Error + Send + Sync>;
@@ -83,12 +82,6 @@ pub trait Subject: Send + Sync {
     /// [`CrashKind::Fault`]: crate::CrashKind::Fault
     /// [`CrashKind::Rot`]: crate::CrashKind::Rot
     fn simulated(&self) -> Option<&dyn Simulated> {
-        None
-    }
-
-    /// The commands, if it is a black box: nothing else of it is used then.
-    #[doc(hidden)]
-    fn black_box(&self) -> Option<&BlackBox> {
         None
     }
 }

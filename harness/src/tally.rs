@@ -147,6 +147,11 @@ impl Phase {
 }
 
 impl Tally {
+    /// A round with this engine.
+    pub(crate) fn count_engine(&mut self, engine: &str) {
+        *self.engines.entry(engine.to_owned()).or_default() += 1;
+    }
+
     pub(crate) fn count_round(&mut self, events: &[Event]) {
         self.rounds += 1;
         self.count_run(events);

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::campaign;
-use crate::child::{self, Launcher};
-use crate::crash::CrashKind;
+use crate::campaign::{self, Watching};
+use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
+use crate::hang::{self, Hang, OnHang};
 use crate::plan::{Budget, HANG_LIMIT, Plan};
+use crate::process::{Launcher, has_order};
 use crate::report::{Row, SavedFailure, Silent, Verdict};
+use crate::roles;
 use crate::sim::Profile;
-use crate::subject::Subject;
+use crate::store::UnderTest;
 use crate::tally::Tally;
 
 /// Puts a store under torture, inside a test.
@@ -23,7 +26,7 @@ use crate::tally::Tally;
 /// processes of a second one would come to the first.
 #[must_use = "a torture does nothing until it is run"]
 pub struct Torture {
-    subject: Box<dyn Subject>,
+    under_test: UnderTest,
     /// Those that need no privileges, if none is named.
     kinds: Option<Vec<CrashKind>>,
     budget: Budget,
@@ -41,9 +44,11 @@ pub struct Torture {
 
 impl Torture {
     /// 50 rounds of every crash kind that needs no privileges, seed 0, one directory at a time.
-    pub fn new(subject: impl Subject + 'static) -> Self {
+    ///
+    /// It takes a [`Subject`](crate::Subject), or a [`BlackBox`](crate::BlackBox).
+    pub fn new(under_test: impl Into<UnderTest>) -> Self {
         Self {
-            subject: Box::new(subject),
+            under_test: under_test.into(),
             kinds: None,
             budget: Budget::Rounds(50),
             seed: 0,
@@ -66,13 +71,13 @@ impl Torture {
         self
     }
 
-    /// So many rounds of each crash kind.
+    /// The number of rounds of each crash kind.
     pub fn rounds(mut self, rounds: u64) -> Self {
         self.budget = Budget::Rounds(rounds);
         self
     }
 
-    /// So long for each crash kind.
+    /// The time for each crash kind.
     pub fn duration(mut self, duration: Duration) -> Self {
         self.budget = Budget::Duration(duration);
         self
@@ -84,7 +89,7 @@ impl Torture {
         self
     }
 
-    /// So many directories at the same time.
+    /// The number of directories tortured at the same time.
     pub fn jobs(mut self, jobs: usize) -> Self {
         self.jobs = jobs.max(1);
         self
@@ -121,7 +126,7 @@ impl Torture {
         self
     }
 
-    /// Gives a process that has to do something by itself so long: a recovery has to end, a writer
+    /// The time for a process that has to do something by itself: a recovery has to end, a writer
     /// under trace has to get on. One that does not hangs, which is a violation. Default: 30 s.
     ///
     /// A writer that is going to be killed needs no limit: hung or not, it is killed.
@@ -152,9 +157,10 @@ impl Torture {
     /// If a promise was broken, if nothing was shown, or if the machine cannot do it. The error's
     /// Display says which, and what to look at.
     pub fn run(self) -> Result<Report, Failure> {
-        child::obey(&[&*self.subject]);
+        let subject = self.under_test.subject();
+        roles::obey(subject.as_slice());
         let environment = |message: String| Failure::Environment(message);
-        if child::has_order() {
+        if has_order() {
             let reason = "a process that was started for another torture came to this one first: a \
                           test can have only one";
             return Err(environment(reason.to_owned()));
@@ -173,24 +179,57 @@ impl Torture {
             keep_going: self.keep_going,
             ..Plan::default()
         };
+        let (under_test, kinds) = (self.under_test.clone(), self.kinds);
         // What was named must be possible; what was not is left out where it is impossible.
-        campaign::require(&*self.subject, self.kinds.as_deref().unwrap_or(&[]), &plan)
+        campaign::require(under_test.tested(), kinds.as_deref().unwrap_or(&[]), &plan)
             .map_err(environment)?;
-        let rows = if let Some(script) = &self.script {
-            campaign::play(&*self.subject, script, &plan).map(|row| vec![row])
-        } else {
-            let stop = AtomicBool::new(false);
-            let kinds = self.kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
-            campaign::run(&[&*self.subject], kinds, &plan, &stop, &Silent)
-        }
-        .map_err(|error| environment(error.to_string()))?;
+        let is_scripted = self.script.is_some();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stop_work = Arc::clone(&stop);
+        let work = move |on_hang: &OnHang| {
+            let watching = Watching {
+                stop: &stop_work,
+                reporter: &Silent,
+                on_hang,
+            };
+            let tested = under_test.tested();
+            if let Some(script) = &self.script {
+                return campaign::play(tested, script, &plan, watching).map(|row| vec![row]);
+            }
+            let kinds = kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
+            campaign::run(&[tested], kinds, &plan, watching)
+        };
+        let rows = hang::apart(work).map_err(|hang| {
+            // The threads of other stores would go on to the end of their budget.
+            stop.store(true, Ordering::Relaxed);
+            Failure::Violation(vec![row_of(&hang)])
+        })?;
+        let rows = rows.map_err(|error| environment(error.to_string()))?;
         match Verdict::of(&rows) {
             Verdict::Pass => Ok(Report { rows }),
             Verdict::Violation => Err(Failure::Violation(rows)),
             // A script is played for what it does, not for how much of it there is.
-            Verdict::Vacuous if self.script.is_some() => Ok(Report { rows }),
+            Verdict::Vacuous if is_scripted => Ok(Report { rows }),
             Verdict::Vacuous => Err(Failure::Vacuous(rows)),
         }
+    }
+}
+
+/// What is known of a row whose store hangs.
+fn row_of(hang: &Hang) -> Row {
+    let mut tally = Tally::default();
+    tally.violated(&hang.violation);
+    let failure = SavedFailure {
+        folder: hang.saved.as_ref().cloned().unwrap_or_default(),
+        violation: hang.to_string(),
+        class: hang.violation.class(),
+        after_states: 0,
+        after_s: 0.0,
+    };
+    Row {
+        tally,
+        failures: vec![failure],
+        ..Row::nothing(&hang.subject, hang.crash, None, hang.seed)
     }
 }
 
@@ -252,11 +291,11 @@ impl fmt::Display for Failure {
                             let SavedFailure {
                                 folder, violation, ..
                             } = failure;
-                            writeln!(
-                                f,
-                                "  {violation}\n    told in {}/README.md",
-                                folder.display()
-                            )
+                            writeln!(f, "  {violation}")?;
+                            if folder.as_os_str().is_empty() {
+                                return Ok(());
+                            }
+                            writeln!(f, "    told in {}/README.md", folder.display())
                         })
                     })
             }

@@ -312,7 +312,7 @@ fn a_writer_that_dies_of_a_signal_is_told_with_the_signal() {
 fn a_writer_under_trace_that_dies_of_a_signal_is_told_with_the_signal() {
     let fault = Fault::AbortsInWrite;
     let complaint = complaint(torture("bad/abort-w-s", fault, CrashKind::Syscall, 1));
-    assert_says(&complaint, &["the writer failed", "signal 6"]);
+    assert_says(&complaint, &["the writer failed", "signal: 6"]);
 }
 
 #[test]

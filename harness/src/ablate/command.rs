@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::report::Progress;
 use super::study;
+use crate::hang::OnHang;
 use crate::plan::{Budget, Plan};
 use crate::quantity::parse_duration;
 use crate::sim::Profile;
@@ -60,6 +61,7 @@ pub(crate) fn run(
     args: AblateArgs,
     drawn_seed: u32,
     stop: &AtomicBool,
+    on_hang: &OnHang,
 ) -> Result<u8, String> {
     let known = subject.engines();
     if let Some(engine) = args
@@ -89,7 +91,7 @@ pub(crate) fn run(
     } else {
         Progress::default()
     };
-    let report = study::run(subject, &plan, stop, &progress)
+    let report = study::run(subject, &plan, stop, &progress, on_hang)
         .map_err(|error| format!("cannot ablate {}: {error}", subject.name()))?;
     if args.json {
         report.print_json();

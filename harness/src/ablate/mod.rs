@@ -12,7 +12,8 @@ mod study;
 mod symbol;
 
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use self::filter::Hits;
@@ -22,6 +23,7 @@ pub use self::site::{CodePlace, SyncKind, SyncSite};
 pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 
 use self::report::Progress;
+use crate::hang::{self, OnHang};
 use crate::plan::{Budget, Plan};
 use crate::sim::Profile;
 use crate::subject::Subject;
@@ -57,7 +59,7 @@ use crate::subject::Subject;
 /// [`CrashKind::Fault`]: crate::CrashKind::Fault
 #[must_use = "an ablation does nothing until it is run"]
 pub struct Ablation {
-    subject: Box<dyn Subject>,
+    subject: Arc<dyn Subject>,
     plan: Plan,
 }
 
@@ -65,7 +67,7 @@ impl Ablation {
     /// 20 rounds of each crash kind, seed 0, one thread, all engines and profiles.
     pub fn new(subject: impl Subject + 'static) -> Self {
         Self {
-            subject: Box::new(subject),
+            subject: Arc::new(subject),
             plan: Plan {
                 budget: Budget::Rounds(20),
                 out: std::env::temp_dir(),
@@ -115,9 +117,17 @@ impl Ablation {
     ///
     /// # Errors
     /// If the subject does not run on the simulated file system, has no such engine, or the machine
-    /// fails.
+    /// fails; or if the store hangs: then the process should end soon.
     pub fn run(self) -> io::Result<AblationReport> {
-        let stop = AtomicBool::new(false);
-        study::run(&*self.subject, &self.plan, &stop, &Progress::silent())
+        let stop = Arc::new(AtomicBool::new(false));
+        let stop_work = Arc::clone(&stop);
+        let work = move |on_hang: &OnHang| {
+            let progress = Progress::silent();
+            study::run(&*self.subject, &self.plan, &stop_work, &progress, on_hang)
+        };
+        hang::apart(work).unwrap_or_else(|hang| {
+            stop.store(true, Ordering::Relaxed);
+            Err(io::Error::other(hang.to_string()))
+        })
     }
 }

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 
 use super::filter::Hits;
 use super::site::SyncSite;
-use super::study;
-use crate::crash::CrashKind;
+use crate::crash_kind::CrashKind;
 use crate::finding::Finding;
 use crate::plan::Budget;
 use crate::tally::Tally;
@@ -269,7 +268,7 @@ impl Progress {
         }
         let mut state = self.state();
         state.title = format!("{subject} · ablate");
-        state.limit = study::limit(budget);
+        state.limit = budget.duration();
         if !std::io::stderr().is_terminal() {
             eprintln!("{}: begins", state.title);
             state.next_line = LINE_EVERY;

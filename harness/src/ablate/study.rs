@@ -5,18 +5,20 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::filter::{Census, Hits, LeaveOut, Sites};
 use super::report::{AblatedSync, AblationReport, Notice, Progress, SyncOutcome};
 use super::site::SyncSite;
 use crate::campaign;
-use crate::crash::CrashKind;
-use crate::crash::simulated::Lane;
+use crate::crash_kind::CrashKind;
 use crate::finding::Finding;
+use crate::hang::OnHang;
+use crate::kinds::{Case, Job, Simulation, Worker};
 use crate::plan::{Budget, Plan};
 use crate::scratch::Scratch;
 use crate::sim::SyncFilter;
+use crate::store::Tested;
 use crate::subject::Subject;
 use crate::tally::Tally;
 
@@ -34,6 +36,7 @@ struct Study<'a> {
     plan: &'a Plan,
     stop: &'a AtomicBool,
     progress: &'a Progress,
+    on_hang: &'a OnHang,
     scratch: &'a Path,
     sites: Arc<Sites>,
     started: Instant,
@@ -86,18 +89,20 @@ pub(super) fn run(
     plan: &Plan,
     stop: &AtomicBool,
     progress: &Progress,
+    on_hang: &OnHang,
 ) -> io::Result<AblationReport> {
-    if plan.engines_of(subject).is_empty() {
+    if plan.engines_of(subject.engines()).is_empty() {
         let name = subject.name();
         return Err(io::Error::other(format!("{name} has no such engine")));
     }
-    campaign::require(subject, &KINDS, plan).map_err(io::Error::other)?;
+    campaign::require(Tested::Subject(subject), &KINDS, plan).map_err(io::Error::other)?;
     let scratch = Scratch::create(&std::env::temp_dir())?;
     let study = Study {
         subject,
         plan,
         stop,
         progress,
+        on_hang,
         scratch: scratch.path(),
         sites: Arc::default(),
         started: Instant::now(),
@@ -141,9 +146,20 @@ impl Study<'_> {
         filter: Arc<dyn SyncFilter>,
         tally: &mut Tally,
     ) -> io::Result<Option<Finding>> {
-        let name = worker.to_string();
-        let lane = Lane::new(kind, self.subject, self.plan, self.scratch, &name, 0);
-        let found = lane.filter_syncs(filter).round(number, tally)?;
+        let simulation = Simulation::new(&Job {
+            tested: Tested::Subject(self.subject),
+            case: Case {
+                crash: kind,
+                fs: None,
+            },
+            plan: self.plan,
+            scratch: self.scratch,
+            row: 0,
+            lane: worker as u64,
+            stop: self.stop,
+            on_hang: self.on_hang,
+        });
+        let found = simulation.filter_syncs(filter).round(number, tally)?;
         Ok(found.into_iter().next().map(|found| found.finding))
     }
 
@@ -330,14 +346,6 @@ impl Counts {
             Ok(finding) => self.broken = finding,
             Err(error) => self.error = Some(error),
         }
-    }
-}
-
-/// How long a study with this budget takes, if it is limited by time.
-pub(super) fn limit(budget: Budget) -> Option<Duration> {
-    match budget {
-        Budget::Duration(duration) => Some(duration),
-        Budget::Rounds(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ablate::{self, AblateArgs};
-use crate::crash::CrashKind;
+use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::litmus::{self, LitmusArgs};
 use crate::quantity::{parse_duration, parse_limit, parse_size};

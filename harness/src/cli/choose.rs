@@ -1,5 +1,7 @@
 //! The subjects that were named.
 
+use crate::finding::Finding;
+use crate::store::{BlackBox, Tested};
 use crate::subject::Subject;
 
 /// The subjects with these names; all but exhibits if there is no name.
@@ -21,4 +23,17 @@ pub(super) fn choose<'a>(
         })
     };
     names.iter().map(find).collect()
+}
+
+/// What is under test in a saved failure: its commands, or the subject of its name.
+pub(super) fn tested_in<'a>(
+    subjects: &[&'a dyn Subject],
+    finding: &Finding,
+    commands: Option<&'a BlackBox>,
+) -> Result<Tested<'a>, String> {
+    if let Some(commands) = commands {
+        return Ok(Tested::Command(commands));
+    }
+    let chosen = choose(subjects, std::slice::from_ref(&finding.subject))?;
+    Ok(Tested::Subject(chosen[0]))
 }

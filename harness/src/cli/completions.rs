@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 
 use super::args::{CompletionShell, NAME};
-use crate::crash::CrashKind;
+use crate::crash_kind::CrashKind;
 use crate::subject::Subject;
 
 /// Prints the script. It knows this binary's subjects, engines and crash kinds.

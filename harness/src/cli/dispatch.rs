@@ -15,11 +15,13 @@ use super::seed::draw_seed;
 use super::shrink::shrink;
 use super::signal::stop_on_signal;
 use crate::ablate::{self, AblateArgs};
-use crate::child;
-use crate::crash::simulated;
 use crate::doctor;
+use crate::hang::{self, Hang, OnHang};
+use crate::kinds::keep_panics_quiet;
 use crate::litmus;
 use crate::mutants::{self, Mutants, MutantsArgs};
+use crate::report::Verdict;
+use crate::roles;
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
@@ -39,8 +41,8 @@ pub fn main_with(subjects: &[Box<dyn Subject>], mutants: &Mutants) -> ExitCode {
 
 fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
-    child::obey(&subjects);
-    simulated::keep_panics_quiet();
+    roles::obey(&subjects);
+    keep_panics_quiet();
     let mut line = Cli::command();
     line = line.subcommands(mutants.map(|_| mutants::command()));
     let matches = line.clone().get_matches();
@@ -48,7 +50,7 @@ fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode
         (Some(suite), Some((mutants::NAME, matches))) => mutate(suite, matches),
         _ => Cli::from_arg_matches(&matches)
             .map_err(|error| error.to_string())
-            .and_then(|cli| dispatch(&subjects, cli, line)),
+            .and_then(|cli| hang::within(|on_hang| dispatch(&subjects, cli, line, on_hang), end)),
     };
     ExitCode::from(status.unwrap_or_else(|message| {
         eprintln!("error: {message}");
@@ -56,22 +58,33 @@ fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode
     }))
 }
 
+/// The thread of a store that hangs cannot be ended, so the process ends.
+fn end(hang: &Hang) -> ! {
+    eprintln!("{hang}");
+    std::process::exit(Verdict::Violation.exit_status().into())
+}
+
 fn mutate(suite: &Mutants, matches: &ArgMatches) -> Result<u8, String> {
     let args = MutantsArgs::from_arg_matches(matches).map_err(|error| error.to_string())?;
     mutants::run(suite, args, &*stop_on_signal()?)
 }
 
-fn dispatch(subjects: &[&dyn Subject], cli: Cli, line: clap::Command) -> Result<u8, String> {
+fn dispatch(
+    subjects: &[&dyn Subject],
+    cli: Cli,
+    line: clap::Command,
+    on_hang: &OnHang,
+) -> Result<u8, String> {
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
     match cli.command.or_else(everything).expect("given or put there") {
-        Command::Run(args) => run(subjects, *args),
-        Command::Replay { failure } => replay(subjects, &failure),
+        Command::Run(args) => run(subjects, *args, on_hang),
+        Command::Replay { failure } => replay(subjects, &failure, on_hang),
         Command::Shrink {
             failure,
             duration,
             out,
-        } => shrink(subjects, &failure, duration, out),
-        Command::Ablate(args) => ablate(subjects, args),
+        } => shrink(subjects, &failure, duration, out, on_hang),
+        Command::Ablate(args) => ablate(subjects, args, on_hang),
         Command::Litmus(args) => litmus::run(&args),
         Command::Merge { reports, json } => merge(&reports, json),
         Command::List => {
@@ -86,7 +99,7 @@ fn dispatch(subjects: &[&dyn Subject], cli: Cli, line: clap::Command) -> Result<
     }
 }
 
-fn ablate(subjects: &[&dyn Subject], args: AblateArgs) -> Result<u8, String> {
+fn ablate(subjects: &[&dyn Subject], args: AblateArgs, on_hang: &OnHang) -> Result<u8, String> {
     let subject = choose(subjects, std::slice::from_ref(&args.subject))?[0];
-    ablate::run(subject, args, draw_seed(), &*stop_on_signal()?)
+    ablate::run(subject, args, draw_seed(), &*stop_on_signal()?, on_hang)
 }

@@ -1,6 +1,6 @@
 //! `list`: subjects and crash kinds.
 
-use crate::crash::CrashKind;
+use crate::kinds::REGISTRY;
 use crate::subject::Subject;
 
 pub(super) fn list(subjects: &[&dyn Subject]) {
@@ -16,7 +16,7 @@ pub(super) fn list(subjects: &[&dyn Subject]) {
         }
     }
     println!("Crash kinds:");
-    for kind in CrashKind::ALL {
-        println!("  {kind}  {}", kind.description());
+    for kind in REGISTRY {
+        println!("  {}  {}", kind.id(), kind.describe());
     }
 }

@@ -8,23 +8,30 @@ use super::choose::choose;
 use super::reporter::reporter;
 use super::seed::draw_seed;
 use super::signal::stop_on_signal;
-use crate::blackbox::BlackBox;
-use crate::campaign;
-use crate::crash::CrashKind;
+use crate::campaign::{self, Watching};
+use crate::crash_kind::CrashKind;
+use crate::hang::OnHang;
 use crate::plan::{Budget, DiskOptions, Plan};
 use crate::report::{Closing, Progress, Verdict};
+use crate::store::{BlackBox, Tested};
 use crate::subject::Subject;
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
 
-pub(super) fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String> {
+pub(super) fn run(
+    subjects: &[&dyn Subject],
+    args: RunArgs,
+    on_hang: &OnHang,
+) -> Result<u8, String> {
     let black_box = match (args.cmd, args.check) {
         (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
         _ => None,
     };
-    let chosen = match &black_box {
-        Some(black_box) => vec![black_box as &dyn Subject],
-        None => choose(subjects, &args.subjects)?,
+    let chosen = if let Some(black_box) = &black_box {
+        vec![Tested::Command(black_box)]
+    } else {
+        let chosen = choose(subjects, &args.subjects)?;
+        chosen.into_iter().map(Tested::Subject).collect()
     };
     for engine in &args.engine {
         if !chosen
@@ -76,7 +83,7 @@ pub(super) fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String
     if args.rounds.is_none() {
         let rows = passes
             .iter()
-            .map(|(subjects, kinds)| subjects.len() * plan.cases(kinds).len());
+            .map(|(subjects, kinds)| subjects.len() * campaign::cases(kinds, &plan).len());
         let rows = u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX);
         plan.budget = Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows);
     }
@@ -87,9 +94,14 @@ pub(super) fn run(subjects: &[&dyn Subject], args: RunArgs) -> Result<u8, String
     }
     let stop = stop_on_signal()?;
     let reporter = reporter(args.json);
+    let watching = Watching {
+        stop: &stop,
+        reporter: &*reporter,
+        on_hang,
+    };
     let mut rows = Vec::new();
     for (subjects, kinds) in passes {
-        let more = campaign::run(subjects, kinds, &plan, &stop, &*reporter)
+        let more = campaign::run(subjects, kinds, &plan, watching)
             .map_err(|error| format!("the torture cannot go on: {error}"))?;
         rows.extend(more);
     }

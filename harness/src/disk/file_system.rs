@@ -27,26 +27,72 @@ pub enum FileSystemKind {
     Btrfs,
 }
 
+/// What makes one kind different from the others.
+struct Preset {
+    kind: FileSystemKind,
+    /// What the kernel calls it.
+    name: &'static str,
+    /// Debian's package with its programs.
+    package: &'static str,
+    /// The smallest disk on which it is still itself.
+    megabytes: u64,
+    /// Only what is not written need not be examined: no initialisation later on, no discard.
+    mkfs_args: &'static str,
+    mount_options: &'static str,
+    /// See [`FileSystem::untorn_pages`].
+    untorn_pages: &'static [u64],
+}
+
+/// A row for each kind.
+const PRESETS: [Preset; 3] = [
+    Preset {
+        kind: FileSystemKind::Ext4,
+        name: "ext4",
+        package: "e2fsprogs",
+        megabytes: 16,
+        mkfs_args: "-q -F -b 4096 -N 64 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+        mount_options: "",
+        untorn_pages: &[0],
+    },
+    Preset {
+        kind: FileSystemKind::Xfs,
+        name: "xfs",
+        package: "xfsprogs",
+        // The least that mkfs.xfs makes.
+        megabytes: 300,
+        mkfs_args: "-q -f -K -s size=4096",
+        // Every image has the same UUID.
+        mount_options: "nouuid",
+        untorn_pages: &[],
+    },
+    Preset {
+        kind: FileSystemKind::Btrfs,
+        name: "btrfs",
+        package: "btrfs-progs",
+        megabytes: 16,
+        mkfs_args: "-q -f -K -M -m single -d single",
+        mount_options: "",
+        untorn_pages: &[16],
+    },
+];
+
 impl FileSystemKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ext4, Self::Xfs, Self::Btrfs];
+    pub const ALL: [Self; PRESETS.len()] = [PRESETS[0].kind, PRESETS[1].kind, PRESETS[2].kind];
 
-    /// What the kernel and everybody else call it.
+    fn preset(self) -> &'static Preset {
+        let found = PRESETS.iter().find(|preset| preset.kind == self);
+        found.expect("every kind has its row")
+    }
+
+    /// Its name in the kernel.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Ext4 => "ext4",
-            Self::Xfs => "xfs",
-            Self::Btrfs => "btrfs",
-        }
+        self.preset().name
     }
 
     /// Debian's package with its programs.
     fn package(self) -> &'static str {
-        match self {
-            Self::Ext4 => "e2fsprogs",
-            Self::Xfs => "xfsprogs",
-            Self::Btrfs => "btrfs-progs",
-        }
+        self.preset().package
     }
 }
 
@@ -61,12 +107,14 @@ impl FromStr for FileSystemKind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        known.ok_or_else(|| format!("no file system '{name}': there are ext4, xfs, btrfs"))
+        known.ok_or_else(|| {
+            let known = PRESETS.map(|preset| preset.name).join(", ");
+            format!("no file system '{name}': there are {known}")
+        })
     }
 }
 
-/// A file system to be made on a disk. The presets are the smallest that are still themselves:
-/// everything that a disk holds is read again for every state that is examined.
+/// A file system to be made on a disk. The presets are as small as can be: everything that a disk holds is read again for every state that is examined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
     /// Which.
@@ -82,22 +130,12 @@ pub struct FileSystem {
 impl FileSystem {
     /// The preset of a kind.
     pub fn new(kind: FileSystemKind) -> Self {
-        // Only what is not written need not be examined: no initialisation later on, no discard.
-        let (megabytes, mkfs_args, mount_options) = match kind {
-            FileSystemKind::Ext4 => (
-                16,
-                "-q -F -b 4096 -N 64 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard",
-                "",
-            ),
-            // 300 MiB is the least that mkfs.xfs makes. Every image has the same UUID.
-            FileSystemKind::Xfs => (300, "-q -f -K -s size=4096", "nouuid"),
-            FileSystemKind::Btrfs => (16, "-q -f -K -M -m single -d single", ""),
-        };
+        let preset = kind.preset();
         Self {
             kind,
-            bytes: megabytes << 20,
-            mkfs_args: mkfs_args.split(' ').map(str::to_owned).collect(),
-            mount_options: mount_options.to_owned(),
+            bytes: preset.megabytes << 20,
+            mkfs_args: preset.mkfs_args.split(' ').map(str::to_owned).collect(),
+            mount_options: preset.mount_options.to_owned(),
         }
     }
 
@@ -141,11 +179,7 @@ impl FileSystem {
     /// Measured on Linux 6.18: torn, ext4's is refused with EBADMSG and Btrfs's with EINVAL. That
     /// says something about the file system, and nothing about what is stored in it.
     pub fn untorn_pages(&self) -> Vec<u64> {
-        match self.kind {
-            FileSystemKind::Ext4 => vec![0],
-            FileSystemKind::Xfs => Vec::new(),
-            FileSystemKind::Btrfs => vec![16],
-        }
+        self.kind.preset().untorn_pages.to_vec()
     }
 
     /// Whether this machine has the kernel's and the user's part; if not, what is missing.
@@ -217,8 +251,8 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         if let Some(dir) = &self.dir {
-            // Whoever wants to hear of errors calls `unmount`. A file that a panic left open may not
-            // keep the rest from being torn down.
+            // A caller that wants to hear of errors calls `unmount`. A file that a panic left open may
+            // not keep the rest from being torn down.
             if while_busy(|| umount2(dir, MntFlags::UMOUNT_NOFOLLOW)).is_err() {
                 umount2(dir, MntFlags::MNT_DETACH).ok();
             }
@@ -247,10 +281,10 @@ fn kernel_has(kind: FileSystemKind) -> Result<(), String> {
 }
 
 /// Where `mkfs` is.
-fn mkfs(kind: FileSystemKind) -> Result<PathBuf, String> {
+pub(crate) fn mkfs(kind: FileSystemKind) -> Result<PathBuf, String> {
     let name = OsString::from(format!("mkfs.{kind}"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Tools for the administrator are not in everybody's path.
+    // Tools for the administrator are not in every user's path.
     let more = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
     let mut dirs = std::env::split_paths(&path).chain(more);
     let found = dirs.find_map(|dir| Some(dir.join(&name)).filter(|path| path.is_file()));

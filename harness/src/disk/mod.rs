@@ -70,6 +70,7 @@ pub use epoch::{Kept, Outcome};
 pub use error::is_mount_refused;
 pub use examiner::{Examiner, Method, Spent};
 pub use faults::FaultPlan;
+pub(crate) use file_system::mkfs;
 pub use file_system::{FileSystem, FileSystemKind, Mounted};
 pub use image::{Image, PAGE_BYTES, SECTOR_BYTES};
 pub use probe::{available, features};

@@ -18,18 +18,16 @@ const BTRFS_WAIT_SYNC: c_ulong = 0x4008_9416;
 /// Makes a mounted file system commit its metadata, and no file's data: what happens by itself every
 /// 5 (ext4) to 30 seconds, before data that is as old must have been written.
 pub(super) fn commit(kind: FileSystemKind, root: &Path) -> io::Result<()> {
-    match kind {
-        // One journal: whoever syncs commits for all.
-        FileSystemKind::Ext4 | FileSystemKind::Xfs => {
-            let path = (0..u32::MAX)
-                .map(|number| root.join(format!("commit-{number}")))
-                .find(|path| !path.exists());
-            let path = path.ok_or(io::ErrorKind::AlreadyExists)?;
-            fs::write(&path, [b'c'])?;
-            File::open(&path)?.sync_all()
-        }
-        FileSystemKind::Btrfs => btrfs_commit(&File::open(root)?),
+    if kind == FileSystemKind::Btrfs {
+        return btrfs_commit(&File::open(root)?);
     }
+    // One journal: a sync of any file commits all of it.
+    let path = (0..u32::MAX)
+        .map(|number| root.join(format!("commit-{number}")))
+        .find(|path| !path.exists());
+    let path = path.ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::write(&path, [b'c'])?;
+    File::open(&path)?.sync_all()
 }
 
 #[expect(unsafe_code, reason = "ioctls that nix does not know")]

@@ -12,13 +12,17 @@ use crate::sim::{Odometer, OpenOptions, Profile, SimFs};
 /// More outcomes than any litmus may have: it is to be small.
 const OUTCOMES_MAX: u32 = 1 << 20;
 
-/// The profile that stands for a real file system.
+/// The profiles that stand for real file systems.
+const PROFILES: [(FileSystemKind, Profile); 3] = [
+    (FileSystemKind::Ext4, Profile::Ext4Ordered),
+    (FileSystemKind::Xfs, Profile::Xfs),
+    (FileSystemKind::Btrfs, Profile::Btrfs),
+];
+
+/// The profile that stands for a real file system; that of POSIX for one without a profile of its own.
 pub fn profile_of(kind: FileSystemKind) -> Profile {
-    match kind {
-        FileSystemKind::Ext4 => Profile::Ext4Ordered,
-        FileSystemKind::Xfs => Profile::Xfs,
-        FileSystemKind::Btrfs => Profile::Btrfs,
-    }
+    let found = PROFILES.iter().find(|(known, _)| *known == kind);
+    found.map_or(Profile::Strict, |(_, profile)| *profile)
 }
 
 /// All that a power cut after a litmus may leave by the rules of a profile.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::crash::CrashKind;
+use crate::crash_kind::CrashKind;
 
 /// A catcher is given so long by itself.
 const BUDGET: Duration = Duration::from_secs(20);

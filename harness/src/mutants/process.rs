@@ -7,8 +7,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::blackbox::{Kept, Order, quoted};
-use crate::child::Launcher;
+use crate::process::{COMMAND, CommandTask, Launcher, Order, quoted, start};
 
 /// How often a running command is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -69,10 +68,14 @@ impl Program {
     ) -> io::Result<Ended> {
         let output = tempfile::NamedTempFile::new()?;
         let started = Instant::now();
-        let mut kept = Kept::start(
-            &Launcher::Binary,
-            &Order::run(self.line(dir), output.path()),
-        )?;
+        let task = CommandTask {
+            command: self.line(dir),
+            output: output.path().to_owned(),
+            descriptor: None,
+            environment: Vec::new(),
+        };
+        let order = Order::new(&COMMAND, &task)?;
+        let mut kept = start(&Launcher::Binary, &order, limit)?;
         let mut tail = Tail::new(output.reopen()?);
         let early = loop {
             let over = kept.is_over()?;
@@ -95,7 +98,7 @@ impl Program {
         Ok(Ended {
             how: early.unwrap_or(How::ByItself(outcome.status)),
             stdout: tail.text,
-            stderr: outcome.stderr,
+            stderr: outcome.output,
         })
     }
 }

@@ -7,10 +7,12 @@
 mod key_value;
 mod log;
 mod rules;
+mod stage;
 mod violation;
 
 pub use key_value::KeyValueOracle;
 pub use log::LogOracle;
 pub use rules::Oracle;
 pub(crate) use rules::copy;
+pub use stage::Stage;
 pub use violation::Violation;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::stage::Stage;
+
 /// A promise that was broken. Its Display says which entry, and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
@@ -117,7 +119,7 @@ pub enum Violation {
     /// The store did not open, crashed, hung, or stopped by itself.
     Broken {
         /// What was being done.
-        stage: String,
+        stage: Stage,
         /// What it said.
         detail: String,
     },
@@ -320,8 +322,8 @@ impl fmt::Display for Violation {
 mod tests {
     use super::*;
 
-    fn class(stage: &str, detail: &str) -> String {
-        let (stage, detail) = (stage.into(), detail.into());
+    fn class(stage: Stage, detail: &str) -> String {
+        let detail = detail.into();
         Violation::Broken { stage, detail }.class()
     }
 
@@ -333,28 +335,33 @@ mod tests {
 
         // The same panic, in this process and in another one.
         let here = class(
-            "recovery failed",
+            Stage::RecoveryFailed,
             "panicked: index 12 out of range for 4 bytes",
         );
         let there = "exit status: 101: \nthread 'main' (4711) panicked at src/a.rs:1:2:\n\
                      index 9 out of range for 10 bytes\nnote: run with `RUST_BACKTRACE=1`\n\
                      \nthread 'x' panicked at src/a.rs:9:9:\nanother";
-        assert_eq!(here, class("recovery failed", there));
+        assert_eq!(here, class(Stage::RecoveryFailed, there));
         assert_eq!(
             here,
             "recovery failed: panic: index N out of range for N bytes"
         );
-        assert_ne!(here, class("the writer failed", there));
+        assert_ne!(here, class(Stage::WriterFailed, there));
 
         // However long the numbers are, it is cut at the same place.
-        let long = |number: &str| class("s", &format!("panicked: {number} {}", "x".repeat(100)));
+        let long = |number: &str| {
+            class(
+                Stage::StoreHangs,
+                &format!("panicked: {number} {}", "x".repeat(100)),
+            )
+        };
         assert_eq!(long("1"), long("18446744073709551615"));
 
         // The same error, returned here and printed there.
-        let error = class("recovery failed", "failed to fill whole buffer");
+        let error = class(Stage::RecoveryFailed, "failed to fill whole buffer");
         for printed in ["exit status: 1: ", "exit status 1: "] {
             let printed = format!("{printed}failed to fill whole buffer");
-            assert_eq!(error, class("recovery failed", &printed));
+            assert_eq!(error, class(Stage::RecoveryFailed, &printed));
         }
     }
 }

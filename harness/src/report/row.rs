@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::crash::CrashKind;
+use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::tally::Tally;
 
@@ -57,6 +57,19 @@ impl Row {
         why: String,
     ) -> Self {
         Self {
+            unavailable: Some(why),
+            ..Self::nothing(subject, crash, fs, seed)
+        }
+    }
+
+    /// A row in which nothing was done.
+    pub(crate) fn nothing(
+        subject: &str,
+        crash: CrashKind,
+        fs: Option<FileSystemKind>,
+        seed: u64,
+    ) -> Self {
+        Self {
             subject: subject.to_owned(),
             crash,
             fs,
@@ -67,7 +80,7 @@ impl Row {
             states_per_s: 0.0,
             coverage: Coverage::None,
             strays: 0,
-            unavailable: Some(why),
+            unavailable: None,
             failures: Vec::new(),
         }
     }

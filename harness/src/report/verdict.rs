@@ -33,7 +33,7 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Of these rows. What this machine cannot run is told, and does not count. No row at all is
+    /// Of these rows. What this machine cannot run is reported, and does not count. No row at all is
     /// vacuous.
     pub(crate) fn of(rows: &[Row]) -> Self {
         let done = || rows.iter().filter(|row| row.unavailable.is_none());

@@ -144,8 +144,8 @@ impl<R: Rng> Sampler<R> {
         }
     }
 
-    pub(crate) fn into_answers(self) -> Vec<u32> {
-        self.answers
+    pub(crate) fn answers(&self) -> Vec<u32> {
+        self.answers.clone()
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
         for seed in 0..50 {
             let mut sampler = Sampler::new(crate::workload::stream(seed, 0));
             let drawn = ask(&mut sampler);
-            let saved = sampler.into_answers();
+            let saved = sampler.answers();
             assert_eq!(ask(&mut Replayed::new(&saved)), drawn);
         }
     }

@@ -273,3 +273,30 @@ impl SimFs {
         self.core.lock().entropy.fill_bytes(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Event;
+
+    #[test]
+    fn what_was_not_published_at_a_gap_was_not_announced_there() {
+        let history = History::create(8).expect("memory");
+        let fs = SimFs::new(Profile::Strict, 1);
+        fs.record(Some(history.clone()));
+        let event = |id| Event::Ack { id, position: id };
+        assert!(history.record(event(1)));
+        // One thread has reserved its slot when another one goes on.
+        let slow = history.reserve().expect("room");
+        assert!(history.record(event(3)));
+        fs.create("/f").expect("nothing in the way");
+        history.publish(&slow, event(2));
+        fs.create_dir("/d").expect("nothing in the way");
+        assert!(history.record(event(4)));
+        let recording = fs.recorded();
+        let at = |gap| recording.events_at(gap);
+        assert_eq!(at(0), [event(1), event(3)]);
+        assert_eq!(at(1), [event(1), event(2), event(3)]);
+        assert_eq!(at(2), [event(1), event(2), event(3), event(4)]);
+    }
+}

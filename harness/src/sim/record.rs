@@ -120,12 +120,6 @@ impl Recording {
         self.gaps.push(self.gap(disk, injected));
     }
 
-    /// The moments up to the end of a life that ended at a gap, or came to its end.
-    pub(crate) fn past(&self, until: Option<usize>) -> &[Gap] {
-        let last = self.gaps.len() - 1;
-        &self.gaps[..=until.unwrap_or(last).min(last)]
-    }
-
     /// Whether the operation after a gap is a sync.
     pub(crate) fn is_sync(&self, gap: usize) -> bool {
         let next = self.operations.get(gap);
@@ -236,32 +230,5 @@ impl fmt::Display for Told<'_> {
             Some(error) => write!(f, ": {error}"),
             None => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::{Profile, SimFs};
-
-    #[test]
-    fn what_was_not_published_at_a_gap_was_not_announced_there() {
-        let history = History::create(8).expect("memory");
-        let fs = SimFs::new(Profile::Strict, 1);
-        fs.record(Some(history.clone()));
-        let event = |id| Event::Ack { id, position: id };
-        assert!(history.record(event(1)));
-        // One thread has reserved its slot when another one goes on.
-        let slow = history.reserve().expect("room");
-        assert!(history.record(event(3)));
-        fs.create("/f").expect("nothing in the way");
-        history.publish(&slow, event(2));
-        fs.create_dir("/d").expect("nothing in the way");
-        assert!(history.record(event(4)));
-        let recording = fs.recorded();
-        let at = |gap| recording.events_at(gap);
-        assert_eq!(at(0), [event(1), event(3)]);
-        assert_eq!(at(1), [event(1), event(2), event(3)]);
-        assert_eq!(at(2), [event(1), event(2), event(3), event(4)]);
     }
 }

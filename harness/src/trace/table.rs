@@ -1,6 +1,5 @@
 //! The system calls that are looked at, and where each keeps its arguments.
 
-
 use super::call::Kind;
 
 /// How a call is read. Numbers are indexes of arguments.

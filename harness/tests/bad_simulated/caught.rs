@@ -60,6 +60,6 @@ pub(crate) fn assert_broken(violation: &Violation, parts: [&str; 2]) {
     let Violation::Broken { stage, detail } = violation else {
         panic!("{violation:?}")
     };
-    assert!(stage.contains(parts[0]), "{stage}");
+    assert!(stage.to_string().contains(parts[0]), "{stage}");
     assert!(detail.contains(parts[1]), "{detail}");
 }

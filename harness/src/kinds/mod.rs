@@ -1,0 +1,27 @@
+//! Crash kinds: each is a recorder and a loss model. `kill` has no recorder.
+//!
+//! | kind | recorder | what is lost |
+//! |---|---|---|
+//! | `kill` | none: SIGKILL at a random instant | nothing that was written |
+//! | `syscall` | `trace` | nothing that was written; part of the current write |
+//! | `power` | `seam` | what was not synced, by profile |
+//! | `fault` | `seam` | failed, short and full-disk I/O, then as `power` |
+//! | `rot` | `seam` | bytes of what survived are damaged |
+//! | `disk` | `device` | blocks that no flush covered, on a real file system |
+//!
+//! A new kind is a file here, a line in the registry, and a name in [`CrashKind`](crate::CrashKind).
+
+mod contract;
+mod disk;
+mod examine;
+mod kill;
+mod registry;
+mod simulated;
+mod sought;
+mod syscall;
+
+pub use syscall::Generation;
+
+pub(crate) use contract::{Case, Job, Replayed, Saved, Shrinking, Worker};
+pub(crate) use registry::{REGISTRY, of};
+pub(crate) use simulated::{Simulation, keep_panics_quiet};

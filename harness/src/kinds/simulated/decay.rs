@@ -1,0 +1,53 @@
+//! What a store makes of damaged bytes.
+
+use std::ops::Range;
+
+use super::world::{LastWords, Lived, World};
+use crate::oracle::{self, Stage, Violation};
+use crate::sim::{Disk, Gap};
+
+/// The moments of the last life, up to where it ended.
+pub(super) fn past_of<'l>(world: &World<'_>, lived: &'l Lived) -> &'l [Gap] {
+    &lived.recording.gaps[moments_of(world, lived)]
+}
+
+/// The same, as a range.
+pub(super) fn moments_of(world: &World<'_>, lived: &Lived) -> Range<usize> {
+    let last = world.timeline.steps.last();
+    let until = last.and_then(|step| step.until);
+    let gaps = lived.recording.gaps.len();
+    0..until.map_or(gaps, |until| (until + 1).min(gaps))
+}
+
+/// What a store did with damaged bytes, all of it in order.
+pub(super) enum Decayed {
+    /// It served this number of entries, among them all that it must.
+    Served(usize),
+    /// It refused.
+    Refused,
+    /// It lost what nothing on the disk vouches for.
+    Unprovable,
+}
+
+/// Recovers damaged bytes and asks the oracle. What nothing on the disk vouches for may be lost.
+pub(super) fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation> {
+    let survivors = match world.show(disk.clone(), &world.workloads) {
+        Ok(survivors) => survivors,
+        Err(LastWords::Error(_)) => return Ok(Decayed::Refused),
+        Err(words) => return Err(words.of(Stage::DamagedRecovery)),
+    };
+    let Err(violation) = world.oracle.check(&world.events, &survivors) else {
+        return Ok(Decayed::Served(survivors.len()));
+    };
+    if !violation.is_loss() {
+        return Err(violation);
+    }
+    let Some(vouched) = world.vouched(disk.clone()) else {
+        return Ok(Decayed::Unprovable);
+    };
+    let mut lenient = oracle::copy(&*world.oracle, || world.bench.subject.oracle());
+    lenient.excuse(vouched);
+    lenient
+        .check(&world.events, &survivors)
+        .map(|()| Decayed::Unprovable)
+}

@@ -1,0 +1,274 @@
+//! One round: generations on one disk, and what crashes, errors and damage make of them.
+
+use std::ops::ControlFlow;
+
+use rand::RngExt;
+
+use super::decay::{Decayed, examine_damaged, moments_of};
+use super::explore::{Effort, Explorer};
+use super::search::{Failure, Halt};
+use super::timeline::{End, Life, Step, Timeline};
+use super::world::{Lived, World};
+use crate::loss::{LossModel, Rot, Rotten};
+use crate::sim::{Fault, FaultKind};
+use crate::workload::Workload;
+
+/// Generations on one disk before a round is over.
+const GENERATIONS: u32 = 3;
+/// Plans of errors tried on each generation.
+const FAULT_PLANS: usize = 10;
+/// And on each recovery.
+const RECOVERY_FAULT_PLANS: usize = 5;
+/// Damaged copies of each state that a generation of `rot` leaves.
+const DAMAGED: usize = 120;
+
+/// What one round has to go by.
+pub(super) struct Round<'r, 'a> {
+    pub(super) explorer: Explorer<'r>,
+    pub(super) world: World<'a>,
+}
+
+impl Round<'_, '_> {
+    fn draw_workload(&mut self) -> Workload {
+        let generation = self.world.generations();
+        Workload::draw_tiny(&mut self.explorer.rng, generation)
+    }
+
+    /// Counts what a writer announced in all of its life.
+    fn count(&mut self, life: &Life, lived: &Lived) {
+        let last = lived.recording.gaps.len() - 1;
+        let announced = self.world.events_at(life, lived, last);
+        let before = self.world.events.len();
+        self.explorer.search.tally.count_run(&announced[before..]);
+    }
+
+    /// Lets a life end somewhere, by a kill or a power cut, and continues there.
+    fn crash(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived) {
+        let gaps = &lived.recording.gaps;
+        let last = gaps.len() - 1;
+        let gap = self.explorer.draw_gap(lived);
+        self.explorer.search.tally.killed_mid_work += u64::from(gap < last);
+        let end = if self.explorer.rng.random_bool(0.4) {
+            End::Kill
+        } else {
+            self.explorer.draw_loss(&gaps[gap].disk)
+        };
+        let step = Step {
+            life,
+            faults,
+            until: Some(gap),
+            end,
+        };
+        self.world = self.world.after(lived, step);
+    }
+
+    /// Recovers to the end, with crashes on the way, and continues there.
+    fn recover(&mut self) -> Result<(), Halt> {
+        let close = self.explorer.rng.random_bool(0.2);
+        let life = Life::Recover { close };
+        let effort = Effort::RECOVERY;
+        let lived = self.explorer.life(&self.world, &life, &[], effort)?;
+        let end = if self.explorer.rng.random_bool(0.5) {
+            End::Kill
+        } else {
+            let last = lived
+                .recording
+                .gaps
+                .last()
+                .expect("there is one after the last");
+            self.explorer.draw_loss(&last.disk)
+        };
+        let step = Step {
+            life,
+            faults: Vec::new(),
+            until: None,
+            end,
+        };
+        self.world = self.world.after(&lived, step);
+        Ok(())
+    }
+
+    /// Power loss at every operation of every life.
+    pub(super) fn power(&mut self) -> Result<(), Halt> {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let effort = Effort::WRITER;
+            let lived = self.explorer.life(&self.world, &life, &[], effort)?;
+            self.count(&life, &lived);
+            self.crash(life, Vec::new(), &lived);
+            self.recover()?;
+        }
+        Ok(())
+    }
+
+    /// Errors of the disk; then everything as above, from the first error on.
+    pub(super) fn fault(&mut self) -> Result<(), Halt> {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let well = self.world.live(&life, &[])?;
+            let mut last = None;
+            for _ in 0..FAULT_PLANS {
+                let faults = self.draw_faults(&well);
+                let effort = Effort::FAULTY;
+                match self.explorer.life(&self.world, &life, &faults, effort) {
+                    Ok(lived) => {
+                        self.count(&life, &lived);
+                        last = Some((faults, lived));
+                    }
+                    Err(halt) => self.explorer.search.found(halt.failure()?)?,
+                }
+            }
+            let Some((faults, lived)) = last else {
+                return Ok(());
+            };
+            self.crash(life, faults, &lived);
+            self.faulty_recovery()?;
+            self.recover()?;
+        }
+        Ok(())
+    }
+
+    /// One or two errors that a run like this one meets.
+    fn draw_faults(&mut self, well: &Lived) -> Vec<Fault> {
+        let rng = &mut self.explorer.rng;
+        let count = rng.random_range(1..3);
+        let draw = |_| {
+            let kind = match FaultKind::ALL[rng.random_range(0..FaultKind::ALL.len())] {
+                FaultKind::NoSpace { .. } => FaultKind::NoSpace {
+                    lasting: rng.random_range(1..6),
+                },
+                kind => kind,
+            };
+            let after = rng.random_range(0..well.recording.count(kind).max(1));
+            Fault {
+                kind,
+                after: u32::try_from(after).expect("a short run"),
+            }
+        };
+        (0..count).map(draw).collect()
+    }
+
+    /// The disk fails while the store recovers. It may refuse, and loses nothing by that.
+    fn faulty_recovery(&mut self) -> Result<(), Halt> {
+        let life = Life::Recover { close: false };
+        let well = self.world.live(&life, &[])?;
+        let mut last = None;
+        for _ in 0..RECOVERY_FAULT_PLANS {
+            let faults = self.draw_faults(&well);
+            let effort = Effort::FAULTY;
+            match self.explorer.life(&self.world, &life, &faults, effort) {
+                Ok(lived) => last = Some((faults, lived)),
+                Err(halt) => self.explorer.search.found(halt.failure()?)?,
+            }
+        }
+        let Some((faults, lived)) = last else {
+            return Ok(());
+        };
+        let step = Step {
+            life,
+            faults,
+            until: None,
+            end: End::Kill,
+        };
+        self.world = self.world.after(&lived, step);
+        Ok(())
+    }
+
+    /// Damage to what crashes and orderly ends leave.
+    pub(super) fn rot(&mut self) -> Result<(), Halt> {
+        for _ in 0..GENERATIONS {
+            let life = Life::Write(self.draw_workload());
+            let lived = self.well(&life)?;
+            self.count(&life, &lived);
+            self.crash(life, Vec::new(), &lived);
+            let last = self.world.timeline.steps.last().expect("just pushed");
+            if let End::PowerLoss(_) = last.end {
+                self.decay(&lived)?;
+            }
+            // Closed in order: if something is pending, it may be lost.
+            let life = Life::Recover { close: true };
+            let lived = self.well(&life)?;
+            let last = lived.recording.gaps.last();
+            let last = last.expect("there is one after the last");
+            let step = Step {
+                life,
+                faults: Vec::new(),
+                until: None,
+                end: self.explorer.draw_loss(&last.disk),
+            };
+            self.world = self.world.after(&lived, step);
+            self.decay(&lived)?;
+        }
+        Ok(())
+    }
+
+    /// Lives a life on a disk that works, and looks at none of its crash states.
+    fn well(&mut self, life: &Life) -> Result<Lived, Halt> {
+        let lived = self.world.live(life, &[])?;
+        let Err(violation) = self.world.judge(life, &lived) else {
+            return Ok(lived);
+        };
+        let step = Step {
+            life: life.clone(),
+            faults: Vec::new(),
+            until: None,
+            end: End::Kill,
+        };
+        let after = self.world.after(&lived, step);
+        Err(Halt::Failed(Box::new(Failure {
+            timeline: after.timeline,
+            violation,
+            events: after.events,
+            disk: after.disk,
+        })))
+    }
+
+    /// Damages what is left, again and again.
+    fn decay(&mut self, lived: &Lived) -> Result<(), Halt> {
+        let Self { explorer, world } = self;
+        let Explorer { rng, search } = explorer;
+        let mut loss = Rot {
+            disk: &world.disk,
+            copies: DAMAGED,
+            rng,
+        };
+        let moments = moments_of(world, lived);
+        let looked = loss.crash_states(lived, moments, |_, rotten| {
+            let Rotten { disk, damage } = rotten;
+            if !search.is_new(disk.fingerprint(), world.events.len()) {
+                return ControlFlow::Continue(());
+            }
+            let found = match examine_damaged(world, &disk) {
+                Ok(Decayed::Served(entries)) => {
+                    search.tally.recovered += entries as u64;
+                    Ok(())
+                }
+                Ok(Decayed::Refused) => {
+                    search.tally.detected += 1;
+                    Ok(())
+                }
+                Ok(Decayed::Unprovable) => {
+                    search.tally.unprovable += 1;
+                    Ok(())
+                }
+                Err(violation) => search.found(Box::new(Failure {
+                    timeline: Timeline {
+                        damage,
+                        ..world.timeline.clone()
+                    },
+                    violation,
+                    events: world.events.clone(),
+                    disk,
+                })),
+            };
+            match found {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(halt) => ControlFlow::Break(halt),
+            }
+        });
+        match looked {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(halt) => Err(halt),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The rounds of one thread.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rand::RngExt;
+
+use super::explore::Explorer;
+use super::keep::keep;
+use super::rounds::Round;
+use super::timeline::Timeline;
+use super::watch::{About, Watch};
+use super::world::{Bench, World};
+use crate::crash_kind::CrashKind;
+use crate::finding::Found;
+use crate::kinds::contract::{Job, Worker};
+use crate::kinds::sought::Sought;
+use crate::plan::Plan;
+use crate::sim::SyncFilter;
+use crate::tally::Tally;
+use crate::workload::stream;
+
+/// Rounds of one kind, on one thread. A round begins with an empty disk and depends on its number and
+/// the seed alone.
+pub(crate) struct Simulation<'a> {
+    crash: CrashKind,
+    bench: Bench<'a>,
+    plan: &'a Plan,
+    /// Where the disks of failures are laid out.
+    image: PathBuf,
+    row: u64,
+    goes_on: bool,
+    /// Classes of failures that have been told of.
+    told: BTreeSet<String>,
+}
+
+impl<'a> Simulation<'a> {
+    /// # Panics
+    /// If the subject does not run on the simulated file system.
+    pub(crate) fn new(job: &Job<'a>) -> Self {
+        let (subject, store) = job.tested.simulated().expect("it was asked before");
+        let crash = job.case.crash;
+        Self {
+            crash,
+            bench: Bench {
+                subject,
+                store,
+                watch: Watch::begin(About {
+                    subject: subject.name().to_owned(),
+                    crash,
+                    seed: job.plan.seed,
+                    limit: job.plan.hang_limit,
+                    out: job.plan.out.clone(),
+                    on_hang: Arc::clone(job.on_hang),
+                }),
+                filter: None,
+            },
+            plan: job.plan,
+            image: job.scratch.join(format!("{}-image", job.name())),
+            row: job.row,
+            goes_on: job.goes_on(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// From now on, `filter` is asked before every sync whether to leave it out.
+    pub(crate) fn filter_syncs(mut self, filter: Arc<dyn SyncFilter>) -> Self {
+        self.bench.filter = Some(filter);
+        self
+    }
+}
+
+impl Worker for Simulation<'_> {
+    /// One round, on a disk of its own.
+    fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
+        let mut rng = stream(self.plan.seed, self.row << 32 | number);
+        let mut engines = self.plan.engines_of(self.bench.subject.engines());
+        engines.retain(|engine| self.bench.store.runs(engine));
+        let profiles = self.plan.profiles();
+        let timeline = Timeline {
+            engine: engines[rng.random_range(0..engines.len())].to_owned(),
+            profile: profiles[rng.random_range(0..profiles.len())],
+            seed: rng.random_range(0..u64::MAX),
+            steps: Vec::new(),
+            damage: Vec::new(),
+        };
+        tally.count_engine(&timeline.engine);
+        tally.rounds += 1;
+        let sought = Sought::by(self.goes_on);
+        let mut round = Round {
+            world: World::new(self.bench.clone(), timeline),
+            explorer: Explorer::new(rng, sought.clone(), tally),
+        };
+        let outcome = match self.crash {
+            CrashKind::Fault => round.fault(),
+            CrashKind::Rot => round.rot(),
+            _ => round.power(),
+        };
+        if let Err(halt) = outcome {
+            round.explorer.search.keep(halt.failure()?);
+        }
+        let about = (self.crash, self.plan.seed);
+        let mut findings = Vec::new();
+        // Each has a disk to be laid out. Those that were told of before are counted by now.
+        for (class, kept) in round.explorer.search.failures {
+            if self.told.insert(class) || sought == Sought::First {
+                let image = self.image.join(findings.len().to_string());
+                findings.push(Found {
+                    finding: keep(&self.bench, *kept.failure, about, &image)?,
+                    states: kept.states,
+                    at: kept.at,
+                });
+            }
+        }
+        Ok(findings)
+    }
+}

@@ -1,0 +1,420 @@
+//! The rounds of one thread: traced runs, and all their states.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::script::{Generation, Script};
+use crate::crash_kind::CrashKind;
+use crate::finding::{Finding, Found};
+use crate::history::Event;
+use crate::image::Image;
+use crate::kinds::contract::Worker;
+use crate::kinds::examine::recover_again;
+use crate::kinds::sought::Sought;
+use crate::loss::{Death, KillPoint, LossModel, ProcessDeath};
+use crate::oracle::Violation;
+use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
+use crate::scratch::remove_dir;
+use crate::store::{NextBase, Recovered, Store, Work};
+use crate::survivor::Survivor;
+use crate::tally::Tally;
+use crate::workload::stream;
+
+/// Generations on one directory before a fresh one is begun.
+const GENERATIONS: usize = 6;
+/// How many of a run's states are recovered under trace.
+const TRACED_RECOVERIES: usize = 2;
+
+/// One directory's generations after another's, on one thread.
+pub(super) struct Tracing<'a> {
+    store: Box<dyn Store + 'a>,
+    /// Where runs are traced.
+    dir: PathBuf,
+    /// Where states are laid out to be recovered.
+    state_dir: PathBuf,
+    rng: ChaCha8Rng,
+    begun: bool,
+    /// Where this directory's generations were killed.
+    kills: Vec<KillPoint>,
+    /// What the next generation starts from.
+    base: Image,
+    sought: Sought,
+    /// What was found besides the failure that ends it: the first of each class.
+    found: Vec<Found>,
+    /// Leave nothing to chance: every state is recovered twice, and under trace.
+    thorough: bool,
+}
+
+/// A state that was recovered, and what it showed.
+struct Examined {
+    state: Death,
+    events: Vec<Event>,
+    survivors: Vec<Survivor>,
+}
+
+/// What came of a generation.
+enum Generated {
+    /// It ended the search.
+    Failed(Box<Finding>),
+    /// The states of the run, in order, each different one once.
+    Examined(Vec<Examined>),
+}
+
+/// What a generation is to do.
+enum Plan<'p> {
+    Drawn,
+    Scripted(&'p Generation),
+}
+
+impl Worker for Tracing<'_> {
+    /// One generation, drawn from the seed: a traced run and all its states.
+    fn round(&mut self, _: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
+        if !self.begun || self.store.generations() >= GENERATIONS {
+            self.begin();
+        }
+        let mut examined = match self.generation(&Plan::Drawn, tally)? {
+            Generated::Examined(examined) => examined,
+            Generated::Failed(finding) => {
+                self.begun = false;
+                self.found.clear();
+                return Ok(vec![Found::now(*finding, tally.crash_states)]);
+            }
+        };
+        // The next generation starts from one of the states that a kill there leaves again.
+        examined.retain(|examined| examined.state.kill.is_some());
+        if examined.is_empty() {
+            self.begun = false;
+        } else {
+            let next = examined.swap_remove(self.rng.random_range(0..examined.len()));
+            if let Some(finding) = self.go_on(next, tally)? {
+                return Ok(vec![Found::now(*finding, tally.crash_states)]);
+            }
+        }
+        Ok(std::mem::take(&mut self.found))
+    }
+}
+
+impl<'a> Tracing<'a> {
+    /// `name` tells this worker's directories from those of others below `scratch`.
+    pub(super) fn new(
+        store: Box<dyn Store + 'a>,
+        scratch: &Path,
+        name: &str,
+        goes_on: bool,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        Self {
+            store,
+            dir: scratch.join(format!("{name}-traced")),
+            state_dir: scratch.join(format!("{name}-state")),
+            rng,
+            begun: false,
+            kills: Vec::new(),
+            base: Image::default(),
+            sought: Sought::by(goes_on),
+            found: Vec::new(),
+            thorough: false,
+        }
+    }
+
+    /// From now on, only failures of this class.
+    pub(super) fn seek(&mut self, class: String) {
+        self.sought = Sought::Class(class);
+    }
+
+    /// A fresh directory.
+    fn begin(&mut self) {
+        self.store.begin(&mut self.rng);
+        self.kills.clear();
+        self.base = Image::default();
+        self.begun = true;
+    }
+
+    /// Plays a script in a fresh directory: every generation but the last is killed where the
+    /// script says; of the last, all states are examined.
+    pub(super) fn play(
+        &mut self,
+        script: &Script,
+        tally: &mut Tally,
+    ) -> io::Result<Option<Finding>> {
+        self.begin();
+        // The same cuts inside the same writes, however often the script is played.
+        if let Some(last) = script.last() {
+            self.rng = stream(last.workload.seed, 0);
+        }
+        for (index, generation) in script.iter().enumerate() {
+            let is_last = index + 1 == script.len();
+            self.thorough = is_last;
+            let mut examined = match self.generation(&Plan::Scripted(generation), tally)? {
+                Generated::Examined(examined) => examined,
+                Generated::Failed(finding) => return Ok(Some(*finding)),
+            };
+            if is_last {
+                break;
+            }
+            // There, or where the run came to its end before.
+            let wanted = examined
+                .iter()
+                .position(|e| e.state.kill == Some(generation.kill));
+            let last = examined.iter().rposition(|e| e.state.kill.is_some());
+            let Some(killed) = wanted.or(last) else {
+                // Every state breaks a promise, none of them the one that is looked for.
+                return Ok(None);
+            };
+            let next = examined.swap_remove(killed);
+            if let Some(finding) = self.go_on(next, tally)? {
+                return Ok(Some(*finding));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next generation starts from a state; from an empty directory if that breaks a promise now.
+    fn go_on(&mut self, next: Examined, tally: &mut Tally) -> io::Result<Option<Box<Finding>>> {
+        let Examined {
+            state,
+            events,
+            survivors,
+        } = next;
+        let image = state.image();
+        let (survivors, base) = match self.store.next_base() {
+            NextBase::CrashState => (survivors, image),
+            NextBase::Recovered => match self.examine(&image, &events, tally)? {
+                Ok(survivors) => (survivors, Image::read(&self.state_dir, &image)?),
+                Err(violation) => {
+                    self.begun = false;
+                    return self.broken(&state, events, violation, tally);
+                }
+            },
+        };
+        self.store.advance(&events, &survivors);
+        *self.kills.last_mut().expect("it was just run") =
+            state.kill.expect("only such states are left");
+        self.base = base;
+        Ok(None)
+    }
+
+    /// Runs a generation under trace and examines all its states, and those of a few recoveries.
+    fn generation(&mut self, plan: &Plan<'_>, tally: &mut Tally) -> io::Result<Generated> {
+        tally.count_engine(self.store.engine());
+        let base = self.base.clone();
+        let (work, kill) = match plan {
+            Plan::Drawn => (Work::Traced, None),
+            Plan::Scripted(generation) => {
+                (Work::Scripted(&generation.workload), Some(generation.kill))
+            }
+        };
+        let recording = self.record(Run::Write(work), &base, kill, tally)?;
+        self.kills.push(kill.unwrap_or(KillPoint {
+            calls: recording.calls_max,
+            inside: None,
+        }));
+        tally.count_round(&recording.events());
+        let states = self.states_of(&recording, kill);
+        if let Some(violation) = recording.failed.clone() {
+            let (_, last) = states.last().expect("the first state is one");
+            if let Some(finding) = self.broken(last, recording.events(), violation, tally)? {
+                return Ok(Generated::Failed(finding));
+            }
+            if !recording.is_understood() {
+                // What it announced is not known, so no state can be judged.
+                return Ok(Generated::Examined(Vec::new()));
+            }
+        }
+        let mut seen = HashSet::new();
+        let mut examined = Vec::new();
+        for (moment, state) in states {
+            let events = recording.announced_at(moment);
+            let image = state.image();
+            if !seen.insert(Death::fingerprint(&image, &events)) {
+                continue;
+            }
+            match self.examine(&image, &events, tally)? {
+                Ok(survivors) => examined.push(Examined {
+                    state,
+                    events,
+                    survivors,
+                }),
+                Err(violation) => {
+                    if let Some(finding) = self.broken(&state, events, violation, tally)? {
+                        return Ok(Generated::Failed(finding));
+                    }
+                }
+            }
+        }
+        for index in self.draw_traced(examined.len()) {
+            let Examined { state, events, .. } = &examined[index];
+            if let Some(finding) = self.trace_recovery(state, events, &mut seen, tally)? {
+                return Ok(Generated::Failed(finding));
+            }
+        }
+        Ok(Generated::Examined(examined))
+    }
+
+    /// Which of the states are recovered under trace.
+    fn draw_traced(&mut self, states: usize) -> Vec<usize> {
+        if states == 0 {
+            return Vec::new();
+        }
+        if self.thorough {
+            return (0..states).collect();
+        }
+        let draw = |_| self.rng.random_range(0..states);
+        (0..TRACED_RECOVERIES).map(draw).collect()
+    }
+
+    fn record(
+        &mut self,
+        run: Run<'_>,
+        base: &Image,
+        kill: Option<KillPoint>,
+        tally: &mut Tally,
+    ) -> io::Result<Traced> {
+        let mut recorder = TraceRecorder { dir: &self.dir };
+        let mut recording = recorder.record(TraceRun {
+            store: &mut *self.store,
+            base,
+            run,
+            calls_max: kill.map(|kill| kill.calls),
+            rng: &mut self.rng,
+            tally,
+        })?;
+        let failed = recording.failed.take();
+        recording.failed = failed.map(|violation| violation.without_dir(&self.dir));
+        Ok(recording)
+    }
+
+    /// The crash states of a run, each with its moment.
+    fn states_of(&mut self, recording: &Traced, wanted: Option<KillPoint>) -> Vec<(usize, Death)> {
+        let mut loss = ProcessDeath {
+            rng: &mut self.rng,
+            wanted,
+        };
+        let mut states = Vec::new();
+        let all = loss.crash_states(recording, 0..recording.moments(), |moment, state| {
+            states.push((moment, state));
+            ControlFlow::<()>::Continue(())
+        });
+        debug_assert!(all.is_continue(), "nothing breaks it off");
+        states
+    }
+
+    /// Recovers a state and asks the oracle.
+    fn examine(
+        &mut self,
+        image: &Image,
+        events: &[Event],
+        tally: &mut Tally,
+    ) -> io::Result<Recovered> {
+        tally.crash_states += 1;
+        image.write(&self.state_dir)?;
+        let close = self.rng.random_bool(0.1);
+        let recovered = self.store.recover(&self.state_dir, close)?;
+        let survivors = match recovered {
+            Ok(survivors) => survivors,
+            Err(violation) => return Ok(Err(violation.without_dir(&self.state_dir))),
+        };
+        tally.recovered += survivors.len() as u64;
+        if let Err(violation) = self.store.check(events, &survivors) {
+            return Ok(Err(violation));
+        }
+        if self.thorough || self.rng.random_bool(0.05) {
+            tally.second_recoveries += 1;
+            let again = recover_again(&mut *self.store, &self.state_dir, &survivors)?;
+            if let Err(violation) = again {
+                return Ok(Err(violation.without_dir(&self.state_dir)));
+            }
+        }
+        Ok(Ok(survivors))
+    }
+
+    /// A crash in the middle of recovery: recovers a state under trace, and each state of that.
+    fn trace_recovery(
+        &mut self,
+        state: &Death,
+        events: &[Event],
+        seen: &mut HashSet<u64>,
+        tally: &mut Tally,
+    ) -> io::Result<Option<Box<Finding>>> {
+        let close = self.rng.random_bool(0.5);
+        let recording = self.record(Run::Recover { close }, &state.image(), None, tally)?;
+        tally.recoveries_traced += 1;
+        if let Some(violation) = recording.failed.clone() {
+            return self.broken(state, events.to_vec(), violation, tally);
+        }
+        for (_, inner) in self.states_of(&recording, None) {
+            // Nothing is announced during a recovery: what was known at the crash is known still.
+            let inner = inner.in_recovery_of(state);
+            let image = inner.image();
+            if !seen.insert(Death::fingerprint(&image, events)) {
+                continue;
+            }
+            if let Err(violation) = self.examine(&image, events, tally)?
+                && let Some(finding) = self.broken(&inner, events.to_vec(), violation, tally)?
+            {
+                return Ok(Some(finding));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts a broken promise. Returns it if it ends the search; else keeps the first of its class.
+    fn broken(
+        &mut self,
+        state: &Death,
+        events: Vec<Event>,
+        violation: Violation,
+        tally: &mut Tally,
+    ) -> io::Result<Option<Box<Finding>>> {
+        tally.violated(&violation);
+        let class = violation.class();
+        let ends = self.sought.ends_with(&violation);
+        let is_known = || {
+            let mut found = self.found.iter();
+            found.any(|found| found.finding.violation.class() == class)
+        };
+        if !ends && (self.sought != Sought::Each || is_known()) {
+            return Ok(None);
+        }
+        let finding = self.finding(state, events, violation)?;
+        if ends {
+            return Ok(Some(finding));
+        }
+        self.found.push(Found::now(*finding, tally.crash_states));
+        Ok(None)
+    }
+
+    fn finding(
+        &self,
+        state: &Death,
+        events: Vec<Event>,
+        violation: Violation,
+    ) -> io::Result<Box<Finding>> {
+        let image = format!("{}-found-{}", self.state_dir.display(), self.found.len());
+        let image = PathBuf::from(image);
+        remove_dir(&image)?;
+        fs::create_dir_all(&image)?;
+        state.image().write(&image)?;
+        let finding = self.store.finding(CrashKind::Syscall, violation, events);
+        let workloads = finding.workloads.iter().cloned();
+        let script: Script = workloads
+            .zip(&self.kills)
+            .map(|(workload, kill)| Generation {
+                workload,
+                kill: *kill,
+            })
+            .collect();
+        Ok(Box::new(
+            finding
+                .at(state.point.clone())
+                .with_image(&image)
+                .with_evidence(&script),
+        ))
+    }
+}

@@ -1,0 +1,84 @@
+//! A child process as the layers above see it: it runs, it ends, and it has printed something.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::trace::{End, Run};
+
+/// The last part of what a child printed, in bytes: a verdict quotes it.
+const QUOTED_BYTES_MAX: u64 = 4096;
+
+/// A process that the harness started, and whatever that starts. Dropping it kills them.
+pub(crate) trait Process {
+    fn is_over(&mut self) -> io::Result<bool>;
+
+    /// Kills it, if it has not ended yet. Afterwards nothing of it is left.
+    fn end(self: Box<Self>) -> io::Result<Ended>;
+}
+
+/// How a process ended, and what it had printed.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The harness killed it.
+    pub(crate) killed: bool,
+    pub(crate) status: ExitStatus,
+    /// Processes that it had started and left running. They were killed.
+    pub(crate) left_behind: usize,
+    /// The end of what it printed on standard error.
+    pub(crate) output: String,
+}
+
+impl Ended {
+    /// With status 0, by itself, and nothing of it left running.
+    pub(crate) fn is_clean(&self) -> bool {
+        !self.killed && self.status.success() && self.left_behind == 0
+    }
+
+    /// How a traced process ended.
+    pub(crate) fn of_trace(run: &Run, output: &File) -> Self {
+        let (killed, status) = match run.end {
+            End::Exited(code) => (false, code << 8),
+            End::Signaled(signal) => (false, signal),
+            End::Killed | End::Stopped | End::TimedOut => (true, libc::SIGKILL),
+        };
+        Self {
+            killed,
+            status: ExitStatus::from_raw(status),
+            left_behind: run.left_behind,
+            output: printed(output),
+        }
+    }
+
+    /// The exit status, and what was printed.
+    pub(crate) fn words(&self) -> String {
+        format!("{}: {}", self.status, self.output)
+    }
+}
+
+/// The last of what a child has printed to its file.
+pub(crate) fn printed(mut stderr: &File) -> String {
+    let mut bytes = Vec::new();
+    let mut read = || -> io::Result<bool> {
+        let len = stderr.metadata()?.len();
+        let skipped = len.saturating_sub(QUOTED_BYTES_MAX);
+        stderr.seek(SeekFrom::Start(skipped))?;
+        stderr.take(QUOTED_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(skipped > 0)
+    };
+    match read() {
+        Ok(skipped) => {
+            let ellipsis = if skipped { ".. " } else { "" };
+            format!("{ellipsis}{}", String::from_utf8_lossy(&bytes).trim())
+        }
+        Err(error) => format!("(its output cannot be read: {error})"),
+    }
+}
+
+/// A file in memory that a child can be handed.
+pub(crate) fn anonymous_file(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+}

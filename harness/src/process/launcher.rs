@@ -1,0 +1,87 @@
+//! How this program is started again.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use super::ending::anonymous_file;
+use super::order::Order;
+
+/// How to start this program again so that it obeys an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Launcher {
+    /// It obeys at the start of `main`.
+    #[default]
+    Binary,
+    /// It is a test binary, and the test of this name obeys.
+    Test(String),
+}
+
+impl Launcher {
+    /// For a torture inside a test: the test harness names the thread after the test. With a single
+    /// test thread it does not, but then a runner that starts each test alone has named it in the
+    /// arguments.
+    pub(crate) fn of_this_test() -> Result<Self, String> {
+        let thread = std::thread::current();
+        let of_thread = thread
+            .name()
+            .filter(|name| *name != "main")
+            .map(str::to_owned);
+        let exact = std::env::args().any(|arg| arg == "--exact");
+        let of_arguments = || {
+            std::env::args()
+                .skip(1)
+                .find(|arg| exact && !arg.starts_with('-'))
+        };
+        of_thread.or_else(of_arguments).map(Self::Test).ok_or_else(|| {
+            "cannot tell which test this is: run it with more than one test thread, or alone by its \
+             exact name"
+                .to_owned()
+        })
+    }
+
+    fn command(&self) -> io::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        if let Self::Test(name) = self {
+            let args = [
+                "--exact",
+                "--nocapture",
+                "--include-ignored",
+                "--test-threads=1",
+            ];
+            command.arg(name).args(args);
+        }
+        Ok(command)
+    }
+
+    /// Starts a process with an order, in a process group of its own. The file gets what the process
+    /// prints on standard error, and on standard output if that goes nowhere else.
+    pub(super) fn spawn(&self, order: &Order, output: Option<Stdio>) -> io::Result<(Child, File)> {
+        let stderr = anonymous_file("plugpull-stderr")?;
+        let output = match output {
+            Some(output) => output,
+            None => Stdio::from(stderr.try_clone()?),
+        };
+        let mut command = self.command()?;
+        order.put_into(&mut command)?;
+        if !order.is_kept() {
+            // Looking up a backtrace takes longer than a writer lives: its panic would go unnoticed.
+            // The environment of a command is its user's.
+            command.env("RUST_BACKTRACE", "0");
+        }
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(Stdio::from(stderr.try_clone()?))
+            // Ctrl-C is for the harness, which ends its children itself, and theirs with them.
+            .process_group(0)
+            .spawn()?;
+        Ok((child, stderr))
+    }
+
+    /// Starts a process that does nothing before its tracer has let it begin.
+    pub(crate) fn spawn_traced(&self, order: &Order) -> io::Result<(Child, File)> {
+        self.spawn(&order.traced(), None)
+    }
+}

@@ -1,0 +1,26 @@
+//! Child processes: this program started again, with an order in its environment.
+//!
+//! A torture binary finds the order at the start of its `main`. In a test, the same test is started
+//! again by its name; it runs until it reaches its torture, which finds the order.
+//!
+//! This layer knows no store and no crash kind: what a child can be told to do is a [`Role`], and
+//! roles are registered by the layers above.
+
+mod checker;
+mod ending;
+mod keeper;
+mod launcher;
+mod order;
+mod probe;
+mod running;
+mod start;
+mod strays;
+
+pub(crate) use checker::{Checker, answer};
+pub(crate) use ending::{Ended, anonymous_file};
+pub(crate) use keeper::{COMMAND, CommandTask, carry_out_command, quoted};
+pub(crate) use launcher::Launcher;
+pub(crate) use order::{Obeyed, Order, Role, Roles, has_order};
+pub(crate) use probe::{PROBE, available, available_traced, carry_out_probe, ptrace_scope};
+pub(crate) use start::start;
+pub(crate) use strays::end_strays;

@@ -1,0 +1,85 @@
+//! What child processes leave behind: the rest of their group, and what has left the group.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::order::VARIABLE;
+
+/// Ends what is left of a group whose leader has just been reaped, and waits until it is gone: what
+/// it still does in the store's directory would belong to no crash. Tells whether there was any.
+///
+/// A process that has left its group is not seen here; see [`end_strays`].
+pub(super) fn end_group(group: Pid, limit: Duration) -> io::Result<bool> {
+    // Process ids are handed out in turn: no other process has got this one since.
+    match killpg(group, Signal::SIGKILL) {
+        Err(Errno::ESRCH) => return Ok(false),
+        sent => sent?,
+    }
+    let deadline = Instant::now() + limit;
+    while group_is_alive(group)? {
+        if Instant::now() > deadline {
+            let reason = format!("process group {group} does not die");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    Ok(true)
+}
+
+/// Whether any member can still do something. One that was not reaped yet cannot; a container may have
+/// no process that reaps it.
+fn group_is_alive(group: Pid) -> io::Result<bool> {
+    for process in processes()? {
+        // After the name, which may hold anything: state, parent, group.
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
+        let state = fields.next();
+        let its_group = fields.nth(1).and_then(|field| field.parse().ok());
+        if its_group == Some(group.as_raw()) && !matches!(state, Some("Z" | "X")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// All processes, by `/proc`.
+fn processes() -> io::Result<impl Iterator<Item = Pid>> {
+    let entries = std::fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        Some(Pid::from_raw(name.to_str()?.parse().ok()?))
+    }))
+}
+
+/// Ends what children have left behind outside their groups (a daemon in a session of its own): it
+/// still carries its ancestor's order, for a directory below `scratch`, in its environment. Returns
+/// how many there were.
+pub(crate) fn end_strays(scratch: &Path) -> io::Result<u64> {
+    let marks = [
+        format!("{VARIABLE}=").into_bytes(),
+        scratch.to_string_lossy().into_owned().into_bytes(),
+    ];
+    let mut strays = 0;
+    for process in processes()? {
+        // Others' cannot be read, and some are gone since.
+        let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        let [order, dir] = &marks;
+        let ours = |variable: &[u8]| {
+            variable.starts_with(order) && variable.windows(dir.len()).any(|part| part == dir)
+        };
+        if variables.any(ours) {
+            match kill(process, Signal::SIGKILL) {
+                Ok(()) => strays += 1,
+                Err(Errno::ESRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(strays)
+}

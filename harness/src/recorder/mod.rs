@@ -1,0 +1,16 @@
+//! Recorders: each turns one run of a store into a recording, the operations in the order in which
+//! they took effect and what had been announced before each.
+//!
+//! | recorder | how | recording |
+//! |---|---|---|
+//! | `seam` | the simulated file system, in this process | `kinds::simulated::world::Lived` |
+//! | `trace` | ptrace: a copy of the directory at every system call | [`Traced`] |
+//! | `device` | a recorded block device under a real file system | [`OnDevice`] |
+
+mod contract;
+mod device;
+mod trace;
+
+pub(crate) use contract::{Recorder, Recording, Run};
+pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, STORE, Timed};
+pub(crate) use trace::{Step, TraceRecorder, TraceRun, Traced};

@@ -1,0 +1,124 @@
+//! What a writer announces, while it runs and afterwards.
+
+use std::io;
+
+use crate::history::{self, Event, History};
+
+/// Hears what a running writer announces. Used from several threads.
+pub(crate) trait Announcer: Send + Sync {
+    /// What has been announced by now. An announcement that comes later is not part of it.
+    fn mark(&self) -> io::Result<Mark>;
+
+    /// The number of announcements so far: a sign of life.
+    fn heard(&self) -> io::Result<u64>;
+
+    /// No further announcement can be heard.
+    fn is_full(&self) -> bool;
+
+    /// What has been announced by now was announced when a device's clock said this, or before.
+    fn note(&self, clock: u64) -> io::Result<()>;
+}
+
+/// A moment among the announcements of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mark {
+    /// Nothing had been announced.
+    Nothing,
+    /// A moment of a history in shared memory.
+    Shared(history::Mark),
+    /// How many bytes had been written to standard output, and to the descriptor of the protocol.
+    Said { output: usize, descriptor: usize },
+}
+
+/// What a run announced, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub(crate) enum Announced {
+    Nothing,
+    /// In memory that is shared with the writer.
+    Shared(History),
+    /// In words, each event with the offset at which its line ends and with the clock of the device.
+    Said {
+        events: Vec<(usize, u64, Event)>,
+        by_descriptor: bool,
+    },
+}
+
+impl Announced {
+    /// What had been announced at a moment.
+    pub(crate) fn at(&self, mark: &Mark) -> Vec<Event> {
+        match (self, mark) {
+            (Self::Shared(history), Mark::Shared(mark)) => history.events_at(mark),
+            (
+                Self::Said {
+                    events,
+                    by_descriptor,
+                },
+                Mark::Said { output, descriptor },
+            ) => {
+                let until = if *by_descriptor { descriptor } else { output };
+                let said = events.iter().take_while(|(end, _, _)| end <= until);
+                said.map(|(_, _, event)| *event).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let timed = self.timed();
+        timed.into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// All of it, each event with what the clock of the device said when it was announced, or later.
+    pub(crate) fn timed(&self) -> Vec<(u64, Event)> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Shared(history) => history.events_with_clock(),
+            Self::Said { events, .. } => {
+                let timed = events.iter().map(|(_, clock, event)| (*clock, *event));
+                timed.collect()
+            }
+        }
+    }
+}
+
+impl Announcer for History {
+    fn mark(&self) -> io::Result<Mark> {
+        Ok(Mark::Shared(Self::mark(self)))
+    }
+
+    fn heard(&self) -> io::Result<u64> {
+        Ok(self.reserved())
+    }
+
+    fn is_full(&self) -> bool {
+        Self::is_full(self)
+    }
+
+    /// Each event carries the clock.
+    fn note(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// For a process that announces nothing.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+impl Announcer for Silent {
+    fn mark(&self) -> io::Result<Mark> {
+        Ok(Mark::Nothing)
+    }
+
+    fn heard(&self) -> io::Result<u64> {
+        Ok(0)
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn note(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,333 @@
+//! Two commands as a store.
+//!
+//! What a writer says is heard a moment after it was said. On a device, an acknowledgement that is
+//! stamped late is asked for a little later than it could be: that errs towards losing less. An attempt
+//! that is stamped late would make its entry a phantom, so attempts count from the beginning of their
+//! generation.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::black_box::{BlackBox, command_for};
+use super::channel::Channel;
+use super::oracle::BlackBoxOracle;
+use super::protocol::Names;
+use super::record::{Record, record_of};
+use crate::crash_kind::CrashKind;
+use crate::disk::Clock;
+use crate::finding::{Finding, Head};
+use crate::history::Event;
+use crate::oracle::{Oracle, Stage, Violation};
+use crate::plan::Plan;
+use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order};
+use crate::store::{
+    Announced, Assignment, Life, NextBase, Recovered, Stop, Store, Until, Watched, Work, Written,
+};
+use crate::survivor::Survivor;
+
+/// From its first word on, a writer lives no longer than this.
+const LIFE_MAX: Duration = Duration::from_millis(250);
+/// The same under trace, where each call takes longer.
+const TRACED_LIFE_MAX: Duration = Duration::from_secs(2);
+/// Instants for a kill that are spread over time lie no later than this after the first word.
+const SPREAD: Duration = Duration::from_millis(40);
+/// How long a writer is watched whose own failure is checked again.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Two commands, and what is known of their store.
+pub(crate) struct CommandStore<'a> {
+    store: &'a BlackBox,
+    seed: u64,
+    launcher: Launcher,
+    limit: Duration,
+    oracle: BlackBoxOracle,
+    clock: Arc<AtomicU64>,
+    /// `PLUGPULL_SEED` of the last writer.
+    writer_seed: u64,
+    /// Of the process that runs, or ran last.
+    channel: Option<Arc<Channel>>,
+    /// How long the last writer took to its first word, and the last checker in all: programs differ
+    /// by orders of magnitude.
+    first_word: Duration,
+    check_time: Duration,
+}
+
+impl<'a> CommandStore<'a> {
+    pub(crate) fn new(store: &'a BlackBox, plan: &Plan) -> Self {
+        Self {
+            store,
+            seed: plan.seed,
+            launcher: plan.launcher.clone(),
+            limit: plan.hang_limit,
+            oracle: BlackBoxOracle::default(),
+            clock: Arc::default(),
+            writer_seed: 0,
+            channel: None,
+            first_word: Duration::ZERO,
+            check_time: Duration::ZERO,
+        }
+    }
+
+    /// A process for one of the commands.
+    fn assignment(&mut self, command: &str, dir: &Path, until: Until) -> io::Result<Assignment> {
+        let is_writer = command == self.store.cmd;
+        let channel = Arc::new(Channel::open()?);
+        let [output, descriptor] = channel.paths();
+        let environment = [
+            (
+                "PLUGPULL_GENERATION".to_owned(),
+                self.oracle.generation.to_string(),
+            ),
+            ("PLUGPULL_SEED".to_owned(), self.writer_seed.to_string()),
+        ];
+        let task = CommandTask {
+            command: command_for(command, dir),
+            output,
+            descriptor: is_writer.then_some(descriptor),
+            environment: Vec::from(environment)
+                .into_iter()
+                .filter(|_| is_writer)
+                .collect(),
+        };
+        self.channel = Some(Arc::clone(&channel));
+        Ok(Assignment {
+            order: Order::new(&COMMAND, &task)?,
+            announcer: channel,
+            until,
+            ring_waits: false,
+        })
+    }
+
+    /// An instant for a kill. Some hit the start, some are spread over time, the others lie a little
+    /// after some line, so that work is hit.
+    fn kill_instant(&self, rng: &mut ChaCha8Rng) -> Until {
+        let (lines, spread) = match rng.random_range(0..8) {
+            0 => (0, self.first_word),
+            1..=3 => (1, SPREAD),
+            _ => {
+                let magnitude = rng.random_range(0..10);
+                let lines = rng.random_range(1..2_u64 << magnitude);
+                (lines, Duration::from_micros(300))
+            }
+        };
+        Until {
+            wait: spread.mul_f64(rng.random()),
+            ..after_lines(lines, Duration::from_micros(100))
+        }
+    }
+
+    /// The events in what a writer said, with what the clock said.
+    fn parse(&mut self, channel: &Channel) -> io::Result<Result<Announced, String>> {
+        let said = channel.said()?;
+        let end = self.clock.load(Ordering::SeqCst);
+        let generation = self.oracle.generation;
+        let parsed = self.oracle.names.events_of(generation, &said.bytes);
+        Ok(match parsed {
+            Ok(events) => {
+                let stamp = |(line_end, event)| match event {
+                    Event::Attempt { .. } => (line_end, 0, event),
+                    _ => (line_end, said.clock_at(line_end).unwrap_or(end), event),
+                };
+                Ok(Announced::Said {
+                    events: events.into_iter().map(stamp).collect(),
+                    by_descriptor: said.by_descriptor,
+                })
+            }
+            Err(line) => Err(format!("{}: {line}", said.place())),
+        })
+    }
+}
+
+impl Store for CommandStore<'_> {
+    fn begin(&mut self, _: &mut ChaCha8Rng) {
+        self.oracle = BlackBoxOracle::default();
+    }
+
+    fn generations(&self) -> usize {
+        self.oracle.generation as usize
+    }
+
+    /// A checker may be a script: it prints a line for each entry.
+    fn kills_max(&self) -> usize {
+        12
+    }
+
+    fn engine(&self) -> &str {
+        BlackBox::ENGINE
+    }
+
+    fn launching(&self) -> (&Launcher, Duration) {
+        (&self.launcher, self.limit)
+    }
+
+    fn clock(&mut self) -> io::Result<Arc<dyn Clock>> {
+        self.clock = Arc::default();
+        Ok(Arc::new(Arc::clone(&self.clock)))
+    }
+
+    fn writer(
+        &mut self,
+        dir: &Path,
+        work: Work<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> io::Result<Assignment> {
+        self.writer_seed = rng.random();
+        let until = match work {
+            Work::UntilKilled => self.kill_instant(rng),
+            Work::Traced => Until {
+                calls: rng.random_range(24..72),
+                life: Life::FromFirstWord(TRACED_LIFE_MAX),
+                ..Until::END
+            },
+            Work::OnDevice => after_lines(rng.random_range(4..64), Duration::from_micros(50)),
+            Work::Scripted(_) => {
+                let reason = "only the program itself knows what it was doing";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+            }
+        };
+        self.assignment(&self.store.cmd, dir, until)
+    }
+
+    /// Its ids may be those that the failed run had used: only its own words count here.
+    fn writer_again(&mut self, dir: &Path) -> io::Result<Assignment> {
+        self.oracle.names = Names::default();
+        let until = Until {
+            life: Life::FromStart(WATCH),
+            ..Until::END
+        };
+        self.assignment(&self.store.cmd, dir, until)
+    }
+
+    fn written(&mut self, watched: &Watched) -> io::Result<Written> {
+        if let Some(first_word) = watched.first_word {
+            self.first_word = first_word;
+        }
+        let channel = self.channel.take().expect("a writer was started");
+        let parsed = self.parse(&channel)?;
+        let trouble = trouble(&watched.ended)?;
+        let broken = |stage, detail| Some(Violation::Broken { stage, detail });
+        let failed = match (&parsed, trouble, &watched.stop) {
+            (Err(garbage), _, _) => broken(Stage::WriterGarbage, garbage.clone()),
+            (_, Some(trouble), _) => broken(Stage::WriterStopped, trouble),
+            (_, _, Stop::Full) => broken(Stage::WriterGarbage, "it prints without end".to_owned()),
+            (_, _, Stop::Hangs(how)) => {
+                let detail = format!("{how}: {}", watched.ended.output);
+                broken(Stage::WriterHangs, detail)
+            }
+            _ => None,
+        };
+        Ok(Written {
+            announced: parsed.unwrap_or(Announced::Nothing),
+            failed,
+        })
+    }
+
+    fn recovery(&mut self, dir: &Path, _: bool) -> io::Result<Assignment> {
+        self.assignment(&self.store.check, dir, Until::END)
+    }
+
+    fn recovered(&mut self, watched: &Watched) -> io::Result<Recovered> {
+        self.check_time = watched.lasted;
+        let channel = self.channel.take().expect("a checker was started");
+        let detail = match (&watched.stop, trouble(&watched.ended)?) {
+            (Stop::Full, _) => "it prints without end".to_owned(),
+            (Stop::Hangs(how), _) => how.clone(),
+            (_, Some(trouble)) => trouble,
+            _ => match self.oracle.names.survivors_of(&channel.said()?.bytes) {
+                Ok(survivors) => return Ok(Ok(survivors)),
+                Err(line) => format!("it does not keep to the protocol: {line}"),
+            },
+        };
+        let stage = Stage::CheckerFailed;
+        Ok(Err(Violation::Broken { stage, detail }))
+    }
+
+    fn recovery_cut(&self, rng: &mut ChaCha8Rng) -> Duration {
+        self.check_time.mul_f64(rng.random())
+    }
+
+    fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        self.oracle.check(events, survivors)
+    }
+
+    fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
+        self.oracle.advance(events, survivors);
+    }
+
+    /// No command promises that two recoveries of two copies decide alike.
+    fn next_base(&self) -> NextBase {
+        NextBase::Recovered
+    }
+
+    fn finding(&self, crash: CrashKind, violation: Violation, events: Vec<Event>) -> Finding {
+        let (generation, names) = (self.oracle.generation, &self.oracle.names);
+        let record = Record::new(self.store, generation, self.writer_seed, &events, names);
+        let head = Head {
+            oracle: self.oracle.save(),
+            store: serde_json::to_value(&record).expect("plain data"),
+            about: record.about(),
+            progress: Some(record.progress()),
+            ..Head::new(BlackBox::NAME, BlackBox::ENGINE, violation)
+        };
+        Finding::new(crash, self.seed, head)
+            .with_events(events)
+            .with_story(record.story())
+    }
+
+    fn resume(&mut self, finding: &Finding) -> io::Result<()> {
+        let record = record_of(finding)?;
+        let record =
+            record.ok_or_else(|| io::Error::other("the failure is not one of commands"))?;
+        self.oracle.restore(finding.oracle.clone())?;
+        self.writer_seed = record.writer_seed;
+        self.oracle.generation = record.generation;
+        Ok(())
+    }
+}
+
+/// Ends a writer after this many lines, or when it has lived long enough.
+fn after_lines(lines: u64, look: Duration) -> Until {
+    Until {
+        announcements: lines,
+        life: Life::FromFirstWord(LIFE_MAX),
+        looks: (look, look),
+        ..Until::END
+    }
+}
+
+/// What is wrong with a command that ended like this, if anything is.
+///
+/// # Errors
+/// If there was no command at all: the shell could not start it.
+fn trouble(ended: &Ended) -> io::Result<Option<String>> {
+    let Ended {
+        killed,
+        status,
+        left_behind,
+        output,
+    } = ended;
+    if *killed {
+        return Ok(None);
+    }
+    if matches!(status.code(), Some(126 | 127)) {
+        return Err(io::Error::other(format!(
+            "the shell could not start the command ({status}): {output}\nit is started with `exec`; \
+             where that is not enough, make it one program: sh -c '..', env NAME=VALUE .."
+        )));
+    }
+    Ok(if !status.success() {
+        Some(ended.words())
+    } else if *left_behind > 0 {
+        Some(format!(
+            "it ended and left {left_behind} of its processes running (they were killed)"
+        ))
+    } else {
+        None
+    })
+}
