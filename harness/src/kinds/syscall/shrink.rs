@@ -74,8 +74,8 @@ fn play(saved: Saved<'_>, script: Script, played: &mut u64) -> io::Result<Option
 }
 
 /// Operations that the script's writers begin, all generations together: of the failed one, those that
-/// were announced; of an earlier one, those it is told to.
-fn operations(script: &Script, finding: &Finding) -> usize {
+/// were announced; of an earlier one, those that its workload has. A workload without end counts as none.
+fn operations(script: &Script, finding: &Finding) -> String {
     let attempts = finding
         .events
         .iter()
@@ -86,9 +86,18 @@ fn operations(script: &Script, finding: &Finding) -> usize {
             writers,
             ..
         } = generation.workload;
-        actions_max.map_or(usize::MAX / 64, |max| max as usize * writers as usize)
+        actions_max.map(|max| max as usize * writers as usize)
     });
-    attempts.count() + earlier.sum::<usize>()
+    let known = attempts.count() + earlier.clone().flatten().sum::<usize>();
+    let at_least = if earlier
+        .clone()
+        .any(|actions: Option<usize>| actions.is_none())
+    {
+        "at least "
+    } else {
+        ""
+    };
+    format!("{at_least}{known}")
 }
 
 /// Smaller scripts, the largest steps first.
