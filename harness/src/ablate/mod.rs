@@ -101,6 +101,12 @@ impl Ablation {
         self
     }
 
+    /// The time that the store has to return from a call: one that does not hangs, and ends the ablation.
+    pub fn hang_limit(mut self, limit: Duration) -> Self {
+        self.plan.hang_limit = limit;
+        self
+    }
+
     /// Only this one of the subject's engines.
     pub fn engine(mut self, engine: impl Into<String>) -> Self {
         self.plan.engines = vec![engine.into()];
