@@ -22,7 +22,7 @@ pub enum SyncPolicy {
         /// Time between ticks; at most a day.
         interval: Duration,
     },
-    /// Whoever fills the group leads it; on timeout its first live follower does (the article's
+    /// The member that fills the group leads it; on timeout its first live follower does (the article's
     /// *sync-on-batch*: 941 members, 10 ms).
     Batch {
         /// Entries in a full group, the leader's own included.

@@ -1,4 +1,4 @@
-//! Append futures dropped at every point: nobody else is lost, delayed or failed.
+//! Append futures dropped at every point: no other entry is lost, delayed or failed.
 //!
 //! Time is Tokio's paused clock, which jumps ahead when everybody waits: no test sleeps, and a hang
 //! shows at once as a timeout.

@@ -152,7 +152,7 @@ impl Files {
         }
     }
 
-    /// Checks a segment, once nobody writes to it any more. It rests until it is [woken](super::wake).
+    /// Checks a segment, once no group is written to it any more. It rests until it is [woken](super::wake).
     pub(crate) fn find_segment(&self, segment_id: u64) -> Result<Segment> {
         let path = self.segment_path(segment_id);
         let file = self

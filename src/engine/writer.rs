@@ -128,7 +128,7 @@ impl Writer {
         let writer = group.host();
         let piece = lock(&writer.log).piece();
         let piece = piece.map(|piece| (writer.engine.clone(), piece));
-        // Whoever is told may close the log and open it again.
+        // A member that is woken may close the log and open it again.
         drop(group);
         flush.taken.buffer.clear();
         let next = flush.finish(

@@ -24,7 +24,7 @@ pub(crate) trait Lead: Host {
 /// its first entry.
 ///
 /// Cancel safety: it may be dropped at any time. If it had joined a group, its entries may or may
-/// not end up in the log; nobody else is lost, delayed or failed.
+/// not end up in the log; no other entry is lost, delayed or failed.
 /// A future that is kept but not polled keeps its place in line, as with any fair lock.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct Member<'a, H: Host, T, F> {
@@ -89,7 +89,7 @@ where
                     members_max,
                 );
                 self.slot = Some(id);
-                // Whoever brings no entries needs no room. The others may not overtake those in
+                // A member without entries needs no room. The others may not overtake those in
                 // line.
                 let in_line = state.queue.first().is_some() || !state.fits(self.room);
                 if self.ask == Ask::Entries && in_line {
@@ -131,7 +131,7 @@ where
             let home = self.group.host.home();
             return Step::Lead(Flush::new(Arc::clone(self.group), state.take(), home));
         }
-        // Also while somebody waits for room: he may give up, and then the timer is needed.
+        // Also while a member waits for room: it may be dropped, and then the timer is needed.
         let responsible = state.forming.members.first() == Some(id);
         if responsible && !state.is_due_for_good() {
             let deadline = *state

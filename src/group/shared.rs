@@ -9,7 +9,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// The write groups of one log.
 pub(crate) struct Group<H: Host> {
     pub(super) host: H,
-    /// Apart from the host: whoever holds a turn holds the state, but not the log.
+    /// Apart from the host: a turn holds the state, but not the log.
     pub(super) state: Arc<Mutex<State<H>>>,
 }
 
@@ -46,7 +46,7 @@ impl<H: Host> Group<H> {
         wakes.wake();
     }
 
-    /// Lets nobody else in. Members that wait for room are refused; those that have joined will be
+    /// Lets no further member in. Members that wait for room are refused; those that have joined will be
     /// written.
     pub(crate) fn begin_closing(&self) {
         let mut wakes = Wakes::default();

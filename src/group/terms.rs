@@ -58,7 +58,7 @@ pub(crate) enum Ask {
 pub(crate) enum Refusal<E> {
     /// Its flush failed before or while writing, and nothing of it is in the log.
     NotWritten(E),
-    /// Its flush failed, and nobody knows what the disk holds.
+    /// Its flush failed, and it is unknown what the disk holds.
     OutcomeUnknown(E),
     /// An earlier flush failed that way.
     Poisoned(E),
@@ -79,7 +79,7 @@ pub(crate) enum Outcome<E> {
     OnlyTrim(E),
     /// Nothing of the group is in the log, which takes nothing more: it is poisoned.
     Stopped(E),
-    /// Nobody knows what the disk holds: the log is poisoned.
+    /// It is unknown what the disk holds: the log is poisoned.
     Unknown(E),
 }
 

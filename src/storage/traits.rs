@@ -168,9 +168,9 @@ pub trait StorageFile: Send + Sync + 'static {
     /// As the operating system reports them.
     fn length(&self) -> io::Result<u64>;
 
-    /// Gives back the room behind `len`, of a file that has lost its name for good and that nobody
+    /// Gives back the room behind `len`, of a file that has lost its name for good and that nothing
     /// else has open. A hint, so that the blocks of a large file are not all freed in one go, which
-    /// holds up whoever writes to the file system meanwhile; the provided method does nothing.
+    /// holds up other writers of the file system meanwhile; the provided method does nothing.
     fn shrink(&self, len: u64) {
         let _ = len;
     }
@@ -195,7 +195,7 @@ pub trait StorageFile: Send + Sync + 'static {
     /// process has them between fork and exec. Errors are ignored: the lock goes with the descriptors.
     fn unlock(&self);
 
-    /// Whether somebody holds the file's exclusive lock, found out without asking for it; `None` if
+    /// Whether the file's exclusive lock is held, found out without asking for it; `None` if
     /// that cannot be known here, as the provided method says.
     fn is_locked(&self) -> Option<bool> {
         None

@@ -1,5 +1,5 @@
 //! The blocking engine on an executor of the user's: whatever becomes of the work, at once, later,
-//! elsewhere or never, nobody hangs and the log says what happened.
+//! elsewhere or never, nothing hangs and the log says what happened.
 
 mod dropped;
 mod executors;

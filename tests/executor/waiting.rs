@@ -58,7 +58,7 @@ fn work_may_wait_and_be_run_or_dropped_later() {
     }
 }
 
-/// A task that is polled the moment it is woken, by whoever wakes it, and then opens the log.
+/// A task that is polled the moment it is woken, on the waking thread, and then opens the log.
 struct Impatient {
     task: Mutex<Option<Waiting<()>>>,
     storage: MemStorage,
@@ -74,9 +74,9 @@ impl Wake for Impatient {
     }
 }
 
-/// What the work held, such as the log's lock, was let go only after whoever waited had been woken.
+/// What the work held, such as the log's lock, was let go only after the waiting task had been woken.
 #[test]
-fn whoever_waits_for_work_can_open_the_log_as_soon_as_he_is_woken() {
+fn a_task_that_waits_for_work_can_open_the_log_as_soon_as_it_is_woken() {
     for run in [true, false] {
         let (shelf, storage) = (Arc::new(Shelf::default()), MemStorage::new(1));
         let wal = open_on(&shelf, storage.clone());
@@ -101,7 +101,7 @@ fn whoever_waits_for_work_can_open_the_log_as_soon_as_he_is_woken() {
             drop(shelf.take());
         }
         let opened = impatient.opened.lock().unwrap().take();
-        opened.expect("nobody was woken").unwrap();
+        opened.expect("no task was woken").unwrap();
     }
 }
 
@@ -119,9 +119,9 @@ impl Storage for Tripwire {
     }
 }
 
-/// The executor sees no panic: one in a flush poisons the log, any other goes to whoever waits.
+/// The executor sees no panic: one in a flush poisons the log, any other goes to the waiting task.
 #[test]
-fn a_panic_in_work_goes_to_whoever_waits_for_it() {
+fn a_panic_in_work_goes_to_the_task_that_waits_for_it() {
     let (shelf, storage) = (Arc::new(Shelf::default()), MemStorage::new(1));
     let armed = Arc::new(AtomicBool::new(true));
     let tripwire = Tripwire(storage.clone(), armed.clone());

@@ -48,7 +48,7 @@ pub enum Event {
         /// The first position that must survive.
         below: u64,
     },
-    /// A reader of the running store was shown the entry: nobody may lose it any more.
+    /// A reader of the running store was shown the entry: it may not be lost any more.
     Shown {
         /// The attempt.
         id: u64,

@@ -10,7 +10,7 @@ use super::memory::History;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     history: History,
-    /// The writer runs in this process, and nobody is going to kill it.
+    /// The writer runs in this process, and is not going to be killed.
     in_process: bool,
 }
 

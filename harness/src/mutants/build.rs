@@ -96,7 +96,7 @@ fn cargo(words: &str, bench: &Bench<'_>) -> Program {
     ))
     .env("CARGO_TARGET_DIR", bench.target.to_string_lossy())
     .env("CARGO_TERM_COLOR", "never")
-    // Nobody looks at them with a debugger, and they take half of a build.
+    // No debugger looks at them, and they take half of a build.
     .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
     .env("CARGO_PROFILE_DEV_DEBUG", "false")
     .env("CARGO_PROFILE_TEST_DEBUG", "false")

@@ -33,7 +33,7 @@ impl Catcher {
                 return Ok(Answer::new(Verdict::Unavailable, need.hint.clone()));
             }
         }
-        let turn = bench.building.lock().expect("nobody panics with it");
+        let turn = bench.building.lock().expect("nothing panics with it");
         let executables = self.build(argument, slot, bench)?;
         // A command runs what was built in the place where the next build will write.
         let _turn = matches!(self.kind, Kind::Command { .. }).then_some(turn);

@@ -30,7 +30,7 @@ impl NameChange {
     /// Carries the change out on the names of the directories that it concerns.
     pub(crate) fn apply(&self, mut in_dir: impl FnMut(Ino, &dyn Fn(&mut Names))) {
         if let Some(Place { dir, name }) = &self.removed {
-            // Only its own name: somebody else may have got it.
+            // Only its own name: another node may have got it.
             in_dir(*dir, &|names| {
                 if names.get(name) == Some(&self.node) {
                     names.remove(name);

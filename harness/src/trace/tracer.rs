@@ -125,7 +125,7 @@ impl Tracer {
     }
 }
 
-/// A child that nobody has waited for. Dropping it ends it.
+/// A child that was not waited for. Dropping it ends it.
 #[derive(Debug)]
 struct Unreaped(Option<Child>);
 

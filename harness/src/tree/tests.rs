@@ -106,7 +106,7 @@ fn every_kind_of_node_is_read_written_and_copied() {
     if is_root() {
         make(&dir.join("null"), FileType::CharacterDevice, makedev(1, 3));
         make(&dir.join("loop"), FileType::BlockDevice, makedev(7, 200));
-        fs::write(dir.join("sealed"), b"nobody reads this").expect("written");
+        fs::write(dir.join("sealed"), b"not for reading").expect("written");
         set_mode(&dir.join("sealed"), 0);
         std::os::unix::fs::lchown(dir.join("link-to-dir"), Some(7), Some(8)).expect("given away");
         std::os::unix::fs::lchown(dir.join("socket"), Some(9), None).expect("given away");
@@ -207,7 +207,7 @@ fn times_are_kept_and_make_no_difference() {
 }
 
 #[test]
-fn nobody_waits_for_the_other_end_of_a_fifo() {
+fn a_fifo_without_a_writer_holds_nothing_up() {
     let (done, ended) = mpsc::channel();
     thread::spawn(move || {
         let tmp = tempfile::tempdir().expect("a directory");

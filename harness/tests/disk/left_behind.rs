@@ -89,7 +89,7 @@ fn a_killed_run_leaves_nothing_after_the_next_start() {
     if !can("a killed run", &FileSystem::ext4()) {
         return;
     }
-    // Others may come and go; what was there when nobody of ours was is not ours.
+    // Others may come and go; what was there before our processes is not ours.
     let mut zram_left = BTreeSet::new();
     for (round, role) in ["fuse", "best", "fuse", "best"].into_iter().enumerate() {
         let mut victim = Victim::start(role);
@@ -105,7 +105,7 @@ fn a_killed_run_leaves_nothing_after_the_next_start() {
         lines.by_ref().nth(round * 7).expect("it works");
         let devices = loop_devices_below(&run);
         assert!(!devices.is_empty(), "it has a disk now");
-        assert_eq!(our_mounts(), [""; 0], "which nobody else sees");
+        assert_eq!(our_mounts(), [""; 0], "which no other process sees");
         victim.kill();
 
         // The next start.
@@ -158,7 +158,7 @@ fn a_site_takes_everything_with_it_and_the_thread_back() {
         .output()
         .expect("started");
     assert_eq!(cat.stdout, b"seen");
-    // Somebody who starts here and has a site of their own does not keep ours busy.
+    // A thread that starts here and has a site of its own does not keep ours busy.
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
             let other = self::site();

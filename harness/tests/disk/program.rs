@@ -20,7 +20,7 @@ pub(crate) struct Promise {
 pub(crate) struct Run {
     pub(crate) recording: Recording,
     pub(crate) promises: Vec<Promise>,
-    /// The index at which an append had returned that nobody had synced, and how long the file is
+    /// The index at which an append had returned that was not synced, and how long the file is
     /// with it.
     pub(crate) unsynced: (u64, usize),
 }

@@ -64,7 +64,7 @@ fn every_prefix_of_the_writes_is_a_state_up_to_the_last() {
 }
 
 #[test]
-fn an_append_that_nobody_synced_is_lost_in_some_state() {
+fn an_append_without_a_sync_is_lost_in_some_state() {
     for file_system in possible("an unsynced append is lost") {
         let site = site();
         let run = record(&site, &file_system);

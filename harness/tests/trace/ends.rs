@@ -47,7 +47,7 @@ fn a_child_that_hangs_is_ended_with_all_it_started() {
     let mut traced = Traced::new(
         "ends::a_child_that_hangs_is_ended_with_all_it_started",
         |store| {
-            // Nobody ever opens the other end.
+            // The other end is never opened.
             let script = "mkdir started; mkfifo pipe; cat pipe";
             let mut child = shell(store, script).spawn().expect("a shell");
             child.wait().expect("it does not end");

@@ -15,7 +15,7 @@ use plugpull::trace::{Call, Decision, End, Observer};
 use crate::children::{RECORD_BYTES, RECORDS, WRITERS, endless_writers, many_writers, shell};
 use crate::traced::{Notes, Snapshot, Traced, end_of, go_on, snapshot, without_at};
 
-/// Fails if the directory changes while nobody may be in it.
+/// Fails if the directory changes while no call may be in it.
 struct Alone {
     dir: PathBuf,
     record_bytes: usize,

@@ -204,7 +204,7 @@ fn a_mapping_is_known_by_its_file_and_io_uring_by_name() {
 
 #[expect(unsafe_code, reason = "memory shared with a file")]
 fn sync_a_mapping(file: &File) {
-    // SAFETY: nobody else has the file.
+    // SAFETY: the file is not shared.
     let mut map = unsafe { memmap2::MmapMut::map_mut(file.as_raw_fd()) }.expect("mmap");
     map[5000] = 1;
     map.flush_range(4096, 4096).expect("msync");
@@ -217,7 +217,7 @@ fn enter_no_ring() {
     assert_eq!(entered, -1);
 }
 
-/// How many stops a second, for whoever wants to know: `--nocapture`.
+/// The number of stops a second: shown with `--nocapture`.
 #[test]
 fn many_small_calls_are_traced() {
     const CALLS: u64 = 2000;

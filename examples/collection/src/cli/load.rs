@@ -202,7 +202,7 @@ async fn insert_until_done(
         if let Some(journal) = &load.journal {
             // One write: a kill leaves whole lines, and at most one that is not.
             let line = format!("{doc}\n");
-            let mut journal = journal.lock().expect("nobody panics with it");
+            let mut journal = journal.lock().expect("nothing panics with it");
             if let Err(error) = journal.write_all(line.as_bytes()) {
                 let status = tonic::Status::internal(format!("cannot write the journal: {error}"));
                 return Err((latencies, status));

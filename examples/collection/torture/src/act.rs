@@ -15,7 +15,7 @@ pub(super) async fn act(
 ) -> Result<bool, SubjectError> {
     let id = action.id;
     let key = match action.kind {
-        // A request that was given up may still take effect, before or after those that follow: nobody
+        // A request that was given up may still take effect, before or after those that follow: nothing
         // else writes to its key.
         ActionKind::Cancel { .. } => documents::key_of_its_own(id),
         _ => workload.key(id),

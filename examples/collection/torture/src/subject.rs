@@ -206,7 +206,7 @@ async fn flush_now_and_then(
     }
 }
 
-/// Searches while everything goes on; what it finds, nobody may lose.
+/// Searches while everything goes on; what it finds may not be lost.
 async fn look_for_ever(access: Access, recorder: Recorder) -> Result<(), SubjectError> {
     loop {
         look(&access, LAYOUT, &recorder).await?;
