@@ -30,6 +30,15 @@ pub enum Kind {
     Remove,
     /// Makes a directory.
     MakeDir,
+    /// Makes a FIFO, a socket or a device.
+    MakeNode,
+    /// Sets a mode, an owner, times or an extended attribute.
+    Attributes,
+    /// Maps a file that is open for writing, shared: from then on, its bytes change without a call.
+    Map,
+    /// Hands requests for files in the directory to `io_submit`. The kernel carries them out while every
+    /// thread is stopped: no snapshot is valid while any are in flight.
+    AsyncIo,
     /// Hands requests to `io_uring`. Which files they touch is not known, so every one is reported,
     /// whatever the directory, and it is never held back: it may wait for another thread. The
     /// kernel carries requests out while every thread is stopped, so **no snapshot is valid while
@@ -44,6 +53,7 @@ pub struct Call {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) fd: Option<i32>,
+    pub(super) file: Option<(u64, u64)>,
     pub(super) paths: Vec<PathBuf>,
     pub(super) offset: Option<u64>,
     pub(super) length: Option<u64>,
@@ -78,13 +88,18 @@ impl Call {
         self.fd
     }
 
+    /// Device and inode number of the file that it works on through a descriptor.
+    pub fn file(&self) -> Option<(u64, u64)> {
+        self.file
+    }
+
     /// The files it touches, in the order of its arguments: relative to the watched directory if
     /// they are in it (the directory itself is empty), else absolute.
     pub fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// Where in the file it begins, in bytes.
+    /// Where in the file it begins, in bytes: the end, if the file is open for appending.
     pub fn offset(&self) -> Option<u64> {
         self.offset
     }
@@ -95,7 +110,7 @@ impl Call {
         self.length
     }
 
-    /// Its flags, if it takes any.
+    /// Its flags, if it takes any; of an `ioctl`, which one it is.
     pub fn flags(&self) -> Option<u64> {
         self.flags
     }
@@ -104,6 +119,11 @@ impl Call {
     pub(super) fn may_wait_for_others(&self) -> bool {
         // One end of a splice is a pipe, and if this one was reported, it is where it reads.
         self.kind == Kind::IoUring || u64::try_from(libc::SYS_splice) == Ok(self.number)
+    }
+
+    /// Another call may begin or end while it is carried out: see [`Kind::Copy`] and [`Kind::IoUring`].
+    pub fn overlaps_others(&self) -> bool {
+        self.may_wait_for_others()
     }
 
     /// Hands requests to `io_uring`.

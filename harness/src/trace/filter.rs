@@ -11,7 +11,7 @@ use seccompiler::{
 };
 
 use super::call::Kind;
-use super::table::{Flags, Signature, TABLE};
+use super::table::{Bits, Flags, Signature, TABLE};
 
 /// Waits until the [`Tracer`](super::Tracer) has attached, then stops every thread of this process,
 /// and whatever it starts or becomes from now on, at the calls that may change a directory.
@@ -67,8 +67,20 @@ fn rules(signature: &Signature) -> Result<Vec<Rule>, seccompiler::BackendError> 
                 Rule::new(vec![flags])
             })
             .collect(),
-        _ => Ok(vec![]),
+        _ => signature.only.iter().map(|bits| all(bits)).collect(),
     }
+}
+
+fn all(bits: &[Bits]) -> Result<Rule, seccompiler::BackendError> {
+    let condition = |bits: &Bits| {
+        let Bits {
+            argument: index,
+            mask,
+            are,
+        } = *bits;
+        Condition::new(argument(index), Width::Dword, Is::MaskedEq(mask), are)
+    };
+    Rule::new(bits.iter().map(condition).collect::<Result<_, _>>()?)
 }
 
 /// An open with one of these changes the directory or the file. `O_TMPFILE` does not: what it makes

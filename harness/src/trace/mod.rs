@@ -36,9 +36,11 @@
 //! ```
 //!
 //! # What it does not see
-//! Stores to a shared mapping: they are not calls (`msync` is). What `io_uring` and `io_submit` do
-//! in the background: see [`Kind::IoUring`]. Changes of modes, times and attributes. A process
-//! that is started with `CLONE_UNTRACED`.
+//! Stores to a shared mapping: they are not calls. That a file is mapped is reported ([`Kind::Map`]), so that
+//! an observer can look at it again at every stop. What `io_uring` and `io_submit` do in the background:
+//! see [`Kind::IoUring`] and [`Kind::AsyncIo`]. Flags of files that only an `ioctl` sets. A process that is
+//! started with `CLONE_UNTRACED`, and what a process without the directory does through a file that has
+//! another name outside of it.
 //!
 //! Linux 4.8 or newer on `x86_64` and `aarch64`, where ptrace of one's own children is permitted.
 

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::IoSliceMut;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -24,6 +24,23 @@ const PATH_BYTES_MAX: usize = 4096;
 const PAGE_BYTES: usize = 4096;
 const IOV_COUNT_MAX: usize = 1024;
 const IOV_BYTES: usize = 16;
+/// Flags of `pwritev2`: to the end of the file, or not, whatever the descriptor says.
+const RWF_APPEND: u64 = 0x10;
+const RWF_NOAPPEND: u64 = 0x20;
+const IORING_SETUP_SQPOLL: u32 = 1 << 1;
+/// Of a socket that has a name in the file system.
+const SOCKET_ADDRESS_BYTES_MAX: usize = 110;
+/// A request of `io_submit`, and where in it the descriptor is.
+const REQUEST_BYTES: usize = 64;
+const REQUEST_FD: usize = 20;
+/// Requests of one call that are looked at.
+const REQUESTS_MAX: usize = 1024;
+
+/// What the kernel tells of a descriptor.
+struct OpenFile {
+    flags: i32,
+    position: u64,
+}
 
 /// The call that the task is stopped at, if it touches the directory.
 pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Call> {
@@ -40,6 +57,12 @@ pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Ca
         CREATING.iter().any(has)
     });
     if signature.kind == Kind::Create && !creates {
+        return None;
+    }
+    if number == u64::try_from(libc::SYS_io_uring_setup).ok()? && !stopped.polls() {
+        return None;
+    }
+    if signature.kind == Kind::Map && !stopped.is_for_writing() {
         return None;
     }
     let paths = stopped.paths();
@@ -61,6 +84,7 @@ pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Ca
         name: signature.name,
         kind: signature.kind,
         fd: stopped.fd(),
+        file: stopped.file(),
         paths: paths.into_iter().map(inside).collect(),
         offset: stopped.offset(),
         length: stopped.length(),
@@ -68,6 +92,28 @@ pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Ca
         number,
         arguments,
     })
+}
+
+/// Looks at a call again that has ended, and written so many bytes: where did it write?
+///
+/// The file's position may have been moved by another process after the call was stopped, as its
+/// descriptor may be shared. Where both looks do not agree, it is not known.
+pub(super) fn confirm(call: &mut Call, written: u64) {
+    let Some(signature) = Signature::of(call.number) else {
+        return;
+    };
+    // Nothing was written, so the position says nothing either.
+    if signature.offset != Offset::Position || written == 0 {
+        return;
+    }
+    let stopped = Stopped {
+        task: Pid::from_raw(call.thread),
+        signature,
+        arguments: call.arguments,
+    };
+    let position = stopped.open_file().map(|open| open.position);
+    let began = position.and_then(|position| position.checked_sub(written));
+    call.offset = call.offset.filter(|offset| began == Some(*offset));
 }
 
 /// How a call's length is cut to `length` bytes.
@@ -147,28 +193,67 @@ impl Stopped {
     }
 
     fn offset(&self) -> Option<u64> {
-        match self.signature.offset {
-            Offset::None => None,
-            Offset::In(index) if self.arguments[index] != u64::MAX => Some(self.arguments[index]),
-            Offset::Behind(index) if self.arguments[index] != 0 => self.word(self.arguments[index]),
-            Offset::In(_) | Offset::Behind(_) | Offset::Position => self.position(),
+        let given = match self.signature.offset {
+            Offset::None => return None,
+            Offset::In(index) => Some(self.arguments[index]).filter(|at| *at != u64::MAX),
+            Offset::Behind(index) if self.arguments[index] != 0 => {
+                Some(self.word(self.arguments[index])?)
+            }
+            Offset::Behind(_) | Offset::Position => None,
+        };
+        if !matches!(self.signature.kind, Kind::Write | Kind::Copy) {
+            return given;
+        }
+        // A file that is open for appending is written at its end, whatever `pwrite` is told.
+        let open = self.open_file()?;
+        let appends = match self.write_flags() {
+            flags if flags & RWF_APPEND != 0 => true,
+            flags if flags & RWF_NOAPPEND != 0 => false,
+            _ => open.flags & libc::O_APPEND != 0,
+        };
+        if appends {
+            return Some(self.metadata(self.fd()?)?.len());
+        }
+        given.or(Some(open.position))
+    }
+
+    /// Of `pwritev2`; none otherwise.
+    fn write_flags(&self) -> u64 {
+        match (self.signature.kind, self.signature.flags) {
+            (Kind::Write, Flags::In(index)) => self.arguments[index],
+            _ => 0,
         }
     }
 
-    /// Where the file stands, or its end if it is opened for appending.
-    fn position(&self) -> Option<u64> {
-        let fd = self.fd()?;
-        let info = fs::read_to_string(self.proc(&format!("fdinfo/{fd}"))).ok()?;
+    /// What the kernel tells of the descriptor.
+    fn open_file(&self) -> Option<OpenFile> {
+        let info = fs::read_to_string(self.proc(&format!("fdinfo/{}", self.fd()?))).ok()?;
         let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
-        let flags = i32::from_str_radix(field("flags:")?.trim(), 8).ok()?;
-        if flags & libc::O_APPEND != 0 {
-            return Some(self.metadata(fd)?.len());
-        }
-        field("pos:")?.trim().parse().ok()
+        Some(OpenFile {
+            flags: i32::from_str_radix(field("flags:")?.trim(), 8).ok()?,
+            position: field("pos:")?.trim().parse().ok()?,
+        })
+    }
+
+    fn is_for_writing(&self) -> bool {
+        let open = self.open_file();
+        open.is_some_and(|open| open.flags & libc::O_ACCMODE != libc::O_RDONLY)
+    }
+
+    /// Whether a ring that is about to be made has a thread of the kernel that picks up its requests.
+    fn polls(&self) -> bool {
+        // The flags are the third word of the structure that the second argument points to.
+        let flags = self.word(self.arguments[1] + 8);
+        flags.is_some_and(|flags| flags & u64::from(IORING_SETUP_SQPOLL) != 0)
     }
 
     fn metadata(&self, fd: i32) -> Option<fs::Metadata> {
         fs::metadata(self.proc(&format!("fd/{fd}"))).ok()
+    }
+
+    fn file(&self) -> Option<(u64, u64)> {
+        let metadata = self.metadata(self.fd()?)?;
+        Some((metadata.dev(), metadata.ino()))
     }
 
     fn is_storage(&self, paths: &[PathBuf]) -> bool {
@@ -188,8 +273,11 @@ impl Stopped {
         if let Some(fd) = self.fd() {
             return self.of_fd(fd).into_iter().collect();
         }
-        if self.signature.number == libc::SYS_msync {
-            return self.mapped_at(self.arguments[0]).into_iter().collect();
+        match self.signature.number {
+            libc::SYS_msync => return self.mapped_at(self.arguments[0]).into_iter().collect(),
+            libc::SYS_bind => return self.address().into_iter().collect(),
+            libc::SYS_io_submit => return self.submitted(),
+            _ => {}
         }
         let arguments = self.signature.paths.iter();
         arguments
@@ -203,7 +291,11 @@ impl Stopped {
     }
 
     fn of_argument(&self, argument: &PathArgument) -> Option<PathBuf> {
-        let given = self.string(self.arguments[argument.path])?;
+        let given = match (self.arguments[argument.path], argument.base) {
+            // Without a path, `utimensat` means the descriptor.
+            (0, Some(_)) => PathBuf::new(),
+            (address, _) => self.string(address)?,
+        };
         let path = if given.is_absolute() {
             given
         } else {
@@ -219,6 +311,45 @@ impl Stopped {
             }
         };
         Some(without_links(path, argument.follow))
+    }
+
+    /// Where a socket is about to get a name.
+    fn address(&self) -> Option<PathBuf> {
+        let mut address = vec![
+            0;
+            usize::try_from(self.arguments[2])
+                .ok()?
+                .min(SOCKET_ADDRESS_BYTES_MAX)
+        ];
+        self.read(self.arguments[1], &mut address)?;
+        let (family, name) = address.split_first_chunk::<2>()?;
+        let name = name.split(|byte| *byte == 0).next()?;
+        // A name that begins with a zero is not one of a file.
+        if i32::from(u16::from_ne_bytes(*family)) != libc::AF_UNIX || name.is_empty() {
+            return None;
+        }
+        let name = OsString::from_vec(name.to_vec());
+        let cwd = fs::read_link(self.proc("cwd")).ok()?;
+        Some(without_links(cwd.join(name), false))
+    }
+
+    /// The files of the requests that are handed to `io_submit`.
+    fn submitted(&self) -> Vec<PathBuf> {
+        let count = usize::try_from(self.arguments[1])
+            .unwrap_or(0)
+            .min(REQUESTS_MAX);
+        let mut addresses = vec![0; count * 8];
+        if self.read(self.arguments[2], &mut addresses).is_none() {
+            return Vec::new();
+        }
+        let (addresses, _) = addresses.as_chunks::<8>();
+        let file = |address: &[u8; 8]| {
+            let mut request = [0; REQUEST_BYTES];
+            self.read(u64::from_ne_bytes(*address), &mut request)?;
+            let fd = request[REQUEST_FD..].first_chunk::<4>()?;
+            self.of_fd(i32::from_ne_bytes(*fd))
+        };
+        addresses.iter().filter_map(file).collect()
     }
 
     /// The file that is mapped at an address.

@@ -14,6 +14,16 @@ pub(super) struct Signature {
     pub(super) length: Length,
     pub(super) offset: Offset,
     pub(super) flags: Flags,
+    /// It is of interest if all of one of these are so; always, if there are none.
+    pub(super) only: &'static [&'static [Bits]],
+}
+
+/// Some bits of an argument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bits {
+    pub(super) argument: usize,
+    pub(super) mask: u64,
+    pub(super) are: u64,
 }
 
 #[derive(Debug)]
@@ -64,6 +74,7 @@ const fn call(number: libc::c_long, name: &'static str, kind: Kind) -> Signature
         length: Length::None,
         offset: Offset::None,
         flags: Flags::None,
+        only: &[],
     }
 }
 
@@ -89,6 +100,11 @@ impl Signature {
         self
     }
 
+    const fn only(mut self, only: &'static [&'static [Bits]]) -> Self {
+        self.only = only;
+        self
+    }
+
     pub(super) fn of(number: u64) -> Option<&'static Self> {
         TABLE
             .iter()
@@ -96,7 +112,6 @@ impl Signature {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 const fn at_cwd(path: usize) -> PathArgument {
     PathArgument {
         base: None,
@@ -120,6 +135,31 @@ const fn following(base: Option<usize>, path: usize) -> PathArgument {
         follow: true,
     }
 }
+
+const fn bits(argument: usize, mask: u64, are: u64) -> Bits {
+    Bits {
+        argument,
+        mask,
+        are,
+    }
+}
+
+/// `FICLONE` and `FICLONERANGE`, the requests that make a file share another one's blocks. Both are made of
+/// the size of their argument, so that their numbers are the same everywhere.
+const CLONES: [&[Bits]; 2] = [
+    &[bits(1, u32::MAX as u64, 0x4004_9409)],
+    &[bits(1, u32::MAX as u64, 0x4020_940d)],
+];
+
+/// Mappings of a file (its descriptor is not negative) that are shared.
+const SHARED_FILES: [&[Bits]; 1] = [&[
+    bits(3, libc::MAP_SHARED as u64, libc::MAP_SHARED as u64),
+    bits(4, 1 << 31, 0),
+]];
+
+/// Numbers above 423 are the same on all architectures; libc does not have these yet.
+const SYS_SETXATTRAT: libc::c_long = 463;
+const SYS_REMOVEXATTRAT: libc::c_long = 466;
 
 /// Also what the filter is made of: a call that is not here never stops.
 #[rustfmt::skip]
@@ -148,6 +188,8 @@ pub(super) static TABLE: &[Signature] = &[
     call(libc::SYS_sendfile, "sendfile", Kind::Copy).fd(0)
         .range(Length::In(3), Offset::Position),
     call(libc::SYS_splice, "splice", Kind::Copy).fd(2).range(Length::In(4), Offset::Behind(3)),
+
+    call(libc::SYS_ioctl, "ioctl", Kind::Copy).fd(0).flags(Flags::In(1)).only(&CLONES),
 
     call(libc::SYS_fsync, "fsync", Kind::Sync).fd(0),
     call(libc::SYS_fdatasync, "fdatasync", Kind::Sync).fd(0),
@@ -187,6 +229,46 @@ pub(super) static TABLE: &[Signature] = &[
     call(libc::SYS_mkdir, "mkdir", Kind::MakeDir).paths(&[at_cwd(0)]),
     call(libc::SYS_mkdirat, "mkdirat", Kind::MakeDir).paths(&[at(0, 1)]),
 
+    call(libc::SYS_mknodat, "mknodat", Kind::MakeNode).paths(&[at(0, 1)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_mknod, "mknod", Kind::MakeNode).paths(&[at_cwd(0)]),
+    // Its path is in the address.
+    call(libc::SYS_bind, "bind", Kind::MakeNode),
+
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_chmod, "chmod", Kind::Attributes).paths(&[following(None, 0)]),
+    call(libc::SYS_fchmod, "fchmod", Kind::Attributes).fd(0),
+    call(libc::SYS_fchmodat, "fchmodat", Kind::Attributes).paths(&[following(Some(0), 1)]),
+    call(libc::SYS_fchmodat2, "fchmodat2", Kind::Attributes).paths(&[following(Some(0), 1)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_chown, "chown", Kind::Attributes).paths(&[following(None, 0)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_lchown, "lchown", Kind::Attributes).paths(&[at_cwd(0)]),
+    call(libc::SYS_fchown, "fchown", Kind::Attributes).fd(0),
+    call(libc::SYS_fchownat, "fchownat", Kind::Attributes).paths(&[at(0, 1)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_utime, "utime", Kind::Attributes).paths(&[following(None, 0)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_utimes, "utimes", Kind::Attributes).paths(&[following(None, 0)]),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_futimesat, "futimesat", Kind::Attributes).paths(&[following(Some(0), 1)]),
+    call(libc::SYS_utimensat, "utimensat", Kind::Attributes).paths(&[at(0, 1)]),
+    call(libc::SYS_setxattr, "setxattr", Kind::Attributes).paths(&[following(None, 0)]),
+    call(libc::SYS_lsetxattr, "lsetxattr", Kind::Attributes).paths(&[at_cwd(0)]),
+    call(libc::SYS_fsetxattr, "fsetxattr", Kind::Attributes).fd(0),
+    call(libc::SYS_removexattr, "removexattr", Kind::Attributes).paths(&[following(None, 0)]),
+    call(libc::SYS_lremovexattr, "lremovexattr", Kind::Attributes).paths(&[at_cwd(0)]),
+    call(libc::SYS_fremovexattr, "fremovexattr", Kind::Attributes).fd(0),
+
+    call(SYS_SETXATTRAT, "setxattrat", Kind::Attributes).paths(&[at(0, 1)]),
+    call(SYS_REMOVEXATTRAT, "removexattrat", Kind::Attributes).paths(&[at(0, 1)]),
+
+    call(libc::SYS_mmap, "mmap", Kind::Map).fd(4).range(Length::In(1), Offset::In(5))
+        .flags(Flags::In(3)).only(&SHARED_FILES),
+
+    call(libc::SYS_io_submit, "io_submit", Kind::AsyncIo).range(Length::In(1), Offset::None),
+    // Only a ring whose requests a thread of the kernel picks up is of interest.
+    call(libc::SYS_io_uring_setup, "io_uring_setup", Kind::IoUring),
     call(libc::SYS_io_uring_enter, "io_uring_enter", Kind::IoUring)
         .range(Length::In(1), Offset::None),
 ];

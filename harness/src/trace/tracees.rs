@@ -10,7 +10,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, gettid};
 
-use super::call::Call;
+use super::call::{Call, Kind};
 use super::gate::Gate;
 use super::observer::{Decision, Observer};
 use super::resolve::{self, Cut};
@@ -212,7 +212,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
 
     /// A task's call is over.
     fn leave(&mut self, task: Pid) -> io::Result<Option<End>> {
-        if let Some(Task::In { call, last }) = self.tasks.insert(task, Task::Free)
+        if let Some(Task::In { mut call, last }) = self.tasks.insert(task, Task::Free)
             && let Some(registers) = alive(Registers::of(task), "read the registers of", task)?
         {
             if self.wait_in_rings && call.hands_over() {
@@ -220,7 +220,11 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 let [_, _, waiting, flags, ..] = call.arguments;
                 set_waiting(task, waiting, flags)?;
             }
-            let flow = self.observer.after(&call, registers.result());
+            let result = registers.result();
+            if let (Kind::Write | Kind::Copy, Ok(written)) = (call.kind, &result) {
+                resolve::confirm(&mut call, *written);
+            }
+            let flow = self.observer.after(&call, result);
             if last || flow.is_break() {
                 return Ok(Some(End::Killed));
             }
