@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::disk::{FileSystem, FileSystemKind};
+use crate::ignored::Ignored;
+use crate::loss::Cuts;
 use crate::process::Launcher;
 use crate::shard::Shard;
 use crate::sim::Profile;
@@ -66,6 +68,10 @@ pub(crate) struct Plan {
     pub profiles: Vec<Profile>,
     /// The time that a child has to end, or to answer.
     pub hang_limit: Duration,
+    /// Where `syscall` cuts writes.
+    pub cuts: Cuts,
+    /// Files that a real kill may leave in another state than a copy.
+    pub ignored: Vec<Ignored>,
     /// Which rounds this process does.
     pub shard: Shard,
     /// A row continues after failures, to its end, and keeps one of each class.
@@ -89,6 +95,8 @@ impl Default for Plan {
             disk: DiskOptions::default(),
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
+            cuts: Cuts::default(),
+            ignored: Vec::new(),
             shard: Shard::WHOLE,
             keep_going: false,
             fail_fast: false,

@@ -25,7 +25,27 @@ macro_rules! counters {
             $($(#[$attribute])* pub $name: $type,)*
         }
 
-        impl Tally {
+        /// How many attempts were announced, and how many ends of attempts.
+fn attempts_and_ends(events: &[Event]) -> (u64, u64) {
+    let count = |of: fn(&Event) -> bool| events.iter().filter(|e| of(e)).count() as u64;
+    let attempts =
+        count(|event| matches!(event, Event::Attempt { .. } | Event::AttemptDelete { .. }));
+    let ends = count(|event| {
+        matches!(
+            event,
+            Event::Ack { .. } | Event::Refused { .. } | Event::Failed { .. }
+        )
+    });
+    (attempts, ends)
+}
+
+/// Whether something was attempted and had not ended.
+pub(crate) fn is_mid_work(events: &[Event]) -> bool {
+    let (attempts, ends) = attempts_and_ends(events);
+    attempts > ends
+}
+
+impl Tally {
             /// The counters that every report's table shows, in this order.
             pub(crate) const COLUMNS: &[Column] = &[
                 $($(Column { header: $header, of: |tally| tally.$name },)?)*
@@ -159,18 +179,13 @@ impl Tally {
 
     /// Counts what a run announced.
     pub(crate) fn count_run(&mut self, events: &[Event]) {
-        let count = |of: fn(&Event) -> bool| events.iter().filter(|e| of(e)).count() as u64;
-        let attempts =
-            count(|event| matches!(event, Event::Attempt { .. } | Event::AttemptDelete { .. }));
-        let ends = count(|event| {
-            matches!(
-                event,
-                Event::Ack { .. } | Event::Refused { .. } | Event::Failed { .. }
-            )
-        });
+        let (attempts, _) = attempts_and_ends(events);
+        let acked = events
+            .iter()
+            .filter(|event| matches!(event, Event::Ack { .. }));
         self.attempts += attempts;
-        self.acked += count(|event| matches!(event, Event::Ack { .. }));
-        self.killed_mid_work += u64::from(attempts > ends);
+        self.acked += acked.count() as u64;
+        self.killed_mid_work += u64::from(is_mid_work(events));
     }
 
     /// Counts a broken promise.

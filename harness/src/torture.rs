@@ -10,6 +10,7 @@ use crate::campaign::{self, Watching};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::hang::{self, Hang, OnHang};
+use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::process::{Launcher, has_order};
 use crate::report::{Row, SavedFailure, Silent, Verdict};
@@ -39,6 +40,7 @@ pub struct Torture {
     script: Option<String>,
     artifacts: PathBuf,
     hang_limit: Duration,
+    cuts: Cuts,
     keep_going: bool,
 }
 
@@ -60,6 +62,7 @@ impl Torture {
             script: None,
             artifacts: std::env::temp_dir().join("plugpull-failures"),
             hang_limit: HANG_LIMIT,
+            cuts: Cuts::default(),
             keep_going: false,
         }
     }
@@ -135,6 +138,12 @@ impl Torture {
         self
     }
 
+    /// Where [`CrashKind::Syscall`] cuts writes. Default: between pages of the file, as a kill does it.
+    pub fn cuts(mut self, cuts: Cuts) -> Self {
+        self.cuts = cuts;
+        self
+    }
+
     /// Goes on after failures, to the end, and keeps one of each
     /// [class](crate::oracle::Violation::class); else a row stops after three.
     pub fn keep_going(mut self) -> Self {
@@ -176,6 +185,7 @@ impl Torture {
             file_systems: self.file_systems,
             profiles: self.profiles,
             hang_limit: self.hang_limit,
+            cuts: self.cuts,
             keep_going: self.keep_going,
             ..Plan::default()
         };

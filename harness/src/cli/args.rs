@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::ablate::{self, AblateArgs};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
+use crate::ignored::Ignored;
 use crate::litmus::{self, LitmusArgs};
+use crate::loss::Cuts;
 use crate::quantity::{parse_duration, parse_limit, parse_size};
 use crate::shard::Shard;
 use crate::sim::Profile;
@@ -192,6 +194,14 @@ pub(super) struct RunArgs {
     /// violation.
     #[arg(long, value_parser = parse_limit, default_value = "30s")]
     pub(super) hang_limit: Duration,
+    /// Where `syscall` cuts a write: between pages of the file, as a kill does it, or anywhere, which no
+    /// kill does.
+    #[arg(long, value_name = "WHERE", default_value_t)]
+    pub(super) cuts: Cuts,
+    /// Files in the store's directory that differ from run to run, as they hold process ids or times: a
+    /// pattern, such as 'db/lock.*'. A real kill need not leave them as they were copied. Repeatable.
+    #[arg(long, value_name = "GLOB")]
+    pub(super) ignore: Vec<Ignored>,
     /// Do the rounds of one shard of several, as 2/4: for the same seed, all of them together do what
     /// one torture would. `merge` makes one report of theirs.
     #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]

@@ -75,6 +75,8 @@ pub(super) fn run(
         },
         profiles: args.profile,
         hang_limit: args.hang_limit,
+        cuts: args.cuts,
+        ignored: args.ignore,
         shard: args.shard,
         keep_going: args.patience.keep_going,
         fail_fast: args.patience.fail_fast,

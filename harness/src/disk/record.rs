@@ -25,7 +25,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::image::{Image, PAGE_BYTES, Page, SECTOR_BYTES, pages_of};
+use super::image::{Image, PAGE_BYTES, SECTOR_BYTES, pages_of};
+use crate::pages::Page;
 
 /// The counter that tells when something happened. It may lie in memory shared with the program
 /// that is recorded; all that is asked for is one atomic word that only ever grows.

@@ -78,6 +78,18 @@ impl Event {
         }
     }
 
+    /// Whether it says that something may happen from now on, not that something has happened.
+    pub(crate) fn is_beginning(self) -> bool {
+        match self {
+            Self::Attempt { .. } | Self::AttemptDelete { .. } | Self::TrimBegin { .. } => true,
+            Self::Ack { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::TrimEnd { .. }
+            | Self::Shown { .. } => false,
+        }
+    }
+
     pub(super) fn encode(self) -> [u64; 3] {
         match self {
             Self::Attempt { id, key } => [1, id, key],

@@ -158,10 +158,22 @@ impl History {
         let slots = self.words()[HEADER_WORDS..]
             .chunks_exact(SLOT_WORDS)
             .take(mark.reserved);
+        let published = slots.enumerate().filter(|(index, _)| mark.has(*index));
+        published.filter_map(|(_, slot)| read_slot(slot)).collect()
+    }
+
+    /// The events that had been published at one mark, and the beginnings at a later one: see
+    /// [`Event::is_beginning`].
+    pub(crate) fn events_during(&self, claims: &Mark, beginnings: &Mark) -> Vec<Event> {
+        let slots = self.words()[HEADER_WORDS..]
+            .chunks_exact(SLOT_WORDS)
+            .take(beginnings.reserved);
         let published = slots
             .enumerate()
-            .filter(|(index, _)| !mark.unpublished.contains(index));
-        published.filter_map(|(_, slot)| read_slot(slot)).collect()
+            .filter(|(index, _)| beginnings.has(*index))
+            .filter_map(|(index, slot)| Some((index, read_slot(slot)?)));
+        let counts = published.filter(|(index, event)| claims.has(*index) || event.is_beginning());
+        counts.map(|(_, event)| event).collect()
     }
 
     /// The published events, in real-time order, each with what the clock said when it was announced.
@@ -205,6 +217,11 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Whether a slot had been published.
+    fn has(&self, index: usize) -> bool {
+        index < self.reserved && !self.unpublished.contains(&index)
+    }
+
     /// Every slot before this one was published.
     fn settled(&self) -> usize {
         self.unpublished.first().copied().unwrap_or(self.reserved)

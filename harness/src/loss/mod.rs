@@ -8,7 +8,7 @@ mod unflushed;
 
 pub(crate) use contract::LossModel;
 pub(crate) use power_loss::{Outcome, PowerLoss};
-pub use process_death::KillPoint;
+pub use process_death::{Cuts, KillPoint};
 
 pub(crate) use process_death::{Death, ProcessDeath};
 pub(crate) use rot::{Rot, Rotten};

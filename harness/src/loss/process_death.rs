@@ -1,11 +1,16 @@
 //! Process death: everything that was written survives, but a write may be cut.
 //!
-//! States inside a write are made from the two around it: the old bytes with a prefix of the new
-//! ones, cut at page boundaries, where real kills cut, and at a few offsets drawn from the seed.
+//! States inside a write are made from the two around it: the old bytes with a prefix of the new ones.
+//!
+//! A kill cuts a write between two pages of the file, if at all: the kernel looks for a fatal signal
+//! there. Measured on Linux 6.18 with writes of 8 KiB that began on a page: 487 of 3,000 kills cut one on
+//! a tmpfs, none on ext4, and none cut one inside a page. Other cuts are made where they are asked for.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -15,14 +20,45 @@ use super::contract::LossModel;
 use crate::history::Event;
 use crate::image::Image;
 use crate::recorder::{Recording, Step, Traced};
-use crate::store::Mark;
-use crate::trace::{Call, Kind};
 
-const PAGE: usize = 4096;
+const PAGE: u64 = crate::pages::PAGE_BYTES as u64;
 /// Cuts inside one write at page boundaries, at most.
 const PAGE_CUTS_MAX: usize = 8;
 /// Further cuts, drawn.
 const DRAWN_CUTS: usize = 2;
+
+/// Where a write is cut by the death of the process that makes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cuts {
+    /// Between two pages of the file, as a kill does it.
+    #[default]
+    Pages,
+    /// Between any two bytes as well. No kill on Linux leaves such a state; a store that withstands it
+    /// depends on less.
+    Anywhere,
+}
+
+impl Cuts {
+    const ALL: [(Self, &str); 2] = [(Self::Pages, "pages"), (Self::Anywhere, "anywhere")];
+}
+
+impl fmt::Display for Cuts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(cuts, _)| cuts == self);
+        f.pad(name.expect("all are there").1)
+    }
+}
+
+impl FromStr for Cuts {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(_, known)| *known == name);
+        let found = found.map(|(cuts, _)| *cuts);
+        found.ok_or_else(|| format!("writes are cut at `pages` or `anywhere`, not '{name}'"))
+    }
+}
 
 /// Where a traced run is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +73,9 @@ pub struct KillPoint {
 /// What a killed process leaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Death {
-    /// The directory before the write that is cut; the whole image if none is.
-    base: Image,
+    /// The directory, if no write is cut; else after the whole write.
+    image: Image,
     cut: Option<Cut>,
-    /// What had been announced.
-    pub(crate) mark: Mark,
     /// Where a run has to be killed to leave it again, if a call's end or inside says so.
     pub(crate) kill: Option<KillPoint>,
     /// In words: `before fdatasync(log)`.
@@ -53,35 +87,28 @@ pub(crate) struct Death {
 struct Cut {
     file: PathBuf,
     /// The bytes that were written.
-    written: Range<usize>,
-    /// The directory after the whole write.
-    after: Image,
+    written: Range<u64>,
+    /// The directory before the write.
+    before: Image,
 }
 
 impl Death {
-    /// The directory. A file with a cut write is put together for each call: a run has many of them, and
-    /// each is as large as its file.
+    /// The directory. A file with a cut write is put together for each call.
     pub(crate) fn image(&self) -> Image {
-        let Some(Cut {
-            file,
-            written,
-            after,
-        }) = &self.cut
-        else {
-            return self.base.clone();
-        };
-        let old = self.base.file(file).unwrap_or(&[]);
-        let new = after.file(file).expect("it was written");
-        let mut bytes = old.to_vec();
-        bytes.resize(old.len().max(written.end), 0);
-        bytes[written.clone()].copy_from_slice(&new[written.clone()]);
-        self.base.with_file(file, bytes)
+        let cut = self.cut.as_ref().and_then(|cut| {
+            let Cut {
+                file,
+                written,
+                before,
+            } = cut;
+            self.image.with_part_written(file, before, written.clone())
+        });
+        cut.unwrap_or_else(|| self.image.clone())
     }
 
-    /// The same in a recovery of a state. What had been announced there is known still.
+    /// The same in a recovery of a state.
     pub(crate) fn in_recovery_of(self, state: &Self) -> Self {
         Self {
-            mark: state.mark.clone(),
             point: format!("{}, then in recovery {}", state.point, self.point),
             ..self
         }
@@ -99,6 +126,7 @@ impl Death {
 /// Draws the cuts.
 pub(crate) struct ProcessDeath<'r> {
     pub(crate) rng: &'r mut ChaCha8Rng,
+    pub(crate) cuts: Cuts,
     /// A cut that must be among them.
     pub(crate) wanted: Option<KillPoint>,
 }
@@ -115,41 +143,40 @@ impl LossModel<Traced> for ProcessDeath<'_> {
         let moments = moments.start..moments.end.min(recording.moments());
         for moment in moments {
             let Some(number) = moment.checked_sub(1) else {
-                visit(
-                    moment,
-                    Death {
-                        base: recording.base.clone(),
-                        cut: None,
-                        mark: Mark::Nothing,
-                        kill: Some(KillPoint {
-                            calls: 0,
-                            inside: None,
-                        }),
-                        point: "before the first call".to_owned(),
-                    },
-                )?;
+                let kill = KillPoint {
+                    calls: 0,
+                    inside: None,
+                };
+                let point = "before the first call".to_owned();
+                visit(moment, Death::whole(&recording.base, Some(kill), point))?;
                 continue;
             };
-            let (number, is_after) = (number / 2, number % 2 == 1);
-            let step = &recording.steps[number];
-            if !is_after {
-                visit(
-                    moment,
-                    Death {
-                        base: step.before.image.clone(),
-                        cut: None,
-                        mark: step.before.mark.clone(),
-                        kill: None,
-                        point: format!("before {}", step.call),
-                    },
-                )?;
+            let Some(step) = recording.steps.get(number / 2) else {
+                let end = recording.end.as_ref().expect("the last moment is the end");
+                visit(moment, Death::whole(end, None, "at its end".to_owned()))?;
+                continue;
+            };
+            if number % 2 == 0 {
+                let point = format!("before {}", step.call);
+                visit(moment, Death::whole(&step.before.image, None, point))?;
                 continue;
             }
-            for state in self.after(step, number as u64 + 1) {
+            for state in self.after(step, number as u64 / 2 + 1) {
                 visit(moment, state)?;
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+impl Death {
+    fn whole(image: &Image, kill: Option<KillPoint>, point: String) -> Self {
+        Self {
+            image: image.clone(),
+            cut: None,
+            kill,
+            point,
+        }
     }
 }
 
@@ -160,44 +187,39 @@ impl ProcessDeath<'_> {
             return Vec::new();
         };
         let mut states = Vec::new();
-        if let Some((name, range)) = written_range(&step.call, &step.base, &after.image)
-            && after.image.file(&name).is_some()
-        {
-            for cut in self.cuts(&range, calls) {
+        if let (Some(range), Some(file)) = (&step.written, step.call.paths().first()) {
+            for cut in self.cuts(range, calls) {
+                let inside = cut - range.start;
+                let kill = KillPoint {
+                    calls,
+                    inside: Some(inside),
+                };
+                let point = format!("{inside} bytes into {}", step.call);
                 states.push(Death {
-                    base: step.base.clone(),
                     cut: Some(Cut {
-                        file: name.clone(),
+                        file: file.clone(),
                         written: range.start..cut,
-                        after: after.image.clone(),
+                        before: step.base.clone(),
                     }),
-                    mark: after.mark.clone(),
-                    kill: Some(KillPoint {
-                        calls,
-                        inside: Some((cut - range.start) as u64),
-                    }),
-                    point: format!("{} bytes into {}", cut - range.start, step.call),
+                    ..Death::whole(&after.image, Some(kill), point)
                 });
             }
         }
-        states.push(Death {
-            base: after.image.clone(),
-            cut: None,
-            mark: after.mark.clone(),
-            kill: Some(KillPoint {
-                calls,
-                inside: None,
-            }),
-            point: format!("after {}", step.call),
-        });
+        let kill = KillPoint {
+            calls,
+            inside: None,
+        };
+        let point = format!("after {}", step.call);
+        states.push(Death::whole(&after.image, Some(kill), point));
         states
     }
 
     /// Where a write to these bytes of a file is cut.
-    fn cuts(&mut self, range: &Range<usize>, calls: u64) -> Vec<usize> {
+    fn cuts(&mut self, range: &Range<u64>, calls: u64) -> Vec<u64> {
         let pages = (range.start / PAGE + 1..range.end.div_ceil(PAGE)).map(|page| page * PAGE);
-        let mut cuts: Vec<usize> = pages.take(PAGE_CUTS_MAX).collect();
-        if range.len() > 1 {
+        let mut cuts: Vec<u64> = pages.take(PAGE_CUTS_MAX).collect();
+        let bytes = range.end - range.start;
+        if self.cuts == Cuts::Anywhere && bytes > 1 {
             cuts.extend((0..DRAWN_CUTS).map(|_| self.rng.random_range(range.start + 1..range.end)));
         }
         if let Some(KillPoint {
@@ -206,36 +228,9 @@ impl ProcessDeath<'_> {
         }) = self.wanted
             && wanted_calls == calls
         {
-            let wanted = usize::try_from(bytes).ok();
-            let wanted = wanted.and_then(|bytes| range.start.checked_add(bytes));
+            let wanted = range.start.checked_add(bytes);
             cuts.extend(wanted.filter(|cut| range.contains(cut)));
         }
         cuts
     }
-}
-
-/// Which bytes of which file a call wrote, if it is a write.
-fn written_range(call: &Call, before: &Image, after: &Image) -> Option<(PathBuf, Range<usize>)> {
-    if call.kind() != Kind::Write {
-        return None;
-    }
-    let name = call.paths().first()?.clone();
-    let (old, new) = (before.file(&name).unwrap_or(&[]), after.file(&name)?);
-    let same = old
-        .iter()
-        .zip(new)
-        .take_while(|(old, new)| old == new)
-        .count();
-    if same == new.len() {
-        return None;
-    }
-    let len = usize::try_from(call.length()?).ok()?;
-    // A file that is open to be appended to is written at its end, whatever pwrite is told.
-    let start = call
-        .offset()
-        .and_then(|at| usize::try_from(at).ok())
-        .filter(|at| *at <= same && same - at < len)
-        .unwrap_or(same);
-    let end = start.checked_add(len)?.min(new.len());
-    (start < end).then_some((name, start..end))
 }

@@ -8,9 +8,11 @@
 //! | `device` | a recorded block device under a real file system | [`OnDevice`] |
 
 mod contract;
+mod copier;
 mod device;
 mod trace;
 
 pub(crate) use contract::{Recorder, Recording, Run};
+pub(crate) use copier::Step;
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, STORE, Timed};
-pub(crate) use trace::{Step, TraceRecorder, TraceRun, Traced};
+pub(crate) use trace::{TraceRecorder, TraceRun, Traced};

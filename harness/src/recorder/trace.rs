@@ -1,7 +1,6 @@
 //! `trace`: a run under ptrace, with a copy of the store's directory at every system call on it.
 
 use std::io;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,13 +10,15 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 
 use super::contract::{Recorder, Recording, Run};
+use super::copier::{Copier, Step};
 use crate::history::Event;
+use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::oracle::Violation;
 use crate::process::{Ended, Launcher};
-use crate::store::{Announced, Announcer, Assignment, Life, Mark, Stop, Store, Watched};
+use crate::store::{Announced, Assignment, Calls, Life, Span, Stop, Store, Watched};
 use crate::tally::Tally;
-use crate::trace::{Call, Decision, End, Kind, Observer, Stopper, Tracer};
+use crate::trace::{End, Stopper, Tracer};
 
 /// Between two looks at a traced process.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Runs a store in one directory.
 pub(crate) struct TraceRecorder<'a> {
     pub(crate) dir: &'a Path,
+    /// What a real kill may leave in another state than the copy.
+    pub(crate) ignored: &'a [Ignored],
 }
 
 /// A run under trace.
@@ -39,36 +42,18 @@ pub(crate) struct TraceRun<'r> {
     pub(crate) tally: &'r mut Tally,
 }
 
-/// A recorded run. Its moments are the beginning, and the two sides of each call.
+/// A recorded run. Its moments are the beginning, the two sides of each call, and the end if the run was
+/// not killed after a call.
 #[derive(Debug)]
 pub(crate) struct Traced {
     /// What the run found in the directory.
     pub(crate) base: Image,
     pub(crate) steps: Vec<Step>,
-    /// The number of calls after which the run was to be killed.
-    pub(crate) calls_max: u64,
     announced: Announced,
+    /// The directory when nothing of the run was left.
+    pub(crate) end: Option<Image>,
     /// What the store did wrong by itself.
     pub(crate) failed: Option<Violation>,
-}
-
-/// A system call on the directory.
-#[derive(Debug)]
-pub(crate) struct Step {
-    pub(crate) call: Call,
-    pub(crate) before: Look,
-    /// None if the run was killed in it.
-    pub(crate) after: Option<Look>,
-    /// The directory when it was last looked at before the call ended.
-    pub(crate) base: Image,
-}
-
-/// A look at the directory while no call on it is in flight.
-#[derive(Clone, Debug)]
-pub(crate) struct Look {
-    pub(crate) image: Image,
-    /// What had been announced.
-    pub(crate) mark: Mark,
 }
 
 impl Traced {
@@ -82,26 +67,29 @@ impl Traced {
         !matches!(self.announced, Announced::Nothing)
     }
 
-    /// The mark at a moment.
-    fn mark(&self, moment: usize) -> &Mark {
+    /// What was announced around a moment. `None` at the end: all that was announced.
+    fn span(&self, moment: usize) -> Option<&Span> {
         let Some(moment) = moment.checked_sub(1) else {
-            return &Mark::Nothing;
+            return Some(&Span::NOTHING);
         };
-        let step = &self.steps[moment / 2];
-        match &step.after {
-            Some(after) if moment % 2 == 1 => &after.mark,
-            _ => &step.before.mark,
-        }
+        let step = self.steps.get(moment / 2)?;
+        Some(match &step.after {
+            Some(after) if moment % 2 == 1 => &after.span,
+            _ => &step.before.span,
+        })
     }
 }
 
 impl Recording for Traced {
     fn moments(&self) -> usize {
-        1 + 2 * self.steps.len()
+        1 + 2 * self.steps.len() + usize::from(self.end.is_some())
     }
 
     fn announced_at(&self, moment: usize) -> Vec<Event> {
-        self.announced.at(self.mark(moment))
+        match self.span(moment) {
+            Some(span) => self.announced.during(span),
+            None => self.announced.events(),
+        }
     }
 }
 
@@ -123,22 +111,29 @@ impl Recorder for TraceRecorder<'_> {
             Run::Write(work) => store.writer(self.dir, work, rng)?,
             Run::Recover { close } => store.recovery(self.dir, close)?,
         };
-        let calls_max = calls_max.unwrap_or(assignment.until.calls);
+        let calls_max = calls_max.map_or(assignment.until.calls, Calls::FromStart);
         let must_end = matches!(run, Run::Recover { .. });
-        let copier = Copier::new(self.dir, &assignment, base, calls_max);
+        let copier = Copier::new(self.dir, &assignment, base, calls_max)?;
         let (launcher, limit) = store.launching();
         let (watched, copier) = trace(&assignment, launcher, limit, must_end, copier)?;
-        let Copier { steps, last, .. } = copier;
-        tally.calls += steps.len() as u64;
+        tally.calls += copier.steps.len() as u64;
+        let mut end = None;
         if watched.stop == Stop::Killed {
             // What the real kill left must be what was copied there.
             tally.calibrations += 1;
-            let left = Image::read(self.dir, &last)?;
-            if let Some(name) = left.difference(&last) {
+            let differs = copier.differs_from(self.ignored)?;
+            if let [first, ..] = &*differs {
                 tally.miscalibrated += 1;
-                eprintln!("a real kill left another {} than the copy", name.display());
+                let (dir, more) = (self.dir.display(), differs.len() - 1);
+                eprintln!(
+                    "a real kill left another {dir}/{} than the copy, and {more} more",
+                    first.display()
+                );
             }
+        } else {
+            end = Some(copier.left()?);
         }
+        let steps = copier.steps;
         let (announced, failed) = if must_end {
             (Announced::Nothing, store.recovered(&watched)?.err())
         } else {
@@ -148,8 +143,8 @@ impl Recorder for TraceRecorder<'_> {
         Ok(Traced {
             base: base.clone(),
             steps,
-            calls_max,
             announced,
+            end,
             failed,
         })
     }
@@ -164,7 +159,7 @@ fn trace<'a>(
     mut copier: Copier<'a>,
 ) -> io::Result<(Watched, Copier<'a>)> {
     let (child, output) = launcher.spawn_traced(&assignment.order)?;
-    let tracer = Tracer::new(child, copier.dir)?.wait_in_rings(assignment.ring_waits);
+    let tracer = Tracer::new(child, copier.dir())?.wait_in_rings(assignment.ring_waits);
     let stops = Arc::clone(&copier.stops);
     let watch = Watch {
         assignment,
@@ -283,113 +278,4 @@ impl Watch<'_> {
             ))
         })
     }
-}
-
-/// Copies the directory at each stop.
-struct Copier<'a> {
-    dir: &'a Path,
-    announcer: Arc<dyn Announcer>,
-    /// What the store hands to `io_uring` is done when the call returns.
-    ring_waits: bool,
-    calls_max: u64,
-    /// How often it was called: a sign of life.
-    stops: Arc<AtomicU64>,
-    last: Image,
-    steps: Vec<Step>,
-    error: Option<io::Error>,
-}
-
-impl<'a> Copier<'a> {
-    fn new(dir: &'a Path, assignment: &Assignment, base: &Image, calls_max: u64) -> Self {
-        Self {
-            dir,
-            announcer: Arc::clone(&assignment.announcer),
-            ring_waits: assignment.ring_waits,
-            calls_max,
-            stops: Arc::default(),
-            last: base.clone(),
-            steps: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn count(&self) {
-        self.stops.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The announcements first: one that comes after the copy must not count for it.
-    fn look(&self) -> io::Result<Look> {
-        let mark = self.announcer.mark()?;
-        let image = Image::read(self.dir, &self.last)?;
-        Ok(Look { image, mark })
-    }
-
-    fn begin(&mut self, call: &Call) -> io::Result<()> {
-        if !self.ring_waits {
-            refuse_io_uring(call)?;
-        }
-        // Nothing but traced calls changes the directory, and they come one at a time: it is as it
-        // was after the last one.
-        let before = Look {
-            image: self.last.clone(),
-            mark: self.announcer.mark()?,
-        };
-        self.steps.push(Step {
-            call: call.clone(),
-            base: before.image.clone(),
-            before,
-            after: None,
-        });
-        Ok(())
-    }
-
-    /// Calls that are never held back may overlap: the end belongs to the call of the same thread.
-    fn end(&mut self, call: &Call) -> io::Result<()> {
-        let after = self.look()?;
-        let last = std::mem::replace(&mut self.last, after.image.clone());
-        let is_it = |step: &&mut Step| step.after.is_none() && step.call.thread() == call.thread();
-        let step = self.steps.iter_mut().rev().find(is_it);
-        let step =
-            step.ok_or_else(|| io::Error::other(format!("{call} ends without a beginning")))?;
-        step.base = last;
-        step.after = Some(after);
-        Ok(())
-    }
-}
-
-impl Observer for Copier<'_> {
-    fn before(&mut self, call: &Call) -> Decision {
-        self.count();
-        match self.begin(call) {
-            Ok(()) => Decision::Continue,
-            Err(error) => {
-                self.error = Some(error);
-                Decision::Kill
-            }
-        }
-    }
-
-    fn after(&mut self, call: &Call, _: io::Result<u64>) -> ControlFlow<()> {
-        self.count();
-        if let Err(error) = self.end(call) {
-            self.error = Some(error);
-            return ControlFlow::Break(());
-        }
-        if self.steps.len() as u64 >= self.calls_max {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-}
-
-/// What `io_uring` has been handed is carried out while every thread is stopped: a copy would show
-/// states that no crash leaves.
-fn refuse_io_uring(call: &Call) -> io::Result<()> {
-    if call.kind() == Kind::IoUring && call.length().is_some_and(|requests| requests > 0) {
-        let reason = "the store writes through io_uring, whose requests go on while all threads are stopped: \
-                      `syscall` cannot copy its states, use `kill`";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-    }
-    Ok(())
 }

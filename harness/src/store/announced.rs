@@ -30,6 +30,33 @@ pub(crate) enum Mark {
     Said { output: usize, descriptor: usize },
 }
 
+impl Mark {
+    /// How many bytes had been said, by the pipe that counts.
+    fn said(&self, by_descriptor: bool) -> usize {
+        match self {
+            Self::Said { descriptor, .. } if by_descriptor => *descriptor,
+            Self::Said { output, .. } => *output,
+            _ => 0,
+        }
+    }
+}
+
+/// The announcements that count for a look at a directory, which takes a moment if the store goes on
+/// meanwhile: what was claimed before it began must be there, and what is there must have been attempted
+/// before it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Span {
+    pub(crate) claims: Mark,
+    pub(crate) attempts: Mark,
+}
+
+impl Span {
+    pub(crate) const NOTHING: Self = Self {
+        claims: Mark::Nothing,
+        attempts: Mark::Nothing,
+    };
+}
+
 /// What a run announced, from its beginning to its end.
 #[derive(Clone, Debug)]
 pub(crate) enum Announced {
@@ -44,20 +71,25 @@ pub(crate) enum Announced {
 }
 
 impl Announced {
-    /// What had been announced at a moment.
-    pub(crate) fn at(&self, mark: &Mark) -> Vec<Event> {
-        match (self, mark) {
-            (Self::Shared(history), Mark::Shared(mark)) => history.events_at(mark),
+    /// What counts for a look at the directory.
+    pub(crate) fn during(&self, span: &Span) -> Vec<Event> {
+        match (self, &span.claims, &span.attempts) {
+            (Self::Shared(history), Mark::Shared(claims), Mark::Shared(attempts)) => {
+                history.events_during(claims, attempts)
+            }
             (
                 Self::Said {
                     events,
                     by_descriptor,
                 },
-                Mark::Said { output, descriptor },
+                claims,
+                attempts,
             ) => {
-                let until = if *by_descriptor { descriptor } else { output };
-                let said = events.iter().take_while(|(end, _, _)| end <= until);
-                said.map(|(_, _, event)| *event).collect()
+                let [claims, attempts] = [claims, attempts].map(|mark| mark.said(*by_descriptor));
+                let said = events.iter().take_while(|(end, _, _)| *end <= attempts);
+                let counts =
+                    |(end, _, event): &&(usize, u64, Event)| *end <= claims || event.is_beginning();
+                said.filter(counts).map(|(_, _, event)| *event).collect()
             }
             _ => Vec::new(),
         }

@@ -21,12 +21,20 @@ pub(crate) struct Until {
     /// After this many announcements.
     pub(crate) announcements: u64,
     /// Of a traced run: after this many calls on the store's directory.
-    pub(crate) calls: u64,
+    pub(crate) calls: Calls,
     pub(crate) life: Life,
     /// This long after the announcement, or the end of its life.
     pub(crate) wait: Duration,
     /// How often it is looked at: first this often, later at longer intervals up to the second.
     pub(crate) looks: (Duration, Duration),
+}
+
+/// A number of calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Calls {
+    FromStart(u64),
+    /// The calls before the first announcement do not count: a server makes hundreds of them to start.
+    FromFirstWord(u64),
 }
 
 /// How long a process may live.
@@ -45,7 +53,7 @@ impl Until {
     /// For a process that ends by itself.
     pub(crate) const END: Self = Self {
         announcements: u64::MAX,
-        calls: u64::MAX,
+        calls: Calls::FromStart(u64::MAX),
         life: Life::ToItsEnd,
         wait: Duration::ZERO,
         looks: (Duration::from_micros(100), Duration::from_millis(5)),

@@ -1,200 +1,189 @@
 //! A file's bytes in memory, without its holes.
 
 use std::fs::File;
-use std::hash::Hasher;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
 
-use rustix::buffer::spare_capacity;
-use twox_hash::XxHash3_64;
+use super::holes::data_ranges;
+use super::walk::OpenFile;
+use crate::pages::{PAGE_BYTES, Pages, index};
 
-use super::holes::{PAGE, PAGE_BYTES, data_ranges};
+/// How many bytes are read or written at once.
+const STEP: usize = 64 * PAGE_BYTES;
 
-const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
-
-/// A file's bytes, shared by all images in which they are the same. Two are equal if the bytes are,
-/// wherever the holes are.
-#[derive(Clone, Debug)]
-pub(crate) struct Content(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    pieces: Pieces,
-    hash: u64,
-    /// All bytes at once, if the file has holes and they were asked for.
-    whole: OnceLock<Vec<u8>>,
-}
-
-/// Each begins on a page and, but for one at the file's end, has whole pages. Between them are zeros.
-#[derive(Debug)]
-struct Pieces {
-    len: u64,
-    list: Vec<(u64, Vec<u8>)>,
-}
+/// A file's bytes. Pages that are the same in several contents share their memory. Two are equal if the
+/// bytes are, wherever the holes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content(Pages);
 
 impl Content {
-    /// These bytes, without holes.
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self::of(Pieces::dense(bytes))
+    /// Reads an open file. What is the same as in `known` shares its memory.
+    pub(crate) fn read(open: &OpenFile, known: Option<&Self>) -> io::Result<Self> {
+        let OpenFile {
+            file,
+            len,
+            allocated,
+        } = open;
+        let mut content = known.map_or_else(|| Self(Pages::zeros(*len)), Self::clone);
+        content.0.set_len(*len);
+        let mut end = 0;
+        for range in data_ranges(file, *len, *allocated)? {
+            content.0.zero(end, range.start - end);
+            end = range.end;
+            content.read_range(file, range)?;
+        }
+        content.0.zero(end, len - end);
+        Ok(content)
     }
 
-    fn of(pieces: Pieces) -> Self {
-        Self(Arc::new(Shared {
-            hash: pieces.hash(),
-            pieces,
-            whole: OnceLock::new(),
-        }))
+    /// Reads a range again, in a file that has a new length by now. What was added outside the range is
+    /// zeros.
+    pub(crate) fn read_again(&mut self, open: &OpenFile, range: Range<u64>) -> io::Result<()> {
+        self.0.set_len(open.len);
+        self.read_range(&open.file, range.start..range.end.min(open.len))
     }
 
-    /// Reads an open file from its beginning. What is the same as `known` shares its memory.
-    pub(crate) fn read(
-        file: &File,
-        len: u64,
-        allocated: u64,
-        known: Option<&Self>,
-    ) -> io::Result<Self> {
-        let pieces = if allocated >= len {
-            Pieces::dense(read_all(file, len)?)
-        } else {
-            Pieces::read(file, len, allocated)?
-        };
-        Ok(match known {
-            Some(known) if known.0.pieces == pieces => known.clone(),
-            _ => Self::of(pieces),
-        })
+    fn read_range(&mut self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut at = range.start;
+        let mut buffer = vec![0; STEP.min(index(range.end.saturating_sub(at)))];
+        while at < range.end {
+            let wanted = buffer.len().min(index(range.end - at));
+            let read = match file.read_at(&mut buffer[..wanted], at) {
+                // The file has become shorter: what is not there is zeros.
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            self.0.write(at, &buffer[..read]);
+            at += read as u64;
+        }
+        self.0.zero(at, range.end.saturating_sub(at));
+        Ok(())
     }
 
     /// Writes it to a new, empty file, and leaves out the holes.
     pub(crate) fn write(&self, file: &File) -> io::Result<()> {
-        let Pieces { len, list } = &self.0.pieces;
-        for (offset, bytes) in list {
-            file.write_all_at(bytes, *offset)?;
+        let len = self.0.len();
+        let mut piece = Vec::new();
+        let mut start = 0;
+        for (number, page) in self.0.pages() {
+            let at = number * PAGE_BYTES as u64;
+            if at != start + piece.len() as u64 || piece.len() >= STEP {
+                file.write_all_at(&piece, start)?;
+                piece.clear();
+                start = at;
+            }
+            // The last page may be longer than the file.
+            piece.extend_from_slice(&page[..page.len().min(index(len - at))]);
         }
-        let end = list.last().map_or(0, |(at, bytes)| at + bytes.len() as u64);
-        if end < *len {
-            file.set_len(*len)?;
+        file.write_all_at(&piece, start)?;
+        if start + (piece.len() as u64) < len {
+            file.set_len(len)?;
         }
         Ok(())
     }
 
-    /// All bytes. Those of a file with holes are put together the first time.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let Pieces { len, list } = &self.0.pieces;
-        match list.as_slice() {
-            [(0, bytes)] if bytes.len() as u64 == *len => bytes,
-            list => self.0.whole.get_or_init(|| {
-                let mut whole = vec![0; usize::try_from(*len).expect("it fits into memory")];
-                for (offset, bytes) in list {
-                    let offset = usize::try_from(*offset).expect("less than its length");
-                    whole[offset..offset + bytes.len()].copy_from_slice(bytes);
-                }
-                whole
-            }),
-        }
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// These bytes, with a range of another content's.
+    pub(crate) fn with(&self, other: &Self, range: Range<u64>) -> Self {
+        let mut content = self.clone();
+        content.0.copy(&other.0, range);
+        content
     }
 
     /// Tells contents apart; the same in every process.
     pub(crate) fn hash(&self) -> u64 {
-        self.0.hash
-    }
-}
-
-impl PartialEq for Content {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.hash == other.0.hash && self.0.pieces == other.0.pieces)
-    }
-}
-
-impl Eq for Content {}
-
-impl Pieces {
-    fn dense(bytes: Vec<u8>) -> Self {
-        Self {
-            len: bytes.len() as u64,
-            list: vec![(0, bytes)],
-        }
+        self.0.fingerprint()
     }
 
-    fn read(file: &File, len: u64, allocated: u64) -> io::Result<Self> {
-        let mut list = Vec::new();
-        for range in data_ranges(file, len, allocated)? {
-            let mut bytes = vec![0; usize::try_from(range.end - range.start).expect("in memory")];
-            file.read_exact_at(&mut bytes, range.start)?;
-            list.push((range.start, bytes));
-        }
-        Ok(Self { len, list })
-    }
-
-    /// The pages that are not zeros, with their numbers.
-    fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let pages = self.list.iter().flat_map(|(offset, bytes)| {
-            let first = offset / PAGE;
-            (first..).zip(bytes.chunks(PAGE_BYTES))
-        });
-        pages.filter(|(_, page)| **page != ZEROS[..page.len()])
-    }
-
-    fn hash(&self) -> u64 {
-        let mut hasher = XxHash3_64::new();
-        hasher.write_u64(self.len);
-        for (number, page) in self.pages() {
-            hasher.write_u64(number);
-            hasher.write(page);
-        }
-        hasher.finish()
-    }
-}
-
-impl PartialEq for Pieces {
-    fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && (self.list == other.list || self.pages().eq(other.pages()))
-    }
-}
-
-/// Reads to the end, which is expected at `len`.
-fn read_all(file: &File, len: u64) -> io::Result<Vec<u8>> {
-    // One more, so that the end is seen without growing.
-    let len = usize::try_from(len).map_err(io::Error::other)?;
-    let mut bytes = Vec::with_capacity(len + 1);
-    loop {
-        if bytes.len() == bytes.capacity() {
-            bytes.reserve(PAGE_BYTES);
-        }
-        match rustix::io::read(file, spare_capacity(&mut bytes)) {
-            Ok(0) => return Ok(bytes),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; index(self.len())];
+        self.0.read(0, &mut bytes);
+        bytes
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Seek;
+
     use super::*;
+
+    fn open(file: &File) -> OpenFile {
+        use std::os::unix::fs::MetadataExt;
+        let stat = file.metadata().expect("there");
+        OpenFile {
+            file: file.try_clone().expect("a descriptor"),
+            len: stat.len(),
+            allocated: stat.blocks() * 512,
+        }
+    }
 
     #[test]
     fn a_file_is_the_same_with_holes_and_without() {
-        let mut bytes = vec![0; 5 * PAGE_BYTES + 100];
-        bytes[2 * PAGE_BYTES + 7] = 1;
-        let dense = Content::new(bytes.clone());
-        let sparse = |number: u64, len: usize| {
-            let at = usize::try_from(number).expect("small") * PAGE_BYTES;
-            Content::of(Pieces {
-                len: bytes.len() as u64,
-                list: vec![(number * PAGE, bytes[at..at + len].to_vec())],
-            })
-        };
-        for same in [sparse(2, PAGE_BYTES), sparse(1, 3 * PAGE_BYTES)] {
-            assert_eq!(same, dense);
-            assert_eq!(same.hash(), dense.hash());
-            assert_eq!(same.bytes(), bytes);
+        let mut bytes = vec![0; 300 * PAGE_BYTES + 100];
+        bytes[200 * PAGE_BYTES + 7] = 1;
+        let dense = tempfile::tempfile().expect("a file");
+        dense.write_all_at(&bytes, 0).expect("written");
+        let sparse = tempfile::tempfile().expect("a file");
+        sparse.set_len(bytes.len() as u64).expect("set");
+        let at = 200 * PAGE_BYTES as u64 + 7;
+        sparse.write_all_at(&[1], at).expect("written");
+        let [dense, sparse] =
+            [dense, sparse].map(|f| Content::read(&open(&f), None).expect("read"));
+        assert_eq!(sparse, dense);
+        assert_eq!(sparse.hash(), dense.hash());
+        assert_eq!(sparse.bytes(), bytes);
+    }
+
+    /// Whatever was known before, what is read is what is there, and what is written is the same again.
+    #[test]
+    fn what_is_read_over_something_older_is_what_is_there() {
+        let states: [&[(u64, &[u8])]; 4] = [
+            &[(0, &[1; 9000])],
+            &[(8000, &[2; 100]), (3_000_000, &[3; 5])],
+            &[(1_000_000, &[4; 12_000])],
+            &[],
+        ];
+        let contents = states.map(|writes| {
+            let file = tempfile::tempfile().expect("a file");
+            file.set_len(3_000_001).expect("set");
+            for (at, bytes) in writes {
+                file.write_all_at(bytes, *at).expect("written");
+            }
+            (Content::read(&open(&file), None).expect("read"), file)
+        });
+        for (content, file) in &contents {
+            for (known, _) in &contents {
+                let again = Content::read(&open(file), Some(known)).expect("read");
+                assert_eq!(&again, content);
+            }
+            let mut copy = tempfile::tempfile().expect("a file");
+            content.write(&copy).expect("written");
+            copy.rewind().expect("rewound");
+            assert_eq!(&Content::read(&open(&copy), None).expect("read"), content);
         }
-        // Without the byte that counts.
-        assert_ne!(sparse(3, PAGE_BYTES), dense);
-        let longer = Content::new([bytes.as_slice(), &[0]].concat());
-        assert_ne!(longer, dense);
-        assert_ne!(longer.hash(), dense.hash());
+    }
+
+    #[test]
+    fn a_range_is_read_again() {
+        let file = tempfile::tempfile().expect("a file");
+        file.write_all_at(&[1; 10_000], 0).expect("written");
+        let mut content = Content::read(&open(&file), None).expect("read");
+        file.write_all_at(&[2; 7000], 6000).expect("written");
+        content
+            .read_again(&open(&file), 6000..13_000)
+            .expect("read");
+        assert_eq!(content, Content::read(&open(&file), None).expect("read"));
+        file.set_len(100).expect("cut");
+        file.write_all_at(&[3; 10], 5000).expect("written");
+        content.read_again(&open(&file), 5000..5010).expect("read");
+        // The bytes that were cut off and became zeros again were not asked for.
+        assert_eq!(content.len(), 5010);
     }
 }

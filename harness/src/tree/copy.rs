@@ -14,17 +14,14 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
     let mut writer = Writer::new(to)?;
     let mut made: HashMap<Identity, PathBuf> = HashMap::new();
     let root = walk(from, &mut |found| {
-        if let Some(identity) = found.identity {
-            if let Some(first) = made.get(&identity) {
+        if found.is_linked {
+            if let Some(first) = made.get(&found.identity) {
                 return writer.link(first, found.name);
             }
-            made.insert(identity, found.name.to_owned());
+            made.insert(found.identity, found.name.to_owned());
         }
         writer.make(found.name, &found.kind, Some(&found.metadata), |to| {
-            found
-                .file
-                .as_ref()
-                .map_or(Ok(()), |file| copy_bytes(file, to))
+            copy_bytes(&found.open()?, to)
         })
     })?;
     writer.finish(Some(&root))
@@ -37,9 +34,6 @@ fn copy_bytes(from: &OpenFile, mut to: &File) -> io::Result<()> {
         allocated,
     } = from;
     let mut file: &File = file;
-    if allocated >= len {
-        return io::copy(&mut file, &mut to).map(drop);
-    }
     for range in data_ranges(file, *len, *allocated)? {
         file.seek(SeekFrom::Start(range.start))?;
         to.seek(SeekFrom::Start(range.start))?;

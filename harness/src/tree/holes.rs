@@ -7,14 +7,18 @@ use std::ops::Range;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-/// Pieces begin and end where pages do.
-pub(super) const PAGE_BYTES: usize = 4096;
-pub(super) const PAGE: u64 = PAGE_BYTES as u64;
+use crate::pages::PAGE_BYTES;
 
-/// The pieces of a file that are not holes, with whole pages but for the file's end. `allocated` bytes
-/// are: a file that has them all is one piece, and nothing is asked.
+/// Pieces begin and end where pages do.
+const PAGE: u64 = PAGE_BYTES as u64;
+
+/// A file without holes that is not longer than this is one piece, and the kernel is not asked.
+const SMALL: u64 = 1 << 18;
+
+/// The pieces of a file that have bytes, with whole pages but for the file's end. `allocated` bytes have
+/// space of their own: a preallocated file has space for all of them, and bytes only where it was written.
 pub(super) fn data_ranges(file: &File, len: u64, allocated: u64) -> io::Result<Vec<Range<u64>>> {
-    if len == 0 || allocated >= len {
+    if len == 0 || (allocated >= len && len <= SMALL) {
         return Ok(Vec::from_iter((len > 0).then_some(0..len)));
     }
     let mut ranges: Vec<Range<u64>> = Vec::new();

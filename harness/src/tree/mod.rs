@@ -29,5 +29,5 @@ pub(crate) use content::Content;
 pub(crate) use copy::copy_dir;
 pub(crate) use kind::Kind;
 pub(crate) use metadata::Metadata;
-pub(crate) use walk::{Identity, walk};
+pub(crate) use walk::{Found, Identity, find, walk};
 pub(crate) use writer::Writer;

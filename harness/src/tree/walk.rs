@@ -1,6 +1,6 @@
 //! Reading a directory, node by node.
 
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -19,10 +19,12 @@ pub(crate) struct Found<'a> {
     pub(crate) name: &'a Path,
     pub(crate) kind: Kind,
     pub(crate) metadata: Metadata,
-    /// If it has other names, here or elsewhere.
-    pub(crate) identity: Option<Identity>,
-    /// An open file.
-    pub(crate) file: Option<OpenFile>,
+    pub(crate) identity: Identity,
+    /// It is no directory and has other names, here or elsewhere.
+    pub(crate) is_linked: bool,
+    /// Of a file, in bytes.
+    pub(crate) len: u64,
+    path: &'a Path,
 }
 
 /// A file that is open for reading, and its size when it was opened.
@@ -32,6 +34,26 @@ pub(crate) struct OpenFile {
     pub(crate) len: u64,
     /// How many bytes have space of their own; less than `len` if there are holes.
     pub(crate) allocated: u64,
+}
+
+impl Found<'_> {
+    /// Opens a file.
+    pub(crate) fn open(&self) -> io::Result<OpenFile> {
+        let replaced = || io::Error::other("it was replaced meanwhile");
+        let open = || -> io::Result<OpenFile> {
+            let file = open(self.path)?;
+            let stat = file.metadata()?;
+            if !stat.is_file() || identity(&stat) != self.identity {
+                return Err(replaced());
+            }
+            Ok(OpenFile {
+                file,
+                len: stat.len(),
+                allocated: stat.blocks() * 512,
+            })
+        };
+        open().map_err(failed("read", self.path))
+    }
 }
 
 /// Shows every node below a directory to `visit`, a directory before what is in it. The result is the
@@ -53,43 +75,37 @@ fn walk_below(
     for entry in fs::read_dir(dir).map_err(failed("read", dir))? {
         let entry = entry.map_err(failed("read", dir))?;
         let name = relative.join(entry.file_name());
-        let found = find(&entry, &name).map_err(failed("read", &entry.path()))?;
+        let path = entry.path();
+        let found = find(&path, &name)?;
         let is_dir = found.kind == Kind::Dir;
         visit(found)?;
         if is_dir {
-            walk_below(&entry.path(), &name, visit)?;
+            walk_below(&path, &name, visit)?;
         }
     }
     Ok(())
 }
 
-/// Looks before it opens: what is no file is not opened at all.
-fn find<'a>(entry: &DirEntry, name: &'a Path) -> io::Result<Found<'a>> {
-    let path = entry.path();
-    let is_file = entry.file_type()?.is_file();
-    let file = is_file.then(|| open(&path)).transpose()?;
-    let (stat, node) = match &file {
-        Some(file) => (file.metadata()?, Node::Open(file)),
-        None => (entry.metadata()?, Node::At(&path)),
+/// Looks at one node. Nothing is opened: that could block, or have an effect.
+pub(crate) fn find<'a>(path: &'a Path, name: &'a Path) -> io::Result<Found<'a>> {
+    let find = || -> io::Result<Found<'a>> {
+        let stat = fs::symlink_metadata(path)?;
+        let kind = Kind::read(path, &stat)?;
+        Ok(Found {
+            name,
+            metadata: Metadata::read(Node::At(path), &stat)?,
+            identity: identity(&stat),
+            is_linked: kind != Kind::Dir && stat.nlink() > 1,
+            len: stat.len(),
+            kind,
+            path,
+        })
     };
-    let kind = Kind::read(&path, &stat)?;
-    if is_file != (kind == Kind::File) {
-        return Err(io::Error::other("it was replaced meanwhile"));
-    }
-    let metadata = Metadata::read(node, &stat)?;
-    let identity = (kind != Kind::Dir && stat.nlink() > 1).then(|| (stat.dev(), stat.ino()));
-    let file = file.map(|file| OpenFile {
-        file,
-        len: stat.len(),
-        allocated: stat.blocks() * 512,
-    });
-    Ok(Found {
-        name,
-        kind,
-        metadata,
-        identity,
-        file,
-    })
+    find().map_err(failed("read", path))
+}
+
+fn identity(stat: &fs::Metadata) -> Identity {
+    (stat.dev(), stat.ino())
 }
 
 /// If it is a FIFO or a symbolic link by now, it is neither waited for nor followed.

@@ -7,6 +7,7 @@
 //! A sample of real kills keeps this honest: each run ends with one, and the directory it leaves
 //! must equal the copy.
 
+mod sample;
 mod script;
 mod shrink;
 mod worker;
@@ -63,7 +64,14 @@ impl Kind for Syscall {
         let name = job.name();
         let goes_on = job.goes_on();
         let store = job.tested.store(job.plan);
-        Box::new(Tracing::new(store, job.scratch, &name, goes_on, rng))
+        Box::new(Tracing::new(
+            store,
+            job.plan,
+            job.scratch,
+            &name,
+            goes_on,
+            rng,
+        ))
     }
 
     fn replay(&self, saved: Saved<'_>) -> io::Result<Replayed> {
@@ -83,7 +91,7 @@ impl Kind for Syscall {
         for engine in job.plan.engines_of(job.tested.engines()) {
             let rng = stream(job.plan.seed, 0);
             let store = job.tested.store(&job.plan.with_engine(engine));
-            let mut tracing = Tracing::new(store, job.scratch, "script", false, rng);
+            let mut tracing = Tracing::new(store, job.plan, job.scratch, "script", false, rng);
             findings.extend(tracing.play(&script, tally)?);
         }
         Ok(Some(Played {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::loss::KillPoint;
+use crate::loss::{Cuts, KillPoint};
 use crate::workload::Workload;
 
 /// The generations of one directory, the failed one last. The evidence of a failure of a store that
@@ -17,4 +17,7 @@ pub struct Generation {
     /// Where it is killed, if it has not ended before.
     #[serde(flatten)]
     pub kill: KillPoint,
+    /// Where its writes are cut.
+    #[serde(default)]
+    pub cuts: Cuts,
 }

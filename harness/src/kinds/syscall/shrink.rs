@@ -64,7 +64,7 @@ fn play(saved: Saved<'_>, script: Script, played: &mut u64) -> io::Result<Option
         *played += 1;
         let rng = stream(plan.seed, u64::from(number));
         let store = saved.tested.store(&plan);
-        let mut tracing = Tracing::new(store, saved.scratch, "shrink", false, rng);
+        let mut tracing = Tracing::new(store, &plan, saved.scratch, "shrink", false, rng);
         tracing.seek(saved.finding.violation.class());
         if let Some(finding) = tracing.play(&script, &mut Tally::default())? {
             return Ok(Some(Failing { script, finding }));

@@ -9,21 +9,24 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::sample::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, thin_out};
 use super::script::{Generation, Script};
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
+use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::kinds::contract::Worker;
 use crate::kinds::examine::recover_again;
 use crate::kinds::sought::Sought;
-use crate::loss::{Death, KillPoint, LossModel, ProcessDeath};
+use crate::loss::{Cuts, Death, KillPoint, LossModel, ProcessDeath};
 use crate::oracle::Violation;
+use crate::plan;
 use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
 use crate::scratch::remove_dir;
 use crate::store::{NextBase, Recovered, Store, Work};
 use crate::survivor::Survivor;
-use crate::tally::Tally;
+use crate::tally::{Tally, is_mid_work};
 use crate::workload::stream;
 
 /// Generations on one directory before a fresh one is begun.
@@ -39,6 +42,8 @@ pub(super) struct Tracing<'a> {
     /// Where states are laid out to be recovered.
     state_dir: PathBuf,
     rng: ChaCha8Rng,
+    cuts: Cuts,
+    ignored: Vec<Ignored>,
     begun: bool,
     /// Where this directory's generations were killed.
     kills: Vec<KillPoint>,
@@ -104,6 +109,7 @@ impl<'a> Tracing<'a> {
     /// `name` tells this worker's directories from those of others below `scratch`.
     pub(super) fn new(
         store: Box<dyn Store + 'a>,
+        plan: &plan::Plan,
         scratch: &Path,
         name: &str,
         goes_on: bool,
@@ -111,6 +117,8 @@ impl<'a> Tracing<'a> {
     ) -> Self {
         Self {
             store,
+            cuts: plan.cuts,
+            ignored: plan.ignored.clone(),
             dir: scratch.join(format!("{name}-traced")),
             state_dir: scratch.join(format!("{name}-state")),
             rng,
@@ -207,16 +215,28 @@ impl<'a> Tracing<'a> {
         let (work, kill) = match plan {
             Plan::Drawn => (Work::Traced, None),
             Plan::Scripted(generation) => {
+                self.cuts = generation.cuts;
                 (Work::Scripted(&generation.workload), Some(generation.kill))
             }
         };
         let recording = self.record(Run::Write(work), &base, kill, tally)?;
         self.kills.push(kill.unwrap_or(KillPoint {
-            calls: recording.calls_max,
+            // One more than it made, if it was to go on to its end.
+            calls: (recording.steps.len() + usize::from(recording.end.is_some())) as u64,
             inside: None,
         }));
         tally.count_round(&recording.events());
-        let states = self.states_of(&recording, kill);
+        let mut states = self.states_of(&recording, kill);
+        let mut announced = states
+            .iter()
+            .map(|(moment, _)| recording.announced_at(*moment));
+        if announced.any(|events| is_mid_work(&events)) {
+            tally.killed_mid_work = tally.killed_mid_work.max(1);
+        }
+        let is_silent = |moment| recording.announced_at(moment).is_empty();
+        if !self.thorough {
+            thin_out(&mut states, SILENT_STATES_MAX, is_silent, &mut self.rng);
+        }
         if let Some(violation) = recording.failed.clone() {
             let (_, last) = states.last().expect("the first state is one");
             if let Some(finding) = self.broken(last, recording.events(), violation, tally)? {
@@ -276,7 +296,10 @@ impl<'a> Tracing<'a> {
         kill: Option<KillPoint>,
         tally: &mut Tally,
     ) -> io::Result<Traced> {
-        let mut recorder = TraceRecorder { dir: &self.dir };
+        let mut recorder = TraceRecorder {
+            dir: &self.dir,
+            ignored: &self.ignored,
+        };
         let mut recording = recorder.record(TraceRun {
             store: &mut *self.store,
             base,
@@ -294,6 +317,7 @@ impl<'a> Tracing<'a> {
     fn states_of(&mut self, recording: &Traced, wanted: Option<KillPoint>) -> Vec<(usize, Death)> {
         let mut loss = ProcessDeath {
             rng: &mut self.rng,
+            cuts: self.cuts,
             wanted,
         };
         let mut states = Vec::new();
@@ -348,7 +372,11 @@ impl<'a> Tracing<'a> {
         if let Some(violation) = recording.failed.clone() {
             return self.broken(state, events.to_vec(), violation, tally);
         }
-        for (_, inner) in self.states_of(&recording, None) {
+        let mut states = self.states_of(&recording, None);
+        if !self.thorough {
+            thin_out(&mut states, RECOVERY_STATES_MAX, |_| true, &mut self.rng);
+        }
+        for (_, inner) in states {
             // Nothing is announced during a recovery: what was known at the crash is known still.
             let inner = inner.in_recovery_of(state);
             let image = inner.image();
@@ -408,6 +436,7 @@ impl<'a> Tracing<'a> {
             .map(|(workload, kill)| Generation {
                 workload,
                 kill: *kill,
+                cuts: self.cuts,
             })
             .collect();
         Ok(Box::new(

@@ -27,7 +27,8 @@ use crate::oracle::{Oracle, Stage, Violation};
 use crate::plan::Plan;
 use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order};
 use crate::store::{
-    Announced, Assignment, Life, NextBase, Recovered, Stop, Store, Until, Watched, Work, Written,
+    Announced, Assignment, Calls, Life, NextBase, Recovered, Stop, Store, Until, Watched, Work,
+    Written,
 };
 use crate::survivor::Survivor;
 
@@ -181,7 +182,7 @@ impl Store for CommandStore<'_> {
         let until = match work {
             Work::UntilKilled => self.kill_instant(rng),
             Work::Traced => Until {
-                calls: rng.random_range(24..72),
+                calls: Calls::FromFirstWord(rng.random_range(24..72)),
                 life: Life::FromFirstWord(TRACED_LIFE_MAX),
                 ..Until::END
             },

@@ -19,8 +19,8 @@ use crate::oracle::{Oracle, Stage, Violation};
 use crate::plan::Plan;
 use crate::process::{Checker, Launcher, Order, anonymous_file};
 use crate::store::{
-    Announced, Assignment, Life, NextBase, Recovered, Silent, Stop, Store, Until, Watched, Work,
-    Written,
+    Announced, Assignment, Calls, Life, NextBase, Recovered, Silent, Stop, Store, Until, Watched,
+    Work, Written,
 };
 use crate::subject::Subject;
 use crate::survivor::Survivor;
@@ -192,7 +192,7 @@ impl Store for SubjectStore<'_> {
             }
             Work::Traced => {
                 let workload = Workload::draw_small(rng, generation);
-                let calls = rng.random_range(60..200);
+                let calls = Calls::FromStart(rng.random_range(60..200));
                 let until = Until {
                     calls,
                     ..Until::END

@@ -1,0 +1,54 @@
+//! How many of the states of a run are examined: a server makes hundreds of calls to start.
+
+use std::collections::HashSet;
+
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+
+/// States of a run before its first announcement that are examined.
+pub(super) const SILENT_STATES_MAX: usize = 96;
+/// States of a recovery that are examined.
+pub(super) const RECOVERY_STATES_MAX: usize = 160;
+
+/// Leaves at most this number of the states whose moments are meant, drawn, and all others.
+pub(super) fn thin_out<S>(
+    states: &mut Vec<(usize, S)>,
+    max: usize,
+    is_meant: impl Fn(usize) -> bool,
+    rng: &mut ChaCha8Rng,
+) {
+    let meant = |(place, (moment, _)): (usize, &(usize, S))| is_meant(*moment).then_some(place);
+    let mut dropped: HashSet<usize> = states.iter().enumerate().filter_map(meant).collect();
+    if dropped.len() <= max {
+        return;
+    }
+    let mut places: Vec<usize> = dropped.iter().copied().collect();
+    places.sort_unstable();
+    for kept in sample(rng, places.len(), max) {
+        dropped.remove(&places[kept]);
+    }
+    let mut place = 0..;
+    states.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::stream;
+
+    #[test]
+    fn only_the_meant_are_thinned_out_and_the_order_stays() {
+        let mut states: Vec<(usize, usize)> = (0..100).map(|moment| (moment, moment * 2)).collect();
+        thin_out(&mut states, 10, |moment| moment < 60, &mut stream(1, 0));
+        assert_eq!(states.len(), 50);
+        assert!(states.is_sorted());
+        assert!(states.iter().all(|(moment, state)| moment * 2 == *state));
+        assert_eq!(
+            states.iter().filter(|(moment, _)| *moment >= 60).count(),
+            40
+        );
+        let before = states.clone();
+        thin_out(&mut states, 10, |moment| moment < 60, &mut stream(2, 0));
+        assert_eq!(states, before);
+    }
+}

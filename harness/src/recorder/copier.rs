@@ -1,0 +1,251 @@
+//! What the tracer shows, as the steps of a recording.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ignored::Ignored;
+use crate::image::{Image, Mirror};
+use crate::store::{Announcer, Assignment, Calls, Span};
+use crate::trace::{Call, Decision, Kind, Observer};
+use crate::tree::Identity;
+
+/// A system call on the directory.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) call: Call,
+    pub(crate) before: Look,
+    /// None if the run was killed in it.
+    pub(crate) after: Option<Look>,
+    /// The directory when it was last looked at before the call ended.
+    pub(crate) base: Image,
+    /// Which bytes of its file it wrote, if it is a write and that is known.
+    pub(crate) written: Option<Range<u64>>,
+}
+
+/// A look at the directory while no call on it is in flight.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) image: Image,
+    /// What was announced around it.
+    pub(crate) span: Span,
+}
+
+/// Keeps an image of the directory, and notes it at each stop.
+pub(super) struct Copier<'a> {
+    dir: &'a Path,
+    announcer: Arc<dyn Announcer>,
+    /// What the store hands to `io_uring` is done when the call returns.
+    ring_waits: bool,
+    calls_max: Calls,
+    /// The number of calls before the first announcement, once there is one.
+    silent_calls: Option<u64>,
+    /// How often it was called: a sign of life.
+    pub(super) stops: Arc<AtomicU64>,
+    mirror: Mirror,
+    /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
+    unseen: BTreeSet<Identity>,
+    pub(super) steps: Vec<Step>,
+    pub(super) error: Option<io::Error>,
+}
+
+impl<'a> Copier<'a> {
+    /// Of a directory that holds `base`.
+    pub(super) fn new(
+        dir: &'a Path,
+        assignment: &Assignment,
+        base: &Image,
+        calls_max: Calls,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            dir,
+            announcer: Arc::clone(&assignment.announcer),
+            ring_waits: assignment.ring_waits,
+            calls_max,
+            silent_calls: None,
+            stops: Arc::default(),
+            mirror: Mirror::new(dir, base)?,
+            unseen: BTreeSet::new(),
+            steps: Vec::new(),
+            error: None,
+        })
+    }
+
+    pub(super) fn dir(&self) -> &'a Path {
+        self.dir
+    }
+
+    /// What is in the directory when nothing of the run is left.
+    pub(super) fn left(&self) -> io::Result<Image> {
+        Image::read(self.dir, &self.mirror.image())
+    }
+
+    /// Where the directory differs from the last look, when nothing of the run is left. What changes
+    /// without a call may have changed since.
+    pub(super) fn differs_from(&self, ignored: &[Ignored]) -> io::Result<Vec<PathBuf>> {
+        let mut names = self.left()?.differences(&self.mirror.image());
+        let unseen = |name: &PathBuf| {
+            let mut files = self.unseen.iter();
+            files.any(|file| self.mirror.has_name(*file, name))
+        };
+        let is_ignored = |name: &PathBuf| ignored.iter().any(|ignored| ignored.contains(name));
+        names.retain(|name| !is_ignored(name) && !unseen(name));
+        Ok(names)
+    }
+
+    /// Whether the run has made as many calls as it was to make.
+    fn is_done(&mut self) -> io::Result<bool> {
+        let calls = self.steps.len() as u64;
+        let max = match self.calls_max {
+            Calls::FromStart(max) => return Ok(calls >= max),
+            Calls::FromFirstWord(max) => max,
+        };
+        if self.silent_calls.is_none() && self.announcer.heard()? > 0 {
+            self.silent_calls = Some(calls);
+        }
+        Ok(self
+            .silent_calls
+            .is_some_and(|silent| calls - silent >= max))
+    }
+
+    fn count(&self) {
+        self.stops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks at what changes without a call. What was claimed before must be in it; what is in it must
+    /// have been attempted by its end.
+    fn look(&mut self) -> io::Result<Look> {
+        let claims = self.announcer.mark()?;
+        let attempts = if self.unseen.is_empty() {
+            // Nothing but the call that was stopped changes the directory.
+            claims.clone()
+        } else {
+            self.mirror.settle(&self.unseen)?;
+            self.announcer.mark()?
+        };
+        Ok(Look {
+            image: self.mirror.image(),
+            span: Span { claims, attempts },
+        })
+    }
+
+    fn begin(&mut self, call: &Call) -> io::Result<()> {
+        self.refuse(call)?;
+        if call.overlaps_others() {
+            self.unseen.extend(call.file());
+        }
+        let before = self.look()?;
+        self.steps.push(Step {
+            call: call.clone(),
+            base: before.image.clone(),
+            before,
+            after: None,
+            written: None,
+        });
+        Ok(())
+    }
+
+    /// Calls that are never held back may overlap: the end belongs to the call of the same thread.
+    fn end(&mut self, call: &Call, result: &io::Result<u64>) -> io::Result<()> {
+        let base = self.mirror.image();
+        // Read before the directory, and what changes without a call is looked at once more below.
+        let claims = self.announcer.mark()?;
+        self.follow(call, result)?;
+        if call.kind() == Kind::Map && result.is_ok() {
+            self.unseen.extend(call.file());
+        }
+        let mut after = self.look()?;
+        after.span.claims = claims;
+        let is_unseen = call.file().is_none_or(|file| self.unseen.contains(&file));
+        let written = written(call, result).filter(|_| call.kind() == Kind::Write && !is_unseen);
+        let is_it = |step: &&mut Step| step.after.is_none() && step.call.thread() == call.thread();
+        let step = self.steps.iter_mut().rev().find(is_it);
+        let step =
+            step.ok_or_else(|| io::Error::other(format!("{call} ends without a beginning")))?;
+        step.base = base;
+        step.after = Some(after);
+        step.written = written;
+        Ok(())
+    }
+
+    /// Brings the image to what a call has made of the directory.
+    fn follow(&mut self, call: &Call, result: &io::Result<u64>) -> io::Result<()> {
+        match (call.kind(), call.file()) {
+            (Kind::Sync | Kind::Map, _) => Ok(()),
+            (Kind::Write | Kind::Copy, Some(file)) => match (written(call, result), result) {
+                (Some(range), _) => self.mirror.written(file, range),
+                (None, Ok(0)) if call.kind() == Kind::Write => Ok(()),
+                _ => self.mirror.changed(file),
+            },
+            (Kind::Resize | Kind::Allocate, Some(file)) => self.mirror.changed(file),
+            (Kind::IoUring | Kind::AsyncIo, _) => self.mirror.read_all(),
+            _ => self.mirror.look_around(),
+        }
+    }
+
+    /// Requests that are carried out while every thread is stopped: a copy would show states that no crash
+    /// leaves.
+    fn refuse(&self, call: &Call) -> io::Result<()> {
+        let way = match call.kind() {
+            Kind::AsyncIo => "io_submit",
+            Kind::IoUring if call.length().is_none() => {
+                "an io_uring that a thread of the kernel polls (IORING_SETUP_SQPOLL)"
+            }
+            Kind::IoUring if !self.ring_waits && call.length() > Some(0) => "io_uring",
+            _ => return Ok(()),
+        };
+        let names: Vec<String> = call
+            .paths()
+            .iter()
+            .map(|name| name.display().to_string())
+            .collect();
+        let names = if names.is_empty() {
+            "files".to_owned()
+        } else {
+            names.join(", ")
+        };
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "the store writes {names} through {way}, whose requests go on while all threads are \
+                 stopped: `syscall` cannot copy its states, use `kill` or `disk`"
+            ),
+        ))
+    }
+}
+
+/// The bytes that a call wrote, if that is known.
+fn written(call: &Call, result: &io::Result<u64>) -> Option<Range<u64>> {
+    let bytes = result.as_ref().ok().filter(|bytes| **bytes > 0)?;
+    let start = call.offset()?;
+    Some(start..start.checked_add(*bytes)?)
+}
+
+impl Observer for Copier<'_> {
+    fn before(&mut self, call: &Call) -> Decision {
+        self.count();
+        match self.begin(call) {
+            Ok(()) => Decision::Continue,
+            Err(error) => {
+                self.error = Some(error);
+                Decision::Kill
+            }
+        }
+    }
+
+    fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()> {
+        self.count();
+        let done = self.end(call, &result).and_then(|()| self.is_done());
+        match done {
+            Ok(false) => ControlFlow::Continue(()),
+            Ok(true) => ControlFlow::Break(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
