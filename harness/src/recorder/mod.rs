@@ -11,6 +11,7 @@ mod contract;
 mod copier;
 mod device;
 mod trace;
+mod watch;
 
 pub(crate) use contract::{Recorder, Recording, Run};
 pub(crate) use copier::Step;

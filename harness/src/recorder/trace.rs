@@ -2,26 +2,22 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha8Rng;
 
 use super::contract::{Recorder, Recording, Run};
 use super::copier::{Copier, Step};
+use super::watch::Watch;
 use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::oracle::Violation;
 use crate::process::{Ended, Launcher};
-use crate::store::{Announced, Assignment, Calls, Life, Span, Stop, Store, Watched};
+use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
 use crate::tally::Tally;
-use crate::trace::{End, Stopper, Tracer};
-
-/// Between two looks at a traced process.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+use crate::trace::{End, Tracer};
 
 /// Runs a store in one directory.
 pub(crate) struct TraceRecorder<'a> {
@@ -161,29 +157,12 @@ fn trace<'a>(
     let (child, output) = launcher.spawn_traced(&assignment.order)?;
     let tracer = Tracer::new(child, copier.dir())?.wait_in_rings(assignment.ring_waits);
     let stops = Arc::clone(&copier.stops);
-    let watch = Watch {
-        assignment,
-        stops: &stops,
-        stopper: tracer.stopper(),
-        limit,
-        must_end,
-        stopped: Mutex::new(None),
-    };
+    let watch = Watch::new(assignment, &stops, &tracer, limit, must_end);
     let started = Instant::now();
-    let over = AtomicBool::new(false);
-    let run = thread::scope(|scope| {
-        let watching = scope.spawn(|| watch.until(&over));
-        // Also if the tracer panics: the watch ends with it.
-        let ending = Ending(&over);
-        let run = tracer.run(&mut copier);
-        drop(ending);
-        watching.join().expect("it does not panic")?;
-        run
-    })?;
+    let (run, stopped) = watch.over(|| tracer.run(&mut copier))?;
     if let Some(error) = copier.error.take() {
         return Err(error);
     }
-    let stopped = watch.stopped.into_inner().expect("it does not panic");
     let stop = match (run.end, stopped) {
         (End::Killed, _) => Stop::Killed,
         (End::Stopped | End::TimedOut, Some(stop)) => stop,
@@ -196,86 +175,4 @@ fn trace<'a>(
         lasted: started.elapsed(),
     };
     Ok((watched, copier))
-}
-
-/// Says that a run is over when it is dropped.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
-/// Listens while the process runs, so that it never waits for the harness, and ends what goes on too
-/// long.
-struct Watch<'a> {
-    assignment: &'a Assignment,
-    stops: &'a AtomicU64,
-    stopper: Stopper,
-    limit: Duration,
-    must_end: bool,
-    /// Why it was ended.
-    stopped: Mutex<Option<Stop>>,
-}
-
-impl Watch<'_> {
-    fn until(&self, over: &AtomicBool) -> io::Result<()> {
-        let started = Instant::now();
-        let mut first_sign = None;
-        let mut last_sign = (started, (0, 0));
-        while !over.load(Ordering::Acquire) {
-            let heard = match self.assignment.announcer.heard() {
-                Ok(heard) => heard,
-                Err(error) => {
-                    self.stopper.stop();
-                    return Err(error);
-                }
-            };
-            let (now, signs) = (Instant::now(), (self.stops.load(Ordering::Relaxed), heard));
-            if signs != last_sign.1 {
-                last_sign = (now, signs);
-                first_sign = first_sign.or(Some(now));
-            }
-            if let Some(stop) = self.why_now(now, started, first_sign, last_sign.0) {
-                *self.stopped.lock().expect("it does not panic") = Some(stop);
-                self.stopper.stop();
-                return Ok(());
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
-    }
-
-    fn why_now(
-        &self,
-        now: Instant,
-        started: Instant,
-        first_sign: Option<Instant>,
-        last_sign: Instant,
-    ) -> Option<Stop> {
-        if self.assignment.announcer.is_full() {
-            return Some(Stop::Full);
-        }
-        let (limit, calls) = (self.limit, self.stops.load(Ordering::Relaxed) / 2);
-        if self.must_end && now > started + limit {
-            let how = format!("no end after {limit:?} and {calls} calls");
-            return Some(Stop::Hangs(how));
-        }
-        let lived_enough = match (self.assignment.until.life, first_sign) {
-            (Life::FromStart(max), _) => now > started + max,
-            // A process that has done nothing at all may still be starting.
-            (Life::FromFirstWord(max), Some(first)) => now > first + max,
-            _ => false,
-        };
-        if lived_enough {
-            return Some(Stop::Enough);
-        }
-        let is_still = now > last_sign + limit;
-        is_still.then(|| {
-            Stop::Hangs(format!(
-                "no call and no event for {limit:?}, after {calls} calls"
-            ))
-        })
-    }
 }

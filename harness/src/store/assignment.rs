@@ -44,8 +44,7 @@ pub(crate) enum Life {
     ToItsEnd,
     /// This long.
     FromStart(Duration),
-    /// This long after its first announcement; under trace, after its first call, if that is earlier.
-    /// Without either, it hangs.
+    /// This long after its first announcement. Without one, it hangs; under trace, it is ended at the limit.
     FromFirstWord(Duration),
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rand::seq::index::sample;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// States of a run before its first announcement that are examined.
@@ -18,15 +18,12 @@ pub(super) fn thin_out<S>(
     rng: &mut ChaCha8Rng,
 ) {
     let meant = |(place, (moment, _)): (usize, &(usize, S))| is_meant(*moment).then_some(place);
-    let mut dropped: HashSet<usize> = states.iter().enumerate().filter_map(meant).collect();
-    if dropped.len() <= max {
+    let mut meant: Vec<usize> = states.iter().enumerate().filter_map(meant).collect();
+    if meant.len() <= max {
         return;
     }
-    let mut places: Vec<usize> = dropped.iter().copied().collect();
-    places.sort_unstable();
-    for kept in sample(rng, places.len(), max) {
-        dropped.remove(&places[kept]);
-    }
+    let (_, dropped) = meant.partial_shuffle(rng, max);
+    let dropped: HashSet<usize> = dropped.iter().copied().collect();
     let mut place = 0..;
     states.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
 }

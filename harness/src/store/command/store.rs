@@ -34,8 +34,8 @@ use crate::survivor::Survivor;
 
 /// From its first word on, a writer lives no longer than this.
 const LIFE_MAX: Duration = Duration::from_millis(250);
-/// The same under trace, where each call takes longer.
-const TRACED_LIFE_MAX: Duration = Duration::from_secs(2);
+/// The same under trace, where each call takes longer, and the number of calls ends the life of most.
+const TRACED_LIFE_MAX: Duration = Duration::from_secs(10);
 /// Instants for a kill that are spread over time lie no later than this after the first word.
 const SPREAD: Duration = Duration::from_millis(40);
 /// How long a writer is watched whose own failure is checked again.
