@@ -1,0 +1,25 @@
+"""An empty store, made beside the directory under test and renamed into it.
+
+A crash while a database is created for the first time is a question of its own, and most programs
+promise nothing about it. So each store is whole and synced before it has its name.
+"""
+import os
+import shutil
+import subprocess
+
+
+def prepared(directory, name, make):
+    """The path of the store. Where there is none yet, `make(path)` makes it under another name."""
+    store = os.path.join(directory, name)
+    if os.path.lexists(store):
+        return store
+    new = os.path.abspath(directory) + f".{name}.new"
+    if os.path.isdir(new):
+        shutil.rmtree(new)
+    elif os.path.lexists(new):
+        os.unlink(new)
+    make(new)
+    subprocess.run(["sync", "--file-system", new], check=True)
+    os.rename(new, store)
+    subprocess.run(["sync", directory], check=True)
+    return store
