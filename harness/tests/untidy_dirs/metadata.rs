@@ -1,0 +1,118 @@
+//! What nodes have besides their bytes.
+
+use std::process::Command;
+
+use crate::case::{is_root, skipped};
+use crate::scripts::Program;
+
+/// As PostgreSQL's data directory.
+const PRIVATE: Program = Program {
+    prepare: r#"-d "$dir/private" or mkdir("$dir/private", 0700) or die "mkdir: $!";"#,
+    check: r#"
+        my $modes = join " ", map { sprintf "%o", (stat "$dir/$_")[2] & 07777 } "private", "log";
+        $modes eq "700 600" or die "the modes are $modes";
+    "#,
+    begin: "",
+    each: "",
+};
+
+/// The log has a second name, and both are one file.
+const HARD_LINK: Program = Program {
+    prepare: r#"
+        unlink "$dir/twin";
+        link("$dir/log.new", "$dir/twin") or die "link: $!";
+    "#,
+    check: r#"(stat "$dir/log")[1] == (stat "$dir/twin")[1] or die "they are two files";"#,
+    begin: "",
+    each: "",
+};
+
+/// Perl has no call for it. On tmpfs, `trusted` ones are older than the user's own.
+const ATTRIBUTE: Program = Program {
+    prepare: r#"
+        my $set = "import os, sys; os.setxattr(sys.argv[1], sys.argv[2], b'log')";
+        my $name = $> ? "user.kind" : "trusted.kind";
+        system("python3", "-c", $set, "$dir/log.new", $name) == 0 or die "setxattr";
+    "#,
+    check: r#"
+        my $get = "import os, sys; sys.exit(os.getxattr(sys.argv[1], sys.argv[2]) != b'log')";
+        my $name = $> ? "user.kind" : "trusted.kind";
+        system("python3", "-c", $get, "$dir/log", $name) == 0 or die "the attribute is gone";
+    "#,
+    begin: "",
+    each: "",
+};
+
+const OWNER: Program = Program {
+    prepare: r#"chown(65534, 65533, "$dir/log.new") == 1 or die "chown: $!";"#,
+    check: r#"
+        my $owner = join ":", (stat "$dir/log")[4, 5];
+        $owner eq "65534:65533" or die "the owner is $owner";
+    "#,
+    begin: "",
+    each: "",
+};
+
+#[test]
+fn private_modes() {
+    PRIVATE.passes_and_its_guilty_twin_does_not();
+    // It is private only after the first acknowledgement.
+    let late = Program {
+        prepare: r#"mkdir "$dir/private", 0755;"#,
+        each: r#"chmod 0700, "$dir/private";"#,
+        ..PRIVATE
+    };
+    late.is_caught("the modes are 755 600");
+}
+
+#[test]
+fn private_modes_on_a_disk() {
+    PRIVATE.passes_on_a_disk("private_modes_on_a_disk");
+}
+
+#[test]
+fn hard_links() {
+    HARD_LINK.passes_and_its_guilty_twin_does_not();
+    let two = Program {
+        prepare: r#"system("cp", "$dir/log.new", "$dir/twin") == 0 or die "cp";"#,
+        ..HARD_LINK
+    };
+    two.is_caught("they are two files");
+}
+
+#[test]
+fn extended_attributes() {
+    let place = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    let name = if is_root() {
+        "trusted.kind"
+    } else {
+        "user.kind"
+    };
+    let script = "import os, sys; os.setxattr(sys.argv[1], sys.argv[2], b'log')";
+    let mut python = Command::new("python3");
+    let set = python.args(["-c", script]).arg(place.path()).arg(name);
+    if !set.output().is_ok_and(|output| output.status.success()) {
+        let why = "no python3, or no such attributes in /dev/shm";
+        return skipped("extended_attributes", why);
+    }
+    ATTRIBUTE.passes_and_its_guilty_twin_does_not();
+    let none = Program {
+        prepare: "",
+        ..ATTRIBUTE
+    };
+    none.is_caught("the attribute is gone");
+}
+
+#[test]
+fn owners() {
+    if !is_root() {
+        return skipped("owners", "only root can give a file away");
+    }
+    OWNER.passes_and_its_guilty_twin_does_not();
+    let late = Program {
+        prepare: "",
+        each: r#"chown 65534, 65533, "$dir/log";"#,
+        ..OWNER
+    };
+    late.is_caught("the owner is 0:0");
+}
