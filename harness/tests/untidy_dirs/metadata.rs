@@ -53,6 +53,26 @@ const OWNER: Program = Program {
     each: "",
 };
 
+/// It costs what its data costs: a few bytes.
+const SPARSE: Program = Program {
+    prepare: r#"
+        sysopen(my $sparse, "$dir/sparse", O_CREAT | O_WRONLY | O_TRUNC, 0600) or die "sparse: $!";
+        truncate($sparse, 1 << 40) or die "truncate: $!";
+        sysseek($sparse, (1 << 40) - 5, 0);
+        syswrite($sparse, "end.\n") == 5 or die "write: $!";
+        $sparse->sync or die "sync: $!";
+    "#,
+    check: r#"
+        open(my $sparse, "<", "$dir/sparse") or die "sparse: $!";
+        (stat $sparse)[7] == 1 << 40 or die "the size is another";
+        (stat $sparse)[12] < 2048 or die "the holes are filled";
+        seek($sparse, -5, 2);
+        <$sparse> eq "end.\n" or die "the end is another";
+    "#,
+    begin: "",
+    each: "",
+};
+
 #[test]
 fn private_modes() {
     PRIVATE.passes_and_its_guilty_twin_does_not();
@@ -115,4 +135,15 @@ fn owners() {
         ..OWNER
     };
     late.is_caught("the owner is 0:0");
+}
+
+#[test]
+fn a_sparse_file_of_a_tebibyte() {
+    SPARSE.passes_and_its_guilty_twin_does_not();
+    let late = Program {
+        prepare: r#"open(my $sparse, ">", "$dir/sparse"); truncate $sparse, 1 << 30;"#,
+        each: r#"truncate "$dir/sparse", 1 << 40;"#,
+        ..SPARSE
+    };
+    late.is_caught("the size is another");
 }
