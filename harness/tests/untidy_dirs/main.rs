@@ -5,6 +5,7 @@
 //! which must be caught. Writers and checkers are Perl, which every Debian has.
 
 mod case;
+mod commits;
 mod metadata;
 mod nodes;
 mod processes;
