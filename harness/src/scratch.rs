@@ -5,8 +5,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 
 pub(crate) use crate::tree::copy_dir;
 
@@ -24,7 +27,7 @@ impl Scratch {
     /// Makes a directory below `base`, and removes what dead runs left there.
     pub(crate) fn create(base: &Path) -> io::Result<Self> {
         fs::create_dir_all(base)?;
-        sweep(base)?;
+        sweep(base);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base)?;
         // It gets its name when it is locked: another run that sweeps meanwhile must not take this
         // directory for a dead run's.
@@ -47,24 +50,23 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes the directories of runs that are no more.
-fn sweep(base: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(base)? {
-        let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
+/// Removes the directories of this user's runs that are no more. What cannot be removed now, as
+/// something is still mounted there, is left to a later run.
+fn sweep(base: &Path) {
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    let of_runs = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    let me = geteuid().as_raw();
+    for entry in of_runs.filter(|entry| entry.metadata().is_ok_and(|of| of.uid() == me)) {
         // Only what bears our lock file is ours. One without it may be about to be locked: leave
-        // it.
-        let Ok(lock) = File::open(entry.path().join(LOCK_NAME)) else {
-            continue;
-        };
-        if lock.try_lock().is_ok() {
-            // Somebody else may sweep at the same time.
-            remove_dir(&entry.path())?;
+        // it. No other kind of file under that name keeps us waiting.
+        let lock = File::options()
+            .read(true)
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits())
+            .open(entry.path().join(LOCK_NAME));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            remove_dir(&entry.path()).ok();
         }
     }
-    Ok(())
 }
 
 fn ignore_missing(error: io::Error) -> io::Result<()> {
