@@ -1,7 +1,7 @@
 //! Everything that a child process of a torture can be told to do.
 
 use crate::process::{
-    COMMAND, CommandTask, Obeyed, PROBE, Roles, carry_out_command, carry_out_probe,
+    COMMAND, CommandTask, Failed, Obeyed, PROBE, Roles, carry_out_command, carry_out_probe,
 };
 use crate::store::subject_roles;
 use crate::subject::Subject;
@@ -15,7 +15,7 @@ pub(crate) fn obey(subjects: &[&dyn Subject]) {
             Ok(Obeyed::Done)
         })
         .with(&PROBE, |task, _| {
-            carry_out_probe(&task)?;
+            carry_out_probe(&task).map_err(Failed::Store)?;
             Ok(Obeyed::Done)
         });
     subject_roles(roles, subjects).obey();

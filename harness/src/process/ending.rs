@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::order::{EXIT_ENVIRONMENT, NOT_THE_STORE};
 use crate::trace::{End, Run};
 
 /// The last part of what a child printed, in bytes: a verdict quotes it.
@@ -53,6 +54,19 @@ impl Ended {
         }
     }
 
+    /// # Errors
+    /// If it failed at the harness's part of its work, before or after the store's: nothing that
+    /// the store did.
+    pub(crate) fn check_environment(&self) -> io::Result<()> {
+        if self.killed || self.status.code() != Some(EXIT_ENVIRONMENT) {
+            return Ok(());
+        }
+        match self.output.rsplit_once(NOT_THE_STORE) {
+            Some((_, reason)) => Err(io::Error::other(reason.trim().to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// The exit status, and what was printed.
     pub(crate) fn words(&self) -> String {
         format!("{}: {}", self.status, self.output)
@@ -81,4 +95,33 @@ pub(crate) fn printed(mut stderr: &File) -> String {
 /// A file in memory that a child can be handed.
 pub(crate) fn anonymous_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(code: i32, output: &str) -> Ended {
+        Ended {
+            killed: false,
+            status: ExitStatus::from_raw(code << 8),
+            left_behind: 0,
+            output: output.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_the_harness_fails_at_is_told_from_what_the_store_fails_at() {
+        let told = format!("the store's own words\n\n{NOT_THE_STORE}/proc/1/fd/7: gone\n");
+        let error = ended(EXIT_ENVIRONMENT, &told).check_environment();
+        assert_eq!(error.expect_err("ours").to_string(), "/proc/1/fd/7: gone");
+        for (code, output) in [
+            (EXIT_ENVIRONMENT, "a status that the store chose"),
+            (1, told.as_str()),
+            (0, ""),
+        ] {
+            let checked = ended(code, output).check_environment();
+            checked.expect("the store's own");
+        }
+    }
 }

@@ -11,11 +11,11 @@
 //! A traced command has no keeper: the tracer follows and kills all it starts.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::{Ended, Process, printed};
 use super::launcher::Launcher;
-use super::order::{Order, Role, VARIABLE, exit};
+use super::order::{NOT_THE_STORE, Order, Role, VARIABLE, exit};
 
 /// The time that processes which a command has started and not waited for have to end by themselves.
 const GRACE: Duration = Duration::from_millis(100);
@@ -55,16 +55,29 @@ impl CommandTask {
         command.arg("-c").arg(format!("exec {}", self.command));
         command.envs(self.environment.iter().cloned());
         command.env_remove(VARIABLE);
-        command.stdin(Stdio::null());
-        command.stdout(File::options().write(true).open(&self.output)?);
+        command.stdin(open(File::options().read(true), Path::new("/dev/null"))?);
+        command.stdout(open(File::options().write(true), &self.output)?);
         if let Some(path) = &self.descriptor {
             // Unlike the file, its duplicate stays open in the programs that this one becomes.
-            let kept = dup(File::options().write(true).open(path)?)?;
+            let kept = dup(open(File::options().write(true), path)?)?;
             command.env("PLUGPULL_FD", kept.as_raw_fd().to_string());
             std::mem::forget(kept);
         }
         Ok(command)
     }
+}
+
+/// Opens a file. An error names it.
+fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path).map_err(|error| {
+        let reason = format!("cannot open {}: {error}", path.display());
+        io::Error::new(error.kind(), reason)
+    })
+}
+
+/// The shell could not be started.
+fn no_shell(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot start `sh`: {error}"))
 }
 
 /// How a command ended.
@@ -109,7 +122,10 @@ impl Process for Kept {
             .last()
             .and_then(|line| serde_json::from_str(line).ok());
         let Some(ending) = ending else {
-            let reason = format!("the command's keeper ended ({status}): {stderr}");
+            let reason = match stderr.rsplit_once(NOT_THE_STORE) {
+                Some((_, reason)) => reason.to_owned(),
+                None => format!("the command's keeper ended ({status}): {stderr}"),
+            };
             return Err(io::Error::other(reason));
         };
         let Ending {
@@ -139,14 +155,17 @@ impl Drop for Kept {
 /// In a child: becomes the command if it is traced; else runs it, and ends what it leaves behind.
 pub(crate) fn carry_out_command(task: &CommandTask, traced: bool) -> io::Result<()> {
     if traced {
-        return Err(task.shell()?.exec());
+        return Err(no_shell(&task.shell()?.exec()));
     }
     keep(task)
 }
 
 fn keep(task: &CommandTask) -> io::Result<()> {
     set_child_subreaper(true)?;
-    let mut child = task.shell()?.process_group(0).spawn()?;
+    let mut shell = task.shell()?;
+    let spawned = shell.process_group(0).spawn();
+    let mut child = spawned.map_err(|error| no_shell(&error))?;
+    drop(shell);
     let group = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
     // Whether it may still be killed by its id, and whether it was.
     let (running, ordered) = (Mutex::new(true), Mutex::new(false));

@@ -21,6 +21,11 @@ pub(super) const VARIABLE: &str = "PLUGPULL_ORDER";
 const EXIT_PANIC: i32 = 101;
 /// The harness died before the child could ask to die with it.
 const EXIT_ORPHAN: i32 = 3;
+/// The child could not do the harness's part of its work: no fault of the store. The line with
+/// [`NOT_THE_STORE`] says why.
+pub(super) const EXIT_ENVIRONMENT: i32 = 93;
+/// Begins the last line of such a child.
+pub(super) const NOT_THE_STORE: &str = "plugpull cannot do its part: ";
 
 /// A job that a child process can have, and the type of its task.
 pub(crate) struct Role<T> {
@@ -117,7 +122,28 @@ pub(crate) enum Obeyed {
     NotForUs,
 }
 
-type CarryOut<'a> = Box<dyn Fn(Value, bool) -> Result<Obeyed, SubjectError> + 'a>;
+/// Why an order was not carried out.
+pub(crate) enum Failed {
+    /// The store's own error.
+    Store(SubjectError),
+    /// The harness's: what it needs of the machine cannot be had.
+    Environment(SubjectError),
+}
+
+/// A role calls the store, and does I/O of its own besides.
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Environment(error.into())
+    }
+}
+
+impl From<serde_json::Error> for Failed {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Environment(error.into())
+    }
+}
+
+type CarryOut<'a> = Box<dyn Fn(Value, bool) -> Result<Obeyed, Failed> + 'a>;
 
 /// The roles that a child of this program can have.
 #[derive(Default)]
@@ -130,7 +156,7 @@ impl<'a> Roles<'a> {
     pub(crate) fn with<T: Serialize + DeserializeOwned>(
         mut self,
         role: &Role<T>,
-        carry_out: impl Fn(T, bool) -> Result<Obeyed, SubjectError> + 'a,
+        carry_out: impl Fn(T, bool) -> Result<Obeyed, Failed> + 'a,
     ) -> Self {
         let carry_out = move |task, traced| carry_out(serde_json::from_value(task)?, traced);
         self.known.push((role.name, Box::new(carry_out)));
@@ -164,9 +190,13 @@ impl<'a> Roles<'a> {
         exit(match catch_unwind(AssertUnwindSafe(obey)) {
             Ok(Ok(Obeyed::Done)) => 0,
             Ok(Ok(Obeyed::NotForUs)) => return,
-            Ok(Err(error)) => {
+            Ok(Err(Failed::Store(error))) => {
                 eprintln!("{error}");
                 1
+            }
+            Ok(Err(Failed::Environment(error))) => {
+                eprintln!("\n{NOT_THE_STORE}{error}");
+                EXIT_ENVIRONMENT
             }
             // The hook has printed it.
             Err(_) => EXIT_PANIC,

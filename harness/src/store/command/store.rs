@@ -305,8 +305,9 @@ fn after_lines(lines: u64, look: Duration) -> Until {
 /// What is wrong with a command that ended like this, if anything is.
 ///
 /// # Errors
-/// If there was no command at all: the shell could not start it.
+/// If there was no command at all: the shell could not start it, or there was no shell.
 fn trouble(ended: &Ended) -> io::Result<Option<String>> {
+    ended.check_environment()?;
     let Ended {
         killed,
         status,

@@ -1,13 +1,13 @@
 //! What child processes do for a [`Subject`].
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::history::{History, Recorder};
-use crate::process::{Obeyed, Role, Roles, answer};
+use crate::process::{Failed, Obeyed, Role, Roles, answer};
 use crate::subject::{RecoverRun, Subject, SubjectError, WriteRun};
 use crate::survivor::{Survivor, Survivors};
 use crate::workload::Workload;
@@ -57,7 +57,7 @@ pub(super) struct Recovery {
 
 /// Adds what child processes of these subjects do.
 pub(crate) fn subject_roles<'a>(roles: Roles<'a>, subjects: &'a [&'a dyn Subject]) -> Roles<'a> {
-    let with = move |place: &Place, work: &dyn Fn(&dyn Subject) -> Result<(), SubjectError>| {
+    let with = move |place: &Place, work: &dyn Fn(&dyn Subject) -> Result<(), Failed>| {
         let subject = subjects
             .iter()
             .find(|subject| subject.name() == place.subject);
@@ -72,9 +72,11 @@ pub(crate) fn subject_roles<'a>(roles: Roles<'a>, subjects: &'a [&'a dyn Subject
         })
         .with(&RECOVER, move |task: RecoverTask, _| {
             with(&task.place, &|subject| {
-                let survivors = carry_out_recovery(subject, &task.place.engine, &task.recovery)?;
-                let mut output = File::options().write(true).open(&task.output)?;
-                Ok(output.write_all(&survivors)?)
+                let survivors = carry_out_recovery(subject, &task.place.engine, &task.recovery)
+                    .map_err(Failed::Store)?;
+                let output = File::options().write(true).open(&task.output);
+                let written = output.and_then(|mut output| output.write_all(&survivors));
+                Ok(written.map_err(|error| at(&task.output, &error))?)
             })
         })
         .with(&CHECK, move |task: CheckTask, _| {
@@ -82,18 +84,26 @@ pub(crate) fn subject_roles<'a>(roles: Roles<'a>, subjects: &'a [&'a dyn Subject
                 answer(&task.answers, |recovery: Recovery| {
                     carry_out_recovery(subject, &task.place.engine, &recovery)
                 })
+                .map_err(Failed::Environment)
             })
         })
 }
 
-fn carry_out_write(subject: &dyn Subject, task: &WriteTask) -> Result<(), SubjectError> {
-    let recorder = Recorder::new(History::open(&task.history)?);
-    subject.write(&WriteRun {
+/// An error with the path of the file that it is about.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn carry_out_write(subject: &dyn Subject, task: &WriteTask) -> Result<(), Failed> {
+    let history = History::open(&task.history);
+    let recorder = Recorder::new(history.map_err(|error| at(&task.history, &error))?);
+    let run = WriteRun {
         dir: &task.place.dir,
         engine: &task.place.engine,
         workload: &task.workload,
         recorder: &recorder,
-    })?;
+    };
+    subject.write(&run).map_err(Failed::Store)?;
     if task.ends {
         return Ok(());
     }

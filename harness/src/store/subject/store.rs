@@ -226,6 +226,7 @@ impl Store for SubjectStore<'_> {
         let Writing { history, may_end } = self.writing.take().expect("a writer was started");
         let broken = |stage, detail| Some(Violation::Broken { stage, detail });
         let ended = &watched.ended;
+        ended.check_environment()?;
         let failed = match &watched.stop {
             Stop::Hangs(how) => broken(Stage::WriterFailed, format!("it hangs: {how}")),
             _ if ended.killed || may_end && ended.status.success() => None,
@@ -258,6 +259,7 @@ impl Store for SubjectStore<'_> {
     fn recovered(&mut self, watched: &Watched) -> io::Result<Recovered> {
         let mut output = self.output.take().expect("a recovery was started");
         let ended = &watched.ended;
+        ended.check_environment()?;
         let detail = match &watched.stop {
             Stop::Hangs(how) => format!("it hangs: {how}"),
             _ if ended.is_clean() => {
