@@ -196,11 +196,15 @@ impl Subject for WithOwnOracle {
     }
 }
 
-fn rot_with_own_oracle(loss: Loss) -> Result<plugpull::Report, Failure> {
+fn with_own_oracle(
+    mistake: Mistake,
+    crash: CrashKind,
+    loss: Loss,
+) -> Result<plugpull::Report, Failure> {
     let artifacts = tempfile::tempdir().expect("a directory");
-    let store = SimStore::new(Mistake::None);
+    let store = SimStore::new(mistake);
     Torture::new(WithOwnOracle { store, loss })
-        .crash([CrashKind::Rot])
+        .crash([crash])
         .rounds(4)
         .seed(1)
         .artifacts(artifacts.path())
@@ -210,15 +214,32 @@ fn rot_with_own_oracle(loss: Loss) -> Result<plugpull::Report, Failure> {
 #[test]
 fn rot_excuses_what_an_oracle_of_ones_own_calls_a_loss() {
     let loss = |promise, detail| Violation::CustomLoss { promise, detail };
-    let report = rot_with_own_oracle(loss).unwrap();
+    let report = with_own_oracle(Mistake::None, CrashKind::Rot, loss).unwrap();
     assert!(report.rows[0].tally.unprovable > 0, "{report:?}");
 }
 
 #[test]
 fn rot_does_not_excuse_what_it_calls_anything_else() {
     let other = |promise, detail| Violation::Custom { promise, detail };
-    let Err(Failure::Violation(rows)) = rot_with_own_oracle(other) else {
+    let Err(Failure::Violation(rows)) = with_own_oracle(Mistake::None, CrashKind::Rot, other)
+    else {
         panic!("damage without a loss?")
     };
     assert_eq!(rows[0].failures[0].class, "gone");
+}
+
+/// Only damage can be an excuse: a power cut is none.
+#[test]
+fn a_power_cut_excuses_no_loss_whatever_an_oracle_of_ones_own_calls_it() {
+    let kinds: [Loss; 2] = [
+        |promise, detail| Violation::CustomLoss { promise, detail },
+        |promise, detail| Violation::Custom { promise, detail },
+    ];
+    for loss in kinds {
+        let outcome = with_own_oracle(Mistake::NoDirectorySync, CrashKind::Power, loss);
+        let Err(Failure::Violation(rows)) = outcome else {
+            panic!("a directory that is not synced loses entries");
+        };
+        assert_eq!(rows[0].failures[0].class, "gone");
+    }
 }
