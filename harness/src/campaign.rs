@@ -1,9 +1,12 @@
 //! Rounds of crash and check over subjects and crash kinds, on several threads.
 
-use std::io;
+use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -14,7 +17,7 @@ use crate::hang::OnHang;
 use crate::kinds::{self, Case, Job, REGISTRY};
 use crate::plan::{Budget, Plan};
 use crate::process::end_strays;
-use crate::report::{Coverage, Progress, Reporter, Row, SavedFailure, case_name};
+use crate::report::{Ledger, Progress, Row, SavedFailure, case_name};
 use crate::scratch::Scratch;
 use crate::store::Tested;
 use crate::tally::Tally;
@@ -22,41 +25,40 @@ use crate::tally::Tally;
 /// A row that does not continue after failures stops after this number: more of them say nothing new.
 const FAILURES_MAX: usize = 3;
 
-/// What controls a torture while it runs, and what receives its events.
+/// What receives the events of a torture while it runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Watching<'a> {
-    /// Ends it early, with what it has found so far.
-    pub(crate) stop: &'a AtomicBool,
-    pub(crate) reporter: &'a dyn Reporter,
+    pub(crate) ledger: &'a Ledger,
     pub(crate) on_hang: &'a OnHang,
 }
 
-/// Tortures each subject with each crash kind, one after the other.
-///
-/// # Errors
-/// If the machine fails, not a subject: files, processes, memory.
-pub(crate) fn run(
-    subjects: &[Tested<'_>],
-    kinds: &[CrashKind],
-    plan: &Plan,
-    watching: Watching<'_>,
-) -> io::Result<Vec<Row>> {
-    let mut rows: Vec<Row> = Vec::new();
-    for tested in subjects.iter().copied() {
-        for case in cases(kinds, plan) {
-            if watching.stop.load(Ordering::Relaxed) {
-                return Ok(rows);
-            }
-            let row = row(tested, case, rows.len() as u64, plan, watching)?;
-            watching.reporter.report(&Progress::RowEnded(&row));
-            let ends_it = plan.fail_fast && row.tally.violations > 0;
-            rows.push(row);
-            if ends_it {
-                return Ok(rows);
-            }
+/// Subjects, and the crash kinds of each.
+pub(crate) type Pass<'a> = (&'a [Tested<'a>], &'a [CrashKind]);
+
+/// Tortures each subject of each pass with each crash kind, one after the other. Where the machine
+/// fails, not a subject, the row says so, and the others are done.
+pub(crate) fn run(passes: &[Pass<'_>], plan: &Plan, watching: Watching<'_>) {
+    let mut planned = Vec::new();
+    for (subjects, kinds) in passes {
+        // A row's number is its place in its pass: what is drawn depends on it.
+        let rows = subjects.iter().flat_map(|tested| {
+            let cases = cases(kinds, plan).into_iter();
+            cases.map(|case| (*tested, case))
+        });
+        planned.extend(
+            rows.zip(0..)
+                .map(|((tested, case), index)| (tested, case, index)),
+        );
+    }
+    let names = planned
+        .iter()
+        .map(|(tested, case, _)| (tested.name().to_owned(), case_name(case.crash, case.fs)));
+    watching.ledger.plan(plan.seed, plan.shard, names.collect());
+    for (tested, case, index) in planned {
+        if plan.stop.is_set() || row(tested, case, index, plan, watching).is_break() {
+            return;
         }
     }
-    Ok(rows)
 }
 
 /// The rows of each subject.
@@ -83,7 +85,7 @@ pub(crate) fn play(
     script: &str,
     plan: &Plan,
     watching: Watching<'_>,
-) -> io::Result<Row> {
+) -> io::Result<()> {
     let script: Value = serde_json::from_str(script)?;
     let scratch = Scratch::create(&plan.scratch_dir(true))?;
     let started = Instant::now();
@@ -97,95 +99,114 @@ pub(crate) fn play(
             scratch: scratch.path(),
             row: 0,
             lane: 0,
-            stop: watching.stop,
             on_hang: watching.on_hang,
         };
         let Some(played) = kind.play(&script, &job, &mut tally)? else {
             continue;
         };
-        let mut failures = Vec::new();
+        let ledger = watching.ledger;
+        let row = Row::nothing(tested.name(), played.crash, None, plan.seed);
+        ledger.begin(row, started);
+        ledger.add(&tally);
         for finding in &played.findings {
-            failures.push(save(
-                finding,
-                plan,
-                tally.crash_states,
-                started,
-                Instant::now(),
-            )?);
+            let (failure, error) = save(finding, plan, tally.crash_states, started, Instant::now());
+            ledger.add_failure(failure);
+            if let Some(error) = error {
+                ledger.set_error(error);
+            }
         }
-        let case = Case {
-            crash: played.crash,
-            fs: None,
-        };
-        let row = finished(tested, case, plan, started, tally);
-        return Ok(Row {
+        ledger.end(|row| Row {
             coverage: played.coverage,
-            failures,
             ..row
         });
+        return Ok(());
     }
     let reason = "this is no script: neither the generations of `syscall` nor a timeline of the \
                   simulated file system";
-    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+    Err(io::Error::new(ErrorKind::InvalidInput, reason))
 }
 
-/// Keeps a finding on disk.
+/// Keeps a finding on disk. One that cannot be saved is told all the same, and why it was not.
 fn save(
     finding: &Finding,
     plan: &Plan,
     after_states: u64,
     started: Instant,
     at: Instant,
-) -> io::Result<SavedFailure> {
-    Ok(SavedFailure {
-        folder: finding.save(&plan.out)?,
-        violation: finding.violation.to_string(),
+) -> (SavedFailure, Option<String>) {
+    let violation = finding.violation.to_string();
+    let (folder, violation, error) = match finding.save(&plan.out) {
+        Ok(folder) => (folder, violation, None),
+        Err(error) => {
+            let why = format!("cannot save a failure: {error}");
+            (
+                Default::default(),
+                format!("{violation}\n  ({why})"),
+                Some(why),
+            )
+        }
+    };
+    let saved = SavedFailure {
+        folder,
+        violation,
         class: finding.violation.class(),
         after_states,
         after_s: at.duration_since(started).as_secs_f64(),
-    })
+    };
+    (saved, error)
 }
 
-/// A row that has come to its end.
-fn finished(tested: Tested<'_>, case: Case, plan: &Plan, started: Instant, tally: Tally) -> Row {
-    let elapsed_s = started.elapsed().as_secs_f64();
-    Row {
-        subject: tested.name().to_owned(),
-        crash: case.crash,
-        fs: case.fs,
-        seed: plan.seed,
-        rounds_per_s: tally.rounds as f64 / elapsed_s,
-        states_per_s: tally.crash_states as f64 / elapsed_s,
-        elapsed_s,
-        tally,
-        coverage: Coverage::Sampled,
-        strays: 0,
-        unavailable: None,
-        failures: Vec::new(),
-    }
-}
-
+/// Does a row, and says whether the torture continues.
 fn row(
     tested: Tested<'_>,
     case: Case,
     index: u64,
     plan: &Plan,
     watching: Watching<'_>,
-) -> io::Result<Row> {
+) -> ControlFlow<()> {
     let kind = kinds::of(case.crash);
     let Case { crash, fs } = case;
+    let ledger = watching.ledger;
+    let nothing = Row::nothing(tested.name(), crash, fs, plan.seed);
     if let Err(why) = kind.available(tested, case, plan) {
-        return Ok(Row::unavailable(tested.name(), crash, fs, plan.seed, why));
+        let unavailable = Some(why);
+        ledger.push(Row {
+            unavailable,
+            ..nothing
+        });
+        return ControlFlow::Continue(());
     }
-    let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory()))?;
-    watching.reporter.report(&Progress::RowBegan {
+    let base = plan.scratch_dir(kind.wants_memory());
+    let scratch = match Scratch::create(&base) {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            let why = format!("cannot make a directory in {}: {error}", base.display());
+            let error = Some(why);
+            ledger.push(Row { error, ..nothing });
+            return ControlFlow::Continue(());
+        }
+    };
+    ledger.report(&Progress::RowBegan {
         subject: tested.name(),
         case: &case_name(crash, fs),
         budget: plan.budget,
     });
-    let row = torture(tested, case, index, plan, scratch.path(), watching);
-    let strays = end_strays(scratch.path())?;
-    Ok(Row { strays, ..row? })
+    ledger.begin(nothing, Instant::now());
+    torture(tested, case, index, plan, scratch.path(), watching);
+    let strays = end_strays(scratch.path()).unwrap_or_else(|error| {
+        ledger.set_error(format!("cannot end what was left running: {error}"));
+        0
+    });
+    let mut violations = 0;
+    ledger.end(|row| {
+        violations = row.tally.violations;
+        Row { strays, ..row }
+    });
+    if plan.fail_fast && violations > 0 {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// What the threads of a row share.
@@ -196,15 +217,8 @@ struct Shared<'a> {
     watching: Watching<'a>,
     /// Rounds that were handed out.
     tickets: AtomicU64,
-    done: Mutex<Done>,
-}
-
-/// What was done.
-#[derive(Default)]
-struct Done {
-    tally: Tally,
-    failures: Vec<SavedFailure>,
-    error: Option<io::Error>,
+    /// Failures are saved one after the other.
+    saving: Mutex<()>,
 }
 
 fn torture(
@@ -214,14 +228,14 @@ fn torture(
     plan: &Plan,
     scratch: &Path,
     watching: Watching<'_>,
-) -> io::Result<Row> {
+) {
     let shared = Shared {
         plan,
         goes_on: plan.keep_going || tested.exhibit().is_some(),
         started: Instant::now(),
         watching,
         tickets: AtomicU64::new(0),
-        done: Mutex::default(),
+        saving: Mutex::default(),
     };
     let work = |lane: usize| {
         let mut worker = kinds::of(case.crash).worker(Job {
@@ -231,7 +245,6 @@ fn torture(
             scratch,
             row: index,
             lane: plan.shard.number(lane as u64),
-            stop: watching.stop,
             on_hang: watching.on_hang,
         });
         while let Some(number) = shared.next_round() {
@@ -240,20 +253,21 @@ fn torture(
             shared.note(&tally, found);
         }
     };
-    std::thread::scope(|scope| {
-        for lane in 0..plan.jobs {
-            let work = &work;
-            scope.spawn(move || work(lane));
+    thread::scope(|scope| {
+        let work = &work;
+        let start = |lane| thread::Builder::new().spawn_scoped(scope, move || work(lane));
+        let started: Vec<_> = (0..plan.jobs).map(start).collect();
+        for thread in started {
+            let why = match thread.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(())) => continue,
+                Ok(Err(_)) => {
+                    "a thread of the torture panicked: its message stands above".to_owned()
+                }
+                Err(error) => format!("cannot start a thread: {error}"),
+            };
+            watching.ledger.set_error(why);
         }
     });
-    let done = shared.done.into_inner().expect("no thread panicked");
-    match done.error {
-        Some(error) => Err(error),
-        None => Ok(Row {
-            failures: done.failures,
-            ..finished(tested, case, plan, shared.started, done.tally)
-        }),
-    }
 }
 
 impl Shared<'_> {
@@ -265,58 +279,63 @@ impl Shared<'_> {
             Budget::Rounds(rounds) => number < rounds,
             Budget::Duration(duration) => self.started.elapsed() < duration,
         };
-        if !in_budget || self.watching.stop.load(Ordering::Relaxed) {
-            return None;
-        }
         let failures_max = match (self.plan.fail_fast, self.goes_on) {
             (true, _) => 1,
             (_, true) => usize::MAX,
             _ => FAILURES_MAX,
         };
-        let done = self.done.lock().expect("no thread panics with the lock");
-        (done.error.is_none() && done.failures.len() < failures_max).then_some(number)
+        let noted = self.watching.ledger.noted();
+        if !in_budget || noted.has_error || noted.failures >= failures_max {
+            return None;
+        }
+        if self.plan.stop.is_set() {
+            self.watching.ledger.cut_short();
+            return None;
+        }
+        Some(number)
     }
 
     /// Takes note of a round.
     fn note(&self, tally: &Tally, found: io::Result<Vec<Found>>) {
-        let mut done = self.done.lock().expect("no thread panics with the lock");
-        let states_before = done.tally.crash_states;
-        done.tally.add(tally);
-        self.watching.reporter.report(&Progress::RoundEnded {
-            total: &done.tally,
+        let ledger = self.watching.ledger;
+        let (before, total) = ledger.add(tally);
+        ledger.report(&Progress::RoundEnded {
+            total: &total,
             elapsed: self.started.elapsed(),
         });
-        let kept = found.and_then(|found| {
-            let mut found = found.into_iter();
-            found.try_for_each(|found| self.keep(&found, states_before, &mut done.failures))
-        });
-        if let Err(error) = kept {
-            done.error = Some(error);
+        // Whether it came to its own end cannot be told.
+        if self.plan.stop.is_set() {
+            ledger.cut_short();
+        }
+        match found {
+            Ok(found) => {
+                for found in &found {
+                    self.keep(found, before.crash_states);
+                }
+            }
+            // It was broken off: that is no error.
+            Err(error) if self.plan.stop.is_set() && error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => ledger.set_error(error.to_string()),
         }
     }
 
     /// Keeps a failure; where the row continues after failures, the first of its class.
-    fn keep(
-        &self,
-        found: &Found,
-        states_before: u64,
-        failures: &mut Vec<SavedFailure>,
-    ) -> io::Result<()> {
+    fn keep(&self, found: &Found, states_before: u64) {
         let Found {
             finding,
             states,
             at,
         } = found;
-        let class = finding.violation.class();
-        if self.goes_on && failures.iter().any(|known| known.class == class) {
-            return Ok(());
+        let ledger = self.watching.ledger;
+        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.goes_on && ledger.has_class(&finding.violation.class()) {
+            return;
         }
         let states = states_before + states;
-        let failure = save(finding, self.plan, states, self.started, *at)?;
-        self.watching
-            .reporter
-            .report(&Progress::FailureSaved(&failure));
-        failures.push(failure);
-        Ok(())
+        let (failure, error) = save(finding, self.plan, states, self.started, *at);
+        ledger.add_failure(failure);
+        if let Some(error) = error {
+            ledger.set_error(error);
+        }
     }
 }

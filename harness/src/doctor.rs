@@ -80,7 +80,7 @@ fn features() -> Vec<(&'static str, Feature)> {
         ),
         (
             "ptrace",
-            available_traced(&Launcher::Binary).map(|()| format!("with seccomp; {scope}")),
+            available_traced(&Launcher::binary()).map(|()| format!("with seccomp; {scope}")),
         ),
         ("/dev/shm", memory()),
         ("temporary", temporary()),

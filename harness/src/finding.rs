@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::crash_kind::CrashKind;
+use crate::failures;
 use crate::history::Event;
 use crate::oracle::Violation;
 use crate::scratch::copy_dir;
@@ -205,7 +206,7 @@ impl Finding {
     /// # Errors
     /// If it cannot be written.
     pub fn save(&self, out: &Path) -> io::Result<PathBuf> {
-        fs::create_dir_all(out)?;
+        failures::create(out)?;
         let folder = tempfile::Builder::new()
             .prefix(&format!(
                 "{}-{}-",
@@ -213,7 +214,11 @@ impl Finding {
                 self.crash
             ))
             .disable_cleanup(true)
-            .tempdir_in(out)?;
+            .tempdir_in(out)
+            .map_err(|error| {
+                let reason = format!("no folder in {}: {error}", out.display());
+                io::Error::new(error.kind(), reason)
+            })?;
         let folder = folder.path();
         copy_dir(&self.image, &folder.join(IMAGE_NAME))?;
         for (name, attached) in &self.attachments {

@@ -3,6 +3,7 @@
 //! What runs stores in this process runs on a thread of its own, and its caller learns of a hang
 //! instead of waiting for ever.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::panic;
@@ -76,14 +77,14 @@ pub(crate) fn apart<T: Send + 'static>(
 /// process.
 pub(crate) fn within<T: Send + 'static>(
     work: impl FnOnce(&OnHang) -> T + Send,
-    end: fn(&Hang) -> !,
+    end: impl FnOnce(&Hang) -> Infallible,
 ) -> T {
     let (done, on_hang, receiver) = channel();
     thread::scope(|scope| {
         let worker = scope.spawn(move || drop(done.send(Message::Done(work(&on_hang)))));
         match receiver.recv() {
             Ok(Message::Done(result)) => result,
-            Ok(Message::Hangs(hang)) => end(&hang),
+            Ok(Message::Hangs(hang)) => match end(&hang) {},
             Err(_) => panic::resume_unwind(worker.join().expect_err("it sends what it has done")),
         }
     })

@@ -9,6 +9,7 @@ use crate::loss::Cuts;
 use crate::process::Launcher;
 use crate::shard::Shard;
 use crate::sim::Profile;
+use crate::stop::Stop;
 
 /// The time that a child has to end or to answer, by default.
 pub(crate) const HANG_LIMIT: Duration = Duration::from_secs(30);
@@ -48,6 +49,8 @@ pub(crate) struct DiskOptions {
 pub(crate) struct Plan {
     /// How children are started.
     pub launcher: Launcher,
+    /// Ends it early, with what it has found so far.
+    pub stop: Stop,
     /// For each row of the table.
     pub budget: Budget,
     /// Everything random derives from it.
@@ -84,7 +87,8 @@ impl Default for Plan {
     /// One round of everything, by children of this binary.
     fn default() -> Self {
         Self {
-            launcher: Launcher::Binary,
+            launcher: Launcher::binary(),
+            stop: Stop::default(),
             budget: Budget::Rounds(1),
             seed: 0,
             jobs: 1,
@@ -105,6 +109,15 @@ impl Default for Plan {
 }
 
 impl Plan {
+    /// The same, ended by `stop`.
+    pub(crate) fn stopped_by(self, stop: &Stop) -> Self {
+        Self {
+            launcher: self.launcher.stopped_by(stop),
+            stop: stop.clone(),
+            ..self
+        }
+    }
+
     /// Where stores live while they are tortured. With `in_memory`, if there is a directory in memory:
     /// for what is copied at every step.
     pub(crate) fn scratch_dir(&self, in_memory: bool) -> PathBuf {

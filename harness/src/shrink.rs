@@ -6,12 +6,26 @@
 //!
 //! [`Violation::class`]: crate::oracle::Violation::class
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::finding::Finding;
+use crate::stop::Stop;
 use crate::store::Tested;
 use crate::workload::{PAYLOAD_BYTES_MIN, Style, Workload};
+
+/// When a search ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline<'a> {
+    pub(crate) at: Instant,
+    pub(crate) stop: &'a Stop,
+}
+
+impl Deadline<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.is_set() || Instant::now() > self.at
+    }
+}
 
 /// Takes every step that leaves a failure, until no step does or the time is over.
 ///
@@ -22,7 +36,7 @@ use crate::workload::{PAYLOAD_BYTES_MIN, Style, Workload};
 /// If a candidate cannot be tried.
 pub(crate) fn minimise<T, C>(
     mut smallest: T,
-    deadline: Instant,
+    deadline: Deadline<'_>,
     candidates: impl Fn(&T) -> Vec<C>,
     mut still_fails: impl FnMut(C) -> io::Result<Option<T>>,
 ) -> io::Result<T> {
@@ -31,17 +45,22 @@ pub(crate) fn minimise<T, C>(
         let mut tried = 0;
         let mut left = candidates(&smallest).into_iter();
         while let Some(candidate) = left.next() {
-            if Instant::now() > deadline {
+            if deadline.is_over() {
                 return Ok(smallest);
             }
-            match still_fails(candidate)? {
-                Some(smaller) => {
+            match still_fails(candidate) {
+                // It was broken off: of this candidate nothing is known.
+                Err(error) if deadline.stop.is_set() && error.kind() == ErrorKind::Interrupted => {
+                    return Ok(smallest);
+                }
+                Err(error) => return Err(error),
+                Ok(Some(smaller)) => {
                     smallest = smaller;
                     has_helped = true;
                     left = candidates(&smallest).into_iter();
                     left.by_ref().take(tried).for_each(drop);
                 }
-                None => tried += 1,
+                Ok(None) => tried += 1,
             }
         }
         if !has_helped {
@@ -138,7 +157,7 @@ mod tests {
     use super::*;
 
     /// Without each number in turn, until what is left does not hold 3 and 17 any more.
-    fn minimised(deadline: Instant) -> Vec<u32> {
+    fn minimised(at: Instant, stop: &Stop) -> Vec<u32> {
         let without_one = |numbers: &Vec<u32>| {
             let without = |at: usize| {
                 let mut fewer = numbers.clone();
@@ -151,6 +170,7 @@ mod tests {
             let holds = |number| numbers.contains(&number);
             Ok((holds(3) && holds(17)).then_some(numbers))
         };
+        let deadline = Deadline { at, stop };
         let smallest = minimise((0..40).collect(), deadline, without_one, fails);
         smallest.expect("nothing goes wrong")
     }
@@ -158,12 +178,20 @@ mod tests {
     #[test]
     fn what_is_left_cannot_be_made_smaller() {
         let deadline = Instant::now() + Duration::from_mins(1);
-        assert_eq!(minimised(deadline), [3, 17]);
+        assert_eq!(minimised(deadline, &Stop::default()), [3, 17]);
     }
 
     #[test]
     fn when_the_time_is_over_the_smallest_so_far_is_left() {
-        let smallest = minimised(Instant::now());
+        let smallest = minimised(Instant::now(), &Stop::default());
         assert!(smallest.contains(&3) && smallest.contains(&17));
+    }
+
+    #[test]
+    fn when_the_end_is_asked_for_the_smallest_so_far_is_left() {
+        let stop = Stop::default();
+        stop.set();
+        let deadline = Instant::now() + Duration::from_mins(1);
+        assert_eq!(minimised(deadline, &stop).len(), 40);
     }
 }

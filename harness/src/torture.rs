@@ -3,17 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::campaign::{self, Watching};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
-use crate::hang::{self, Hang, OnHang};
+use crate::failures;
+use crate::hang::{self, OnHang};
 use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::process::{Launcher, has_order};
-use crate::report::{Row, SavedFailure, Silent, Verdict};
+use crate::report::{Ledger, Row, SavedFailure, Silent, Verdict};
 use crate::roles;
 use crate::sim::Profile;
 use crate::store::UnderTest;
@@ -60,7 +60,7 @@ impl Torture {
             profiles: Vec::new(),
             scratch: None,
             script: None,
-            artifacts: std::env::temp_dir().join("plugpull-failures"),
+            artifacts: failures::folder(),
             hang_limit: HANG_LIMIT,
             cuts: Cuts::default(),
             keep_going: false,
@@ -123,7 +123,8 @@ impl Torture {
         self
     }
 
-    /// Where failures are saved. Default: `plugpull-failures` in the system's temporary directory.
+    /// Where failures are saved. Default: `plugpull` in cargo's target directory; if there is none that
+    /// can be written to, `plugpull-failures-UID` in the system's temporary directory.
     pub fn artifacts(mut self, dir: impl Into<PathBuf>) -> Self {
         self.artifacts = dir.into();
         self
@@ -194,29 +195,33 @@ impl Torture {
         campaign::require(under_test.tested(), kinds.as_deref().unwrap_or(&[]), &plan)
             .map_err(environment)?;
         let is_scripted = self.script.is_some();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stop_work = Arc::clone(&stop);
+        let stop = plan.stop.clone();
+        let ledger = Arc::new(Ledger::new(Box::new(Silent)));
+        let kept = Arc::clone(&ledger);
         let work = move |on_hang: &OnHang| {
             let watching = Watching {
-                stop: &stop_work,
-                reporter: &Silent,
+                ledger: &kept,
                 on_hang,
             };
-            let tested = under_test.tested();
+            let tested = [under_test.tested()];
             if let Some(script) = &self.script {
-                return campaign::play(tested, script, &plan, watching).map(|row| vec![row]);
+                return campaign::play(tested[0], script, &plan, watching);
             }
             let kinds = kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
-            campaign::run(&[tested], kinds, &plan, watching)
+            campaign::run(&[(&tested, kinds)], &plan, watching);
+            Ok(())
         };
-        let rows = hang::apart(work).map_err(|hang| {
+        let played = hang::apart(work).map_err(|hang| {
             // The threads of other stores would go on to the end of their budget.
-            stop.store(true, Ordering::Relaxed);
-            Failure::Violation(vec![row_of(&hang)])
+            stop.set();
+            ledger.hangs(&hang);
+            Failure::Violation(ledger.so_far())
         })?;
-        let rows = rows.map_err(|error| environment(error.to_string()))?;
+        played.map_err(|error| environment(error.to_string()))?;
+        let rows = ledger.so_far();
         match Verdict::of(&rows) {
             Verdict::Pass => Ok(Report { rows }),
+            Verdict::Environment => Err(environment(errors_of(&rows))),
             Verdict::Violation => Err(Failure::Violation(rows)),
             // A script is played for what it does, not for how much of it there is.
             Verdict::Vacuous if is_scripted => Ok(Report { rows }),
@@ -225,22 +230,13 @@ impl Torture {
     }
 }
 
-/// What is known of a row whose store hangs.
-fn row_of(hang: &Hang) -> Row {
-    let mut tally = Tally::default();
-    tally.violated(&hang.violation);
-    let failure = SavedFailure {
-        folder: hang.saved.as_ref().cloned().unwrap_or_default(),
-        violation: hang.to_string(),
-        class: hang.violation.class(),
-        after_states: 0,
-        after_s: 0.0,
+/// What could not be done, a line each.
+fn errors_of(rows: &[Row]) -> String {
+    let error = |row: &Row| {
+        let error = row.error.as_deref()?;
+        Some(format!("\n  {}, {}: {error}", row.subject, row.case()))
     };
-    Row {
-        tally,
-        failures: vec![failure],
-        ..Row::nothing(&hang.subject, hang.crash, None, hang.seed)
-    }
+    rows.iter().filter_map(error).collect()
 }
 
 /// What a torture without a violation has done.

@@ -63,7 +63,15 @@ impl Torture {
     fn run(&self, crash: &str, more: &[&str]) -> Verdict {
         let mut args = vec!["run", "--cmd", "sh writer.sh {dir}"];
         args.extend(["--check", "sh checker.sh {dir}", "--crash", crash]);
-        args.extend(["--seed", "1", "--jobs", "1", "--json"]);
+        args.extend([
+            "--seed",
+            "1",
+            "--jobs",
+            "1",
+            "--json",
+            "--out",
+            "target/plugpull",
+        ]);
         args.extend(more);
         verdict(torture(&args, self.dir.path()))
     }

@@ -33,8 +33,20 @@ fn told(output: &Output) -> String {
 
 fn torture(test: &str, store: &str, out: &Path) -> Option<Output> {
     let args = [
-        "run", store, "--crash", "disk", "--fs", "ext4", "--rounds", "2", "--seed", "3", "--jobs",
+        "run",
+        store,
+        "--crash",
+        "disk",
+        "--fs",
+        "ext4",
+        "--rounds",
+        "2",
+        "--seed",
+        "3",
+        "--jobs",
         "1",
+        "--out",
+        "target/plugpull",
     ];
     run(test, &args, out)
 }
@@ -94,6 +106,8 @@ fn a_mount_option_that_gives_up_flushes_is_named() {
         "1",
         "--jobs",
         "1",
+        "--out",
+        "target/plugpull",
     ];
     let Some(output) = run("nobarrier", &args, out.path()) else {
         return;

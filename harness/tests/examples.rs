@@ -43,7 +43,17 @@ fn a_correct_log_survives() {
 fn a_log_that_acknowledges_before_it_writes_is_caught_and_the_failure_can_be_checked_again() {
     let out = tempfile::tempdir().expect("a directory");
     let args = [
-        "run", "naive", "--crash", "kill", "--rounds", "200", "--seed", "7", "--json",
+        "run",
+        "naive",
+        "--crash",
+        "kill",
+        "--rounds",
+        "200",
+        "--seed",
+        "7",
+        "--json",
+        "--out",
+        "target/plugpull",
     ];
     let output = line_log(&args, out.path());
     let summary = summary(&output);

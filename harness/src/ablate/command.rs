@@ -1,6 +1,5 @@
 //! `ablate` on the command line.
 
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use crate::hang::OnHang;
 use crate::plan::{Budget, Plan};
 use crate::quantity::parse_duration;
 use crate::sim::Profile;
+use crate::stop::Stop;
 use crate::subject::Subject;
 
 /// For the command's help.
@@ -60,7 +60,7 @@ pub(crate) fn run(
     subject: &dyn Subject,
     args: AblateArgs,
     drawn_seed: u32,
-    stop: &AtomicBool,
+    stop: &Stop,
     on_hang: &OnHang,
 ) -> Result<u8, String> {
     let known = subject.engines();
@@ -85,13 +85,14 @@ pub(crate) fn run(
         engines: args.engine,
         profiles: args.profile,
         ..Plan::default()
-    };
+    }
+    .stopped_by(stop);
     let progress = if args.json {
         Progress::silent()
     } else {
         Progress::default()
     };
-    let report = study::run(subject, &plan, stop, &progress, on_hang)
+    let report = study::run(subject, &plan, &progress, on_hang)
         .map_err(|error| format!("cannot ablate {}: {error}", subject.name()))?;
     if args.json {
         report.print_json();

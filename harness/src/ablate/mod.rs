@@ -13,7 +13,6 @@ mod symbol;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use self::filter::Hits;
@@ -125,14 +124,13 @@ impl Ablation {
     /// If the subject does not run on the simulated file system, has no such engine, or the machine
     /// fails; or if the store hangs: then the process should end soon.
     pub fn run(self) -> io::Result<AblationReport> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stop_work = Arc::clone(&stop);
+        let stop = self.plan.stop.clone();
         let work = move |on_hang: &OnHang| {
             let progress = Progress::silent();
-            study::run(&*self.subject, &self.plan, &stop_work, &progress, on_hang)
+            study::run(&*self.subject, &self.plan, &progress, on_hang)
         };
         hang::apart(work).unwrap_or_else(|hang| {
-            stop.store(true, Ordering::Relaxed);
+            stop.set();
             Err(io::Error::other(hang.to_string()))
         })
     }

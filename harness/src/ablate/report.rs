@@ -78,7 +78,8 @@ pub enum SyncOutcome {
     /// No promise was broken, and the store's author knows why:
     /// [`Simulated::redundant_sync`](crate::Simulated::redundant_sync).
     Redundant(#[serde(skip)] String),
-    /// It was never left out: the time was over before.
+    /// It was never left out: the time was over before. Or the ablation was interrupted before it was
+    /// left out in enough rounds.
     Untried,
 }
 
@@ -121,10 +122,12 @@ impl AblationReport {
         self.syncs.iter().filter(|sync| of(&sync.outcome)).count()
     }
 
-    /// The process's exit status: 2 if there was no sync to leave out.
+    /// The process's exit status: 2 if there was no sync to leave out, or not the time for all.
     pub(super) fn exit_status(&self) -> u8 {
         match (self.is_complete(), &self.broken) {
             (true, _) => 0,
+            // What was not tried to its end is not missed.
+            (false, None) if self.interrupted => 2,
             (false, None) if self.syncs.is_empty() => 2,
             _ => 1,
         }

@@ -1,9 +1,9 @@
 //! The census, and the trials of each site.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -34,7 +34,6 @@ type Round = (CrashKind, u64);
 struct Study<'a> {
     subject: &'a dyn Subject,
     plan: &'a Plan,
-    stop: &'a AtomicBool,
     progress: &'a Progress,
     on_hang: &'a OnHang,
     scratch: &'a Path,
@@ -70,6 +69,8 @@ struct Trial {
     next: usize,
     tally: Tally,
     noticed: Option<Notice>,
+    /// All its rounds were done.
+    is_decided: bool,
 }
 
 /// What the threads share while sites are on trial.
@@ -80,14 +81,13 @@ struct Trials {
     error: Option<io::Error>,
 }
 
-/// Leaves out each sync in turn. `stop` ends it early, with what it has found so far.
+/// Leaves out each sync in turn. The plan's `stop` ends it early, with what it has found so far.
 ///
 /// # Errors
 /// If the subject does not run on the simulated file system, has no such engine, or the machine fails.
 pub(super) fn run(
     subject: &dyn Subject,
     plan: &Plan,
-    stop: &AtomicBool,
     progress: &Progress,
     on_hang: &OnHang,
 ) -> io::Result<AblationReport> {
@@ -100,7 +100,6 @@ pub(super) fn run(
     let study = Study {
         subject,
         plan,
-        stop,
         progress,
         on_hang,
         scratch: scratch.path(),
@@ -133,7 +132,7 @@ pub(super) fn run(
         rounds: total.rounds,
         crash_states: total.crash_states,
         elapsed_s: study.started.elapsed().as_secs_f64(),
-        interrupted: stop.load(Ordering::Relaxed),
+        interrupted: plan.stop.is_set(),
     })
 }
 
@@ -156,10 +155,15 @@ impl Study<'_> {
             scratch: self.scratch,
             row: 0,
             lane: worker as u64,
-            stop: self.stop,
             on_hang: self.on_hang,
         });
-        let found = simulation.filter_syncs(filter).round(number, tally)?;
+        let found = match simulation.filter_syncs(filter).round(number, tally) {
+            // It was broken off, and had found nothing by then.
+            Err(error) if self.plan.stop.is_set() && error.kind() == ErrorKind::Interrupted => {
+                return Ok(None);
+            }
+            found => found?,
+        };
         Ok(found.into_iter().next().map(|found| found.finding))
     }
 
@@ -168,7 +172,7 @@ impl Study<'_> {
             Budget::Rounds(_) => false,
             Budget::Duration(duration) => self.started.elapsed() >= duration / share,
         };
-        spent || self.stop.load(Ordering::Relaxed)
+        spent || self.plan.stop.is_set()
     }
 
     /// Runs `work` on as many threads as are wanted.
@@ -194,7 +198,7 @@ impl Study<'_> {
             };
             let counts = lock(&shared);
             let goes_on = counts.broken.is_none() && counts.error.is_none();
-            in_budget && goes_on && !self.stop.load(Ordering::Relaxed)
+            in_budget && goes_on && !self.plan.stop.is_set()
         };
         self.in_parallel(|worker| {
             loop {
@@ -240,6 +244,7 @@ impl Study<'_> {
             next: 0,
             tally: Tally::default(),
             noticed: None,
+            is_decided: false,
         });
         let shared = Mutex::new(Trials {
             waiting: waiting.collect(),
@@ -271,7 +276,10 @@ impl Study<'_> {
                         trials.error = Some(error);
                         trials.waiting.clear();
                     }
-                    None => trials.done.push(trial),
+                    None => {
+                        trial.is_decided = true;
+                        trials.done.push(trial);
+                    }
                 }
                 let (done, left) = (trials.done.len(), trials.waiting.len());
                 drop(trials);
@@ -312,6 +320,7 @@ impl Study<'_> {
             (Some(notice), _) => SyncOutcome::Noticed(notice),
             (None, Some(why)) => SyncOutcome::Redundant(why.to_owned()),
             (None, None) if trial.filter.left_out() == 0 => SyncOutcome::Untried,
+            (None, None) if self.plan.stop.is_set() && !trial.is_decided => SyncOutcome::Untried,
             (None, None) => SyncOutcome::Missed,
         };
         AblatedSync {

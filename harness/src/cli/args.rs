@@ -24,7 +24,8 @@ pub(super) const NAME: &str = "torture";
 /// Without a command: 30 seconds of everything that this machine can do.
 ///
 /// Exit status: 0 no promise was broken, 1 one was, 2 wrong usage, an environment that cannot do
-/// it, or a torture that showed nothing.
+/// it, or a torture that showed nothing, 130 or 143 interrupted before the end by Ctrl-C or SIGTERM.
+/// The second of these signals ends it at once.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(super) struct Cli {
@@ -50,9 +51,9 @@ pub(super) enum Command {
         /// Stop after this time, as 30s or 2m, with the smallest found by then.
         #[arg(long, value_parser = parse_duration, default_value = "60s")]
         duration: Duration,
-        /// Where the smallest version is saved.
-        #[arg(long, default_value = "target/plugpull")]
-        out: PathBuf,
+        /// Where the smallest version is saved; where `run` saves failures if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Leave out each sync of a subject in turn, and report which of them are not missed.
     ///
@@ -129,7 +130,8 @@ The table, one row a subject and crash kind:
   states      crash states that were recovered and checked
   acked       acknowledged appends: each of them must survive
   mid-work    rounds in which the crash came while appends were in progress
-  verdict     pass, VIOLATIONS, nothing shown (no pass!), or unavailable on this machine: ask `doctor`
+  verdict     pass, VIOLATIONS, nothing shown (no pass!), environment (the machine failed: the row says
+              at what), cut short, or unavailable on this machine: ask `doctor`
 
 A failure is a folder below --out. Its README.md tells what happened; `replay` checks its crash image
 again, `shrink` looks for the smallest version.";
@@ -187,9 +189,10 @@ pub(super) struct RunArgs {
     /// memory (/dev/shm) where there is some.
     #[arg(long)]
     pub(super) dir: Option<PathBuf>,
-    /// Where failures are saved.
-    #[arg(long, default_value = "target/plugpull")]
-    pub(super) out: PathBuf,
+    /// Where failures are saved. If not given: `plugpull` in the target directory in which this program
+    /// was built; without one, `plugpull-failures-UID` in the system's temporary directory.
+    #[arg(long)]
+    pub(super) out: Option<PathBuf>,
     /// A recovery that does not end within this time hangs, and so does a writer under trace: a
     /// violation.
     #[arg(long, value_parser = parse_limit, default_value = "30s")]

@@ -1,6 +1,7 @@
 //! From the command line to the command.
 
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
@@ -13,14 +14,14 @@ use super::replay::replay;
 use super::run::run;
 use super::seed::draw_seed;
 use super::shrink::shrink;
-use super::signal::stop_on_signal;
+use super::signal::{Farewell, Signals};
 use crate::ablate::{self, AblateArgs};
 use crate::doctor;
 use crate::hang::{self, Hang, OnHang};
 use crate::kinds::keep_panics_quiet;
 use crate::litmus;
 use crate::mutants::{self, Mutants, MutantsArgs};
-use crate::report::Verdict;
+use crate::report::{Ledger, Verdict, exit_status_of};
 use crate::roles;
 use crate::subject::Subject;
 
@@ -50,7 +51,11 @@ fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode
         (Some(suite), Some((mutants::NAME, matches))) => mutate(suite, matches),
         _ => Cli::from_arg_matches(&matches)
             .map_err(|error| error.to_string())
-            .and_then(|cli| hang::within(|on_hang| dispatch(&subjects, cli, line, on_hang), end)),
+            .and_then(|cli| {
+                let torture = OnceLock::new();
+                let work = |on_hang: &OnHang| dispatch(&subjects, cli, line, on_hang, &torture);
+                hang::within(work, |hang| end(hang, torture.get()))
+            }),
     };
     ExitCode::from(status.unwrap_or_else(|message| {
         eprintln!("error: {message}");
@@ -58,15 +63,30 @@ fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode
     }))
 }
 
-/// The thread of a store that hangs cannot be ended, so the process ends.
-fn end(hang: &Hang) -> ! {
+/// The thread of a store that hangs cannot be ended, so the process ends. A torture tells what it has
+/// done by then.
+fn end(hang: &Hang, torture: Option<&Arc<Ledger>>) -> ! {
     eprintln!("{hang}");
+    if let Some(ledger) = torture {
+        ledger.hangs(hang);
+        ledger.close(None);
+    }
     std::process::exit(Verdict::Violation.exit_status().into())
+}
+
+/// For a command whose results are in its own hands.
+fn ended_by(what: &'static str) -> Farewell {
+    Box::new(move |signal| {
+        eprintln!("Interrupted: {what}.");
+        exit_status_of(signal)
+    })
 }
 
 fn mutate(suite: &Mutants, matches: &ArgMatches) -> Result<u8, String> {
     let args = MutantsArgs::from_arg_matches(matches).map_err(|error| error.to_string())?;
-    mutants::run(suite, args, &*stop_on_signal()?)
+    let signals = Signals::heeded(ended_by("what was not told above was not tried"))?;
+    let status = mutants::run(suite, args, &signals.stop)?;
+    Ok(signals.exit_status(status))
 }
 
 fn dispatch(
@@ -74,10 +94,11 @@ fn dispatch(
     cli: Cli,
     line: clap::Command,
     on_hang: &OnHang,
+    torture: &OnceLock<Arc<Ledger>>,
 ) -> Result<u8, String> {
     let everything = || Cli::parse_from([NAME, "run", "--with-disk"]).command;
     match cli.command.or_else(everything).expect("given or put there") {
-        Command::Run(args) => run(subjects, *args, on_hang),
+        Command::Run(args) => run(subjects, *args, on_hang, torture),
         Command::Replay { failure } => replay(subjects, &failure, on_hang),
         Command::Shrink {
             failure,
@@ -85,7 +106,10 @@ fn dispatch(
             out,
         } => shrink(subjects, &failure, duration, out, on_hang),
         Command::Ablate(args) => ablate(subjects, args, on_hang),
-        Command::Litmus(args) => litmus::run(&args),
+        Command::Litmus(args) => {
+            Signals::obeyed(ended_by("no file system was looked at to the end"))?;
+            litmus::run(&args)
+        }
         Command::Merge { reports, json } => merge(&reports, json),
         Command::List => {
             list(subjects);
@@ -101,5 +125,7 @@ fn dispatch(
 
 fn ablate(subjects: &[&dyn Subject], args: AblateArgs, on_hang: &OnHang) -> Result<u8, String> {
     let subject = choose(subjects, std::slice::from_ref(&args.subject))?[0];
-    ablate::run(subject, args, draw_seed(), &*stop_on_signal()?, on_hang)
+    let signals = Signals::heeded(ended_by("no sync was left out in enough rounds"))?;
+    let status = ablate::run(subject, args, draw_seed(), &signals.stop, on_hang)?;
+    Ok(signals.exit_status(status))
 }

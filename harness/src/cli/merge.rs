@@ -15,7 +15,8 @@ pub(super) fn merge(reports: &[PathBuf], json: bool) -> Result<u8, String> {
     let closing = Closing {
         seed,
         shard: Shard::WHOLE,
-        interrupted: false,
+        signal: None,
+        not_run: Vec::new(),
     };
     reporter.report(&Progress::RunEnded {
         rows: &rows,

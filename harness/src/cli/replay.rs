@@ -1,13 +1,15 @@
 //! `replay`: a saved failure, looked at again.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::choose::tested_in;
+use super::signal::Signals;
 use crate::finding::Finding;
 use crate::hang::OnHang;
 use crate::kinds::{self, Replayed, Saved};
 use crate::plan::Plan;
-use crate::report::Verdict;
+use crate::report::{Verdict, exit_status_of};
 use crate::scratch::Scratch;
 use crate::store::commands_of;
 use crate::subject::Subject;
@@ -20,6 +22,11 @@ pub(super) fn replay(
     let at = |error| format!("cannot replay {}: {error}", folder.display());
     let finding = Finding::load(folder).map_err(at)?;
     let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
+    let farewell = |signal| {
+        eprintln!("Interrupted: the failure was not checked to the end.");
+        exit_status_of(signal)
+    };
+    let signals = Signals::heeded(Box::new(farewell))?;
     println!(
         "{} ({}), when it was found:\n  {}",
         finding.subject, finding.engine, finding.violation
@@ -28,7 +35,8 @@ pub(super) fn replay(
     let plan = Plan {
         seed: finding.seed,
         ..Plan::default()
-    };
+    }
+    .stopped_by(&signals.stop);
     let saved = Saved {
         finding: &finding,
         tested: tested_in(subjects, &finding, commands.as_ref())?,
@@ -36,7 +44,13 @@ pub(super) fn replay(
         scratch: scratch.path(),
         on_hang,
     };
-    let Replayed { verdict, note } = kinds::of(finding.crash).replay(saved).map_err(at)?;
+    let replayed = kinds::of(finding.crash).replay(saved);
+    let Replayed { verdict, note } = match (replayed, signals.first()) {
+        (Err(error), Some(signal)) if error.kind() == ErrorKind::Interrupted => {
+            return Ok(farewell(signal));
+        }
+        (replayed, _) => replayed.map_err(at)?,
+    };
     if let Some(note) = &note {
         println!("{note}");
     }

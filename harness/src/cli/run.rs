@@ -1,27 +1,31 @@
 //! `run`: a torture.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::args::RunArgs;
 use super::choose::choose;
 use super::reporter::reporter;
 use super::seed::draw_seed;
-use super::signal::stop_on_signal;
+use super::signal::Signals;
 use crate::campaign::{self, Watching};
 use crate::crash_kind::CrashKind;
+use crate::failures;
 use crate::hang::OnHang;
 use crate::plan::{Budget, DiskOptions, Plan};
-use crate::report::{Closing, Progress, Verdict};
+use crate::report::Ledger;
 use crate::store::{BlackBox, Tested};
 use crate::subject::Subject;
 
 const DEFAULT_DURATION: Duration = Duration::from_secs(30);
+/// The time that the work has to end after the last words.
+const TIDYING: Duration = Duration::from_millis(300);
 
 pub(super) fn run(
     subjects: &[&dyn Subject],
     args: RunArgs,
     on_hang: &OnHang,
+    torture: &OnceLock<Arc<Ledger>>,
 ) -> Result<u8, String> {
     let black_box = match (args.cmd, args.check) {
         (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
@@ -62,7 +66,7 @@ pub(super) fn run(
         jobs: args.jobs.unwrap_or(cores).max(1),
         engines: args.engine,
         scratch: args.dir,
-        out: args.out,
+        out: args.out.unwrap_or_else(failures::folder),
         file_systems: args.fs,
         disk: DiskOptions {
             bytes: args.disk_size,
@@ -94,27 +98,35 @@ pub(super) fn run(
             campaign::require(*subject, &kinds, &plan)?;
         }
     }
-    let stop = stop_on_signal()?;
-    let reporter = reporter(args.json);
+    let ledger = Arc::new(Ledger::new(reporter(args.json)));
+    drop(torture.set(Arc::clone(&ledger)));
+    let kept = Arc::clone(&ledger);
+    let signals = Signals::heeded(Box::new(move |signal| farewell(&kept, signal)))?;
+    let plan = plan.stopped_by(&signals.stop);
     let watching = Watching {
-        stop: &stop,
-        reporter: &*reporter,
+        ledger: &ledger,
         on_hang,
     };
-    let mut rows = Vec::new();
-    for (subjects, kinds) in passes {
-        let more = campaign::run(subjects, kinds, &plan, watching)
-            .map_err(|error| format!("the torture cannot go on: {error}"))?;
-        rows.extend(more);
+    campaign::run(&passes, &plan, watching);
+    Ok(ledger
+        .close(signals.first())
+        .unwrap_or_else(wait_for_the_end))
+}
+
+/// Tells what was found by now. Work that does not hang ends its processes and removes its directory
+/// meanwhile. What hangs is gone with the process, and the next one removes its directory.
+fn farewell(ledger: &Ledger, signal: i32) -> u8 {
+    let status = ledger.close(Some(signal)).unwrap_or_else(wait_for_the_end);
+    let deadline = Instant::now() + TIDYING;
+    while !ledger.is_over() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
     }
-    let closing = Closing {
-        seed: plan.seed,
-        shard: plan.shard,
-        interrupted: stop.load(Ordering::Relaxed),
-    };
-    reporter.report(&Progress::RunEnded {
-        rows: &rows,
-        closing: &closing,
-    });
-    Ok(Verdict::of(&rows).exit_status())
+    status
+}
+
+/// Another thread tells the end already: its exit status counts.
+fn wait_for_the_end() -> u8 {
+    loop {
+        std::thread::park();
+    }
 }

@@ -1,15 +1,19 @@
 //! `shrink`: the smallest version of a saved failure.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::choose::tested_in;
+use super::signal::Signals;
+use crate::failures;
 use crate::finding::Finding;
 use crate::hang::OnHang;
 use crate::kinds::{self, Saved, Shrinking};
 use crate::plan::{Budget, Plan};
-use crate::report::Verdict;
+use crate::report::{Verdict, exit_status_of};
 use crate::scratch::Scratch;
+use crate::shrink::Deadline;
 use crate::store::commands_of;
 use crate::subject::Subject;
 
@@ -17,7 +21,7 @@ pub(super) fn shrink(
     subjects: &[&dyn Subject],
     folder: &Path,
     duration: Duration,
-    out: PathBuf,
+    out: Option<PathBuf>,
     on_hang: &OnHang,
 ) -> Result<u8, String> {
     let cannot = |why: &dyn std::fmt::Display| format!("cannot shrink {}: {why}", folder.display());
@@ -27,9 +31,15 @@ pub(super) fn shrink(
     let plan = Plan {
         budget: Budget::Duration(duration),
         seed: finding.seed,
-        out,
+        out: out.unwrap_or_else(failures::folder),
         ..Plan::default()
     };
+    let farewell = |signal| {
+        eprintln!("Interrupted: the failure is not smaller than it was.");
+        exit_status_of(signal)
+    };
+    let signals = Signals::heeded(Box::new(farewell))?;
+    let plan = plan.stopped_by(&signals.stop);
     let kind = kinds::of(finding.crash);
     let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory())).map_err(at)?;
     let saved = Saved {
@@ -39,7 +49,18 @@ pub(super) fn shrink(
         scratch: scratch.path(),
         on_hang,
     };
-    match kind.shrink(saved, Instant::now() + duration).map_err(at)? {
+    let deadline = Deadline {
+        at: Instant::now() + duration,
+        stop: &signals.stop,
+    };
+    let shrinking = match (kind.shrink(saved, deadline), signals.first()) {
+        // It was broken off before it was known whether the failure still shows.
+        (Err(error), Some(signal)) if error.kind() == ErrorKind::Interrupted => {
+            return Ok(farewell(signal));
+        }
+        (shrinking, _) => shrinking.map_err(at)?,
+    };
+    match shrinking {
         Shrinking::Impossible(why) => Err(cannot(&why)),
         Shrinking::Gone(why) => {
             println!("The failure does not show any more: {why}.");
@@ -53,6 +74,9 @@ pub(super) fn shrink(
             let saved = finding.save(&plan.out).map_err(at)?;
             println!("{}\n  {}", finding.violation, finding.crash_point);
             println!("{told}; saved in {}", saved.display());
+            if signals.first().is_some() {
+                println!("Interrupted: there may be a smaller version.");
+            }
             println!("\n{more}");
             Ok(Verdict::Violation.exit_status())
         }

@@ -2,8 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 use serde_json::Value;
 
@@ -14,6 +12,7 @@ use crate::hang::OnHang;
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::report::Coverage;
+use crate::shrink::Deadline;
 use crate::store::Tested;
 use crate::tally::Tally;
 
@@ -34,8 +33,6 @@ pub(crate) struct Job<'a> {
     /// The numbers by which its randomness and its directories are told from those of others.
     pub(crate) row: u64,
     pub(crate) lane: u64,
-    /// The torture is over.
-    pub(crate) stop: &'a AtomicBool,
     /// Receives a store that hangs in this process.
     pub(crate) on_hang: &'a OnHang,
 }
@@ -150,7 +147,7 @@ pub(crate) trait Kind: Sync {
     ///
     /// # Errors
     /// If the failure cannot be read, or the machine fails.
-    fn shrink(&self, saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking>;
+    fn shrink(&self, saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking>;
 
     /// Plays a script, as a test has it. `None` if it is not of this kind.
     ///

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +19,7 @@ use crate::plan::Plan;
 use crate::process;
 use crate::process::Launcher;
 use crate::scratch::{copy_dir, remove_dir};
+use crate::shrink::Deadline;
 use crate::store::{Recovered, Store, Tested, Work, run};
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -43,7 +43,7 @@ impl Kind for Kill {
     }
 
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
-        let found = process::available(&Launcher::Binary);
+        let found = process::available(&Launcher::binary());
         vec![(self.id().to_string(), found)]
     }
 
@@ -62,7 +62,7 @@ impl Kind for Kill {
         replay_image(saved)
     }
 
-    fn shrink(&self, saved: Saved<'_>, _: Instant) -> io::Result<Shrinking> {
+    fn shrink(&self, saved: Saved<'_>, _: Deadline<'_>) -> io::Result<Shrinking> {
         Ok(Shrinking::Impossible(match saved.tested {
             Tested::Command(_) => NO_SCRIPT_OF_A_COMMAND.to_owned(),
             Tested::Subject(subject) => format!(

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::crash_kind::CrashKind;
+use crate::stop::Stop;
 
 /// A catcher is given so long by itself.
 const BUDGET: Duration = Duration::from_secs(20);
@@ -53,7 +53,7 @@ pub(super) struct Bench<'a> {
     /// Builds take turns: they share a target directory, and the last part of a build is a copy out
     /// of it.
     pub(super) building: Mutex<()>,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) stop: &'a Stop,
     /// Instead of each catcher's own.
     pub(super) budget: Option<Duration>,
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Args, Command};
@@ -15,6 +14,7 @@ use super::result::{Cell, Invalid, Outcome};
 use super::run::{self, Observer, Plan};
 use super::suite::Mutants;
 use crate::quantity::parse_duration;
+use crate::stop::Stop;
 
 /// The command's name.
 pub(crate) const NAME: &str = "mutants";
@@ -25,8 +25,8 @@ Each patch is applied to a copy of the working tree, built, and given to those t
 until one of them has caught it. The tree as it is goes the same way first: nobody may catch that.
 
 Exit status: 0 everybody who must catch a mutant has caught it, 1 somebody has missed one or has \
-caught the tree as it is, 2 wrong usage, a patch that does not apply or compile, or a run that was \
-interrupted.";
+caught the tree as it is, 2 wrong usage, or a patch that does not apply or compile, 130 or 143 a run \
+that Ctrl-C or SIGTERM ended.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,7 +90,7 @@ pub(crate) fn command() -> Command {
 }
 
 /// Does what the arguments say. Returns the exit status.
-pub(crate) fn run(suite: &Mutants, args: MutantsArgs, stop: &AtomicBool) -> Result<u8, String> {
+pub(crate) fn run(suite: &Mutants, args: MutantsArgs, stop: &Stop) -> Result<u8, String> {
     let mutants = pick(
         Mutant::load_all(&suite.tree.join(&suite.patches))?,
         &args.only,

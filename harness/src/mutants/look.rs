@@ -1,7 +1,6 @@
 //! How a catcher is run, and for how long.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Trouble, last_line, understand};
@@ -10,6 +9,7 @@ use super::process::{How, Program};
 use super::result::Verdict;
 use super::tree::Slot;
 use crate::scratch::remove_dir;
+use crate::stop::Stop;
 
 /// Beside its budget, a torture is given so long to come to its end: it says itself what hangs.
 const GRACE: Duration = Duration::from_secs(90);
@@ -62,7 +62,7 @@ impl Catcher {
         };
         let elapsed = started.elapsed();
         remove_dir(&slot.out.join(FAILURES))?;
-        if bench.stop.load(Ordering::Relaxed) {
+        if bench.stop.is_set() {
             // It was interrupted, so what it did not see means nothing.
             return Err(Trouble::Stopped);
         }
@@ -75,7 +75,7 @@ impl Catcher {
         subject: &str,
         budget: Duration,
         slot: &Slot<'_>,
-        stop: &AtomicBool,
+        stop: &Stop,
     ) -> Result<Answer, Trouble> {
         let (kind, seconds) = (&self.name, budget.as_secs().max(1));
         let mut program = Program::new(&format!(
@@ -95,7 +95,7 @@ fn run_tests(
     executables: &[PathBuf],
     filter: Option<&str>,
     slot: &Slot<'_>,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> Result<Answer, Trouble> {
     let failed = |line: &str| line.starts_with("test ") && line.ends_with("... FAILED");
     let mut nothing_ran = true;

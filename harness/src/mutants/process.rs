@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::{COMMAND, CommandTask, Launcher, Order, quoted, start};
+use crate::stop::Stop;
 
 /// How often a running command is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -63,7 +63,7 @@ impl Program {
         &self,
         dir: &Path,
         limit: Duration,
-        stop: &AtomicBool,
+        stop: &Stop,
         enough: impl Fn(&str) -> bool,
     ) -> io::Result<Ended> {
         let output = tempfile::NamedTempFile::new()?;
@@ -75,7 +75,7 @@ impl Program {
             environment: Vec::new(),
         };
         let order = Order::new(&COMMAND, &task)?;
-        let mut kept = start(&Launcher::Binary, &order, limit)?;
+        let mut kept = start(&Launcher::binary(), &order, limit)?;
         let mut tail = Tail::new(output.reopen()?);
         let early = loop {
             let over = kept.is_over()?;
@@ -85,7 +85,7 @@ impl Program {
             if over {
                 break None;
             }
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_set() {
                 break Some(How::Stopped);
             }
             if started.elapsed() > limit {

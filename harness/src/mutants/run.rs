@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answer::Trouble;
@@ -12,6 +11,7 @@ use super::patch::{Claim, Mutant};
 use super::result::{CONTROL, Cell, Expected, Invalid, Outcome, Verdict};
 use super::suite::Mutants;
 use super::tree::{Slot, Tree, Workshop};
+use crate::stop::Stop;
 
 /// What to do.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ struct Shared<'a> {
 pub(super) fn run(
     suite: &Mutants,
     plan: &Plan,
-    stop: &AtomicBool,
+    stop: &Stop,
     observer: &dyn Observer,
 ) -> Result<Outcome, String> {
     let started = Instant::now();
@@ -131,7 +131,7 @@ pub(super) fn run(
             .flatten()
             .collect(),
         invalid: shared.invalid.into_inner().expect("no panic"),
-        interrupted: stop.load(Ordering::Relaxed),
+        interrupted: stop.is_set(),
         elapsed: started.elapsed(),
     })
 }
@@ -187,7 +187,7 @@ fn rows<'a>(
 
 impl Shared<'_> {
     fn ended(&self) -> bool {
-        self.bench.stop.load(Ordering::Relaxed) || self.fatal.lock().expect("no panic").is_some()
+        self.bench.stop.is_set() || self.fatal.lock().expect("no panic").is_some()
     }
 
     fn work(&self, slot: &mut Slot<'_>) -> Result<(), String> {

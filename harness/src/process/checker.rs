@@ -41,6 +41,8 @@ struct Asked {
     /// Held until the child has opened it.
     answering: Option<PipeWriter>,
     limit: Duration,
+    /// Says when nothing waits for an answer any more.
+    launcher: Launcher,
     hangs: bool,
 }
 
@@ -93,6 +95,7 @@ impl Asked {
             answers,
             answering: Some(answering),
             limit,
+            launcher: launcher.clone(),
             hangs: false,
         })
     }
@@ -125,6 +128,7 @@ impl Asked {
         let deadline = Instant::now() + self.limit;
         let mut bytes = Vec::with_capacity(len.min(1 << 20));
         while bytes.len() < len {
+            self.launcher.check_stop()?;
             let mut fds = [PollFd::new(self.answers.as_fd(), PollFlags::POLLIN)];
             if poll(&mut fds, PollTimeout::from(50_u8))? > 0 {
                 let mut part = [0; 4096];
@@ -148,10 +152,12 @@ impl Asked {
 
     /// Why no answer came.
     fn last_words(mut self) -> io::Result<String> {
+        self.launcher.check_stop()?;
         if !self.hangs
             // It may have been seen to close its end just before it is gone.
             && let Some(ended) = self.child.wait()?
         {
+            ended.check_environment()?;
             return Ok(ended.words());
         }
         Ok(format!("it hangs: no answer after {:?}", self.limit))

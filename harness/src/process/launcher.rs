@@ -7,18 +7,26 @@ use std::process::{Child, Command, Stdio};
 
 use super::ending::anonymous_file;
 use super::order::Order;
+use crate::stop::Stop;
+
+/// This program, also where its file was removed or replaced since it was started, as a build does.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// How to start this program again so that it obeys an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Launcher {
-    /// It obeys at the start of `main`.
-    #[default]
-    Binary,
-    /// It is a test binary, and the test of this name obeys.
-    Test(String),
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launcher {
+    /// It is a test binary, and the test of this name obeys. Else it obeys at the start of `main`.
+    test: Option<String>,
+    /// Ends every wait for a child.
+    stop: Stop,
 }
 
 impl Launcher {
+    /// For a program that obeys at the start of `main`.
+    pub(crate) fn binary() -> Self {
+        Self::default()
+    }
+
     /// For a torture inside a test: the test harness names the thread after the test. With a single
     /// test thread it does not, but then a runner that starts each test alone has named it in the
     /// arguments.
@@ -34,16 +42,39 @@ impl Launcher {
                 .skip(1)
                 .find(|arg| exact && !arg.starts_with('-'))
         };
-        of_thread.or_else(of_arguments).map(Self::Test).ok_or_else(|| {
+        let test = of_thread.or_else(of_arguments).ok_or(
             "cannot tell which test this is: run it with more than one test thread, or alone by its \
-             exact name"
-                .to_owned()
+             exact name",
+        )?;
+        Ok(Self {
+            test: Some(test),
+            ..Self::default()
         })
     }
 
-    fn command(&self) -> io::Result<Command> {
-        let mut command = Command::new(std::env::current_exe()?);
-        if let Self::Test(name) = self {
+    /// The same; whatever waits for a child ends when `stop` is set.
+    pub(crate) fn stopped_by(self, stop: &Stop) -> Self {
+        Self {
+            stop: stop.clone(),
+            ..self
+        }
+    }
+
+    /// Asked at each look at a child that is waited for.
+    ///
+    /// # Errors
+    /// If the end was asked for.
+    pub(crate) fn check_stop(&self) -> io::Result<()> {
+        self.stop.check()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(THIS_PROGRAM);
+        // What `ps` shows is the program's own name.
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        if let Some(name) = &self.test {
             let args = [
                 "--exact",
                 "--nocapture",
@@ -52,7 +83,7 @@ impl Launcher {
             ];
             command.arg(name).args(args);
         }
-        Ok(command)
+        command
     }
 
     /// Starts a process with an order, in a process group of its own. The file gets what the process
@@ -63,7 +94,7 @@ impl Launcher {
             Some(output) => output,
             None => Stdio::from(stderr.try_clone()?),
         };
-        let mut command = self.command()?;
+        let mut command = self.command();
         order.put_into(&mut command)?;
         if !order.is_kept() {
             // Looking up a backtrace takes longer than a writer lives: its panic would go unnoticed.
@@ -76,7 +107,11 @@ impl Launcher {
             .stderr(Stdio::from(stderr.try_clone()?))
             // Ctrl-C is for the harness, which ends its children itself, and theirs with them.
             .process_group(0)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| {
+                let reason = format!("cannot start {THIS_PROGRAM} again: {error}");
+                io::Error::new(error.kind(), reason)
+            })?;
         Ok((child, stderr))
     }
 

@@ -20,7 +20,7 @@ pub(crate) use checker::{Checker, answer};
 pub(crate) use ending::{Ended, anonymous_file};
 pub(crate) use keeper::{COMMAND, CommandTask, carry_out_command, quoted};
 pub(crate) use launcher::Launcher;
-pub(crate) use order::{Failed, Obeyed, Order, Role, Roles, has_order};
+pub(crate) use order::{Failed, Obeyed, Order, Role, Roles, exit, has_order};
 pub(crate) use probe::{PROBE, available, available_traced, carry_out_probe, ptrace_scope};
 pub(crate) use start::start;
 pub(crate) use strays::end_strays;

@@ -159,10 +159,11 @@ fn trace<'a>(
     let stops = Arc::clone(&copier.stops);
     let watch = Watch::new(assignment, &stops, &tracer, limit, must_end);
     let started = Instant::now();
-    let (run, stopped) = watch.over(|| tracer.run(&mut copier))?;
+    let (run, stopped) = watch.over(launcher, || tracer.run(&mut copier))?;
     if let Some(error) = copier.error.take() {
         return Err(error);
     }
+    launcher.check_stop()?;
     let stop = match (run.end, stopped) {
         (End::Killed, _) => Stop::Killed,
         (End::Stopped | End::TimedOut, Some(stop)) => stop,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::process::Launcher;
 use crate::store::{Assignment, Life, Stop};
 use crate::trace::{Run, Stopper, Tracer};
 
@@ -56,11 +57,12 @@ impl<'a> Watch<'a> {
     /// Watches while `trace` runs. Returns how the run ended, and why it was ended, if it was.
     pub(super) fn over(
         self,
+        launcher: &Launcher,
         trace: impl FnOnce() -> io::Result<Run>,
     ) -> io::Result<(Run, Option<Stop>)> {
         let over = AtomicBool::new(false);
         let run = thread::scope(|scope| {
-            let watching = scope.spawn(|| self.until(&over));
+            let watching = scope.spawn(|| self.until(&over, launcher));
             // Also if the tracer panics: the watch ends with it.
             let ending = Ending(&over);
             let run = trace();
@@ -72,12 +74,13 @@ impl<'a> Watch<'a> {
         Ok((run, stopped))
     }
 
-    fn until(&self, over: &AtomicBool) -> io::Result<()> {
+    fn until(&self, over: &AtomicBool, launcher: &Launcher) -> io::Result<()> {
         let started = Instant::now();
         let mut first_word = None;
         let mut last_sign = (started, (0, 0));
         while !over.load(Ordering::Acquire) {
-            let heard = match self.assignment.announcer.heard() {
+            let heard = launcher.check_stop();
+            let heard = match heard.and_then(|()| self.assignment.announcer.heard()) {
                 Ok(heard) => heard,
                 Err(error) => {
                     self.stopper.stop();

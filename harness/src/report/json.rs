@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::reporter::{Progress, Reporter};
 use super::row::Row;
-use super::verdict::{Closing, Verdict, unavailable};
+use super::verdict::{Closing, Verdict, cut_short, errors, unavailable};
 use crate::tally::Tally;
 
 /// Reports to programs; failures also to people, on standard error.
@@ -32,9 +32,12 @@ fn summary(rows: &[Row], closing: &Closing) -> serde_json::Value {
         total.add(&row.tally);
     }
     let elapsed_s: f64 = rows.iter().map(|row| row.elapsed_s).sum();
+    let interrupted = closing.interrupted(rows).is_some();
     let verdict = match Verdict::of(rows) {
-        Verdict::Pass => "pass",
         Verdict::Violation => "violation",
+        Verdict::Environment => "environment",
+        _ if interrupted => "interrupted",
+        Verdict::Pass => "pass",
         Verdict::Vacuous => "vacuous",
     };
     json!({ "summary": {
@@ -50,7 +53,10 @@ fn summary(rows: &[Row], closing: &Closing) -> serde_json::Value {
         "elapsed_s": elapsed_s,
         "rounds_per_s": if elapsed_s > 0.0 { total.rounds as f64 / elapsed_s } else { 0.0 },
         "states_per_s": if elapsed_s > 0.0 { total.crash_states as f64 / elapsed_s } else { 0.0 },
-        "interrupted": closing.interrupted,
+        "interrupted": interrupted,
+        "not_run": closing.not_run,
+        "cut_short": cut_short(rows),
+        "environment": errors(rows),
         "unavailable": unavailable(rows),
         "verdict": verdict,
     }})

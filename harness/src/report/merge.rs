@@ -160,4 +160,9 @@ fn add(row: &mut Row, more: &Row) {
     row.states_per_s += more.states_per_s;
     row.strays += more.strays;
     row.failures.extend_from_slice(&more.failures);
+    row.cut_short |= more.cut_short;
+    row.error = match (row.error.take(), &more.error) {
+        (Some(error), Some(other)) if error != *other => Some(format!("{error}; {other}")),
+        (error, other) => error.or_else(|| other.clone()),
+    };
 }

@@ -35,7 +35,7 @@ pub(crate) enum Progress<'a> {
 }
 
 /// Receives progress events, from many threads at the same time.
-pub(crate) trait Reporter: Sync {
+pub(crate) trait Reporter: Send + Sync {
     /// Reports an event.
     fn report(&self, event: &Progress<'_>);
 }

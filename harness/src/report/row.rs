@@ -38,6 +38,13 @@ pub struct Row {
     /// Why this machine cannot run it: then nothing was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+    /// What failed of this machine, or of the harness, so that the row ended before its end. It is no
+    /// fault of the subject's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// It was interrupted before its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// The folders of saved failures, with the first broken promise.
     pub failures: Vec<SavedFailure>,
 }
@@ -46,20 +53,6 @@ impl Row {
     /// How it died, and where: `kill`, `disk ext4`.
     pub fn case(&self) -> String {
         case_name(self.crash, self.fs)
-    }
-
-    /// What this machine cannot run, and why.
-    pub(crate) fn unavailable(
-        subject: &str,
-        crash: CrashKind,
-        fs: Option<FileSystemKind>,
-        seed: u64,
-        why: String,
-    ) -> Self {
-        Self {
-            unavailable: Some(why),
-            ..Self::nothing(subject, crash, fs, seed)
-        }
     }
 
     /// A row in which nothing was done.
@@ -81,6 +74,8 @@ impl Row {
             coverage: Coverage::None,
             strays: 0,
             unavailable: None,
+            error: None,
+            cut_short: false,
             failures: Vec::new(),
         }
     }
@@ -119,7 +114,7 @@ impl fmt::Display for Coverage {
 /// A failure on disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedFailure {
-    /// Its folder.
+    /// Its folder. Empty if it could not be saved.
     pub folder: PathBuf,
     /// What was broken, in words.
     pub violation: String,
@@ -137,8 +132,13 @@ pub struct SavedFailure {
 impl SavedFailure {
     /// What was broken, and the command that checks it again.
     pub(super) fn told(&self) -> String {
+        if self.folder.as_os_str().is_empty() {
+            return self.violation.clone();
+        }
         let binary = std::env::current_exe().ok();
         let binary = binary.as_deref().and_then(Path::to_str);
+        // So the kernel names a program whose file was removed or replaced.
+        let binary = binary.map(|name| name.trim_end_matches(" (deleted)"));
         format!(
             "{}\n  check it again: {} replay {}",
             self.violation,

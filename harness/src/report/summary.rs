@@ -1,12 +1,13 @@
 //! The verdict table and the last word, as text for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use super::row::{Row, SavedFailure};
-use super::verdict::{Closing, Verdict, unavailable};
+use super::verdict::{Closing, Verdict, cut_short, errors, unavailable};
 use crate::tally::{Phase, Tally};
 
 /// What is said at the end of a torture.
@@ -30,12 +31,32 @@ pub(super) fn of(rows: &[Row], closing: &Closing) -> String {
             }
         }
     }
-    if closing.interrupted {
-        line("Interrupted: this is what had been found so far.".into());
+    let mut told = BTreeSet::new();
+    for (row, why) in errors(rows) {
+        let why = if told.insert(why) { why } else { "the same" };
+        line(format!("{row}: ENVIRONMENT: {why}"));
     }
+    let cut_short = cut_short(rows);
+    if !cut_short.is_empty() {
+        line(format!("Cut short: {}.", cut_short.join("; ")));
+    }
+    if !closing.not_run.is_empty() {
+        line(format!("Not run: {}.", closing.not_run.join("; ")));
+    }
+    let is_interrupted = closing.interrupted(rows).is_some();
     let verdict = match Verdict::of(rows) {
-        Verdict::Pass => "No promise was broken.",
         Verdict::Violation => "PROMISES WERE BROKEN.",
+        Verdict::Environment => {
+            "Not everything could be done, for reasons that are not the subject's. In what was done, no \
+             promise was broken."
+        }
+        Verdict::Pass if is_interrupted => {
+            "Interrupted before the end. In what was done, no promise was broken."
+        }
+        Verdict::Vacuous if is_interrupted => {
+            "Interrupted before anything was shown. No promise was broken so far."
+        }
+        Verdict::Pass => "No promise was broken.",
         Verdict::Vacuous => {
             "Nothing was shown: no acknowledgement, no crash in the middle of work, or copies that \
              are not what a kill leaves."
@@ -109,8 +130,10 @@ fn columns() -> Vec<Column<Row>> {
 fn verdict(row: &Row) -> String {
     match Verdict::of(std::slice::from_ref(row)) {
         _ if row.unavailable.is_some() => "unavailable".to_owned(),
-        Verdict::Pass => "pass".to_owned(),
         Verdict::Violation => format!("{} VIOLATIONS", row.tally.violations),
+        Verdict::Environment => "environment".to_owned(),
+        _ if row.cut_short => "cut short".to_owned(),
+        Verdict::Pass => "pass".to_owned(),
         Verdict::Vacuous => "nothing shown".to_owned(),
     }
 }

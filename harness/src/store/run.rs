@@ -53,6 +53,7 @@ pub(crate) fn run(
     let mut first_word = None;
     let mut nap = until.looks.0;
     let stop = loop {
+        launcher.check_stop()?;
         let is_over = process.is_over()?;
         let heard = announcer.heard()?;
         // Heard first, read then: what has been heard was announced by then.
@@ -76,8 +77,11 @@ pub(crate) fn run(
     if stop == Stop::Enough {
         thread::sleep(until.wait);
     }
+    let ended = process.end()?;
+    // The same signal may have reached what has ended: that says nothing of the store.
+    launcher.check_stop()?;
     Ok(Watched {
-        ended: process.end()?,
+        ended,
         stop,
         first_word,
         lasted: started.elapsed(),

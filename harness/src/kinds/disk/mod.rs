@@ -8,7 +8,6 @@ mod worker;
 
 use std::io;
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use self::crash::{DiskCrash, Opened};
 use self::worker::OnDevices;
@@ -17,6 +16,7 @@ use super::examine::{replay_image, verdict};
 use crate::crash_kind::CrashKind;
 use crate::disk::{FileSystem, FileSystemKind, available};
 use crate::plan::Plan;
+use crate::shrink::Deadline;
 use crate::store::Tested;
 
 /// The crash kind.
@@ -74,7 +74,7 @@ impl Kind for OnDisk {
         }
     }
 
-    fn shrink(&self, saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+    fn shrink(&self, saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
         shrink::shrink(saved, deadline)
     }
 }

@@ -7,14 +7,13 @@
 //! are the writes whose loss does it.
 
 use std::io;
-use std::time::Instant;
 
 use super::crash::{DiskCrash, Opened};
 use crate::disk::{Crashes, Kept, Outcome, Recording, Sampling, available};
 use crate::kinds::contract::{Saved, Shrinking};
 use crate::kinds::examine::verdict;
 use crate::oracle::Violation;
-use crate::shrink::minimise;
+use crate::shrink::{Deadline, minimise};
 use crate::store::Store;
 
 /// An outcome that breaks a promise, and when.
@@ -24,7 +23,7 @@ struct Failing {
     violation: Violation,
 }
 
-pub(super) fn shrink(saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
     let crash: DiskCrash = saved.finding.evidence()?;
     available(&crash.file_system, saved.scratch)
         .map_err(|why| io::Error::other(format!("the crash image has to be mounted, and {why}")))?;

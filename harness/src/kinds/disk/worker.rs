@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use rand::{Rng, RngExt};
@@ -21,6 +21,7 @@ use crate::kinds::contract::{Job, Worker};
 use crate::loss::{LossModel, Unflushed, UnflushedBlocks};
 use crate::oracle::Violation;
 use crate::recorder::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Recorder, Recording, STORE};
+use crate::stop::Stop;
 use crate::store::Store;
 use crate::tally::{Phase, Tally};
 use crate::workload::stream;
@@ -42,7 +43,7 @@ pub(super) struct OnDevices<'a> {
     /// Where a failure's directory and recording are kept.
     evidence: PathBuf,
     /// The torture is over: no more states.
-    stop: &'a AtomicBool,
+    stop: &'a Stop,
     rng: ChaCha8Rng,
     /// Made in the first round, on the thread that uses it.
     bench: Option<Bench>,
@@ -97,7 +98,7 @@ impl<'a> OnDevices<'a> {
             file_system: job.plan.file_system(fs),
             scratch: job.scratch,
             evidence: job.scratch.join(format!("{}-evidence", job.name())),
-            stop: job.stop,
+            stop: &job.plan.stop,
             rng: stream(job.plan.seed, job.row << 32 | job.lane),
             bench: None,
             image: None,
@@ -157,7 +158,7 @@ impl<'a> OnDevices<'a> {
 
     /// The torture ends between any two images.
     fn is_over(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_set()
     }
 
     /// In one generation of five, one request of the device fails; half of the time everything after it,

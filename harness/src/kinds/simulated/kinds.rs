@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ use crate::kinds::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking
 use crate::kinds::sought::Sought;
 use crate::plan::Plan;
 use crate::report::Coverage;
+use crate::shrink::Deadline;
+use crate::stop::Stop;
 use crate::store::Tested;
 use crate::tally::Tally;
 
@@ -61,7 +63,7 @@ macro_rules! simulated {
                 replay(saved)
             }
 
-            fn shrink(&self, saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+            fn shrink(&self, saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
                 shrink_saved(saved, deadline)
             }
 
@@ -142,6 +144,8 @@ fn bench_of<'a>(
             on_hang: Arc::clone(on_hang),
         }),
         filter: None,
+        // What was found is told to its end.
+        stop: Stop::default(),
     })
 }
 
@@ -186,7 +190,7 @@ fn play(timeline: &Timeline, job: &Job<'_>, tally: &mut Tally) -> io::Result<Pla
     })
 }
 
-fn shrink_saved(saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+fn shrink_saved(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
     let (timeline, bench) = take_up(saved, &saved.plan.out)?;
     let class = saved.finding.violation.class();
     let Some(smallest) = shrink::shrink(&bench, &timeline, &class, deadline)? else {

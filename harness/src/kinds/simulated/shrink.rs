@@ -6,7 +6,6 @@
 //! taken back one by one, as long as it still fails.
 
 use std::io;
-use std::time::Instant;
 
 use super::explore::{Effort, Explorer};
 use super::search::{Failure, Halt};
@@ -14,7 +13,7 @@ use super::story;
 use super::timeline::{End, Life, Timeline};
 use super::world::{Bench, World};
 use crate::kinds::sought::Sought;
-use crate::shrink::{Test, minimise, smaller_numbers, smaller_workloads};
+use crate::shrink::{Deadline, Test, minimise, smaller_numbers, smaller_workloads};
 use crate::tally::Tally;
 use crate::workload::stream;
 
@@ -51,7 +50,7 @@ pub(super) fn shrink(
     bench: &Bench<'_>,
     timeline: &Timeline,
     class: &str,
-    deadline: Instant,
+    deadline: Deadline<'_>,
 ) -> io::Result<Option<Smallest>> {
     let sought = &Sought::Class(class.to_owned());
     let Some(failure) = search(bench, timeline, sought)? else {

@@ -10,6 +10,7 @@ use rand::RngExt;
 use super::explore::Explorer;
 use super::keep::keep;
 use super::rounds::Round;
+use super::search::Halt;
 use super::timeline::Timeline;
 use super::watch::{About, Watch};
 use super::world::{Bench, World};
@@ -34,6 +35,8 @@ pub(crate) struct Simulation<'a> {
     goes_on: bool,
     /// Classes of failures that have been told of.
     told: BTreeSet<String>,
+    /// What ended a round that had found something before.
+    error: Option<io::Error>,
 }
 
 impl<'a> Simulation<'a> {
@@ -56,12 +59,14 @@ impl<'a> Simulation<'a> {
                     on_hang: Arc::clone(job.on_hang),
                 }),
                 filter: None,
+                stop: job.plan.stop.clone(),
             },
             plan: job.plan,
             image: job.scratch.join(format!("{}-image", job.name())),
             row: job.row,
             goes_on: job.goes_on(),
             told: BTreeSet::new(),
+            error: None,
         }
     }
 
@@ -75,6 +80,9 @@ impl<'a> Simulation<'a> {
 impl Worker for Simulation<'_> {
     /// One round, on a disk of its own.
     fn round(&mut self, number: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
         let mut rng = stream(self.plan.seed, self.row << 32 | number);
         let mut engines = self.plan.engines_of(self.bench.subject.engines());
         engines.retain(|engine| self.bench.store.runs(engine));
@@ -98,8 +106,11 @@ impl Worker for Simulation<'_> {
             CrashKind::Rot => round.rot(),
             _ => round.power(),
         };
-        if let Err(halt) = outcome {
-            round.explorer.search.keep(halt.failure()?);
+        match outcome.map_err(Halt::failure) {
+            Ok(()) => {}
+            Err(Ok(failure)) => round.explorer.search.keep(failure),
+            Err(Err(error)) if round.explorer.search.failures.is_empty() => return Err(error),
+            Err(Err(error)) => self.error = Some(error),
         }
         let about = (self.crash, self.plan.seed);
         let mut findings = Vec::new();

@@ -12,6 +12,7 @@ use crate::history::{Event, History, Recorder as Hand};
 use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::recorder::{self, Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
+use crate::stop::Stop;
 use crate::subject::{SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError};
 use crate::survivor::{Survivor, Survivors};
 use crate::workload::Workload;
@@ -30,6 +31,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) watch: Arc<Watch>,
     /// Syncs that are left out.
     pub(crate) filter: Option<Arc<dyn SyncFilter>>,
+    /// Ends a search at the next life.
+    pub(crate) stop: Stop,
 }
 
 /// A store between two lives.
@@ -124,7 +127,11 @@ impl<'a> World<'a> {
     }
 
     /// Lets a process live to its end, and records what it does.
+    ///
+    /// # Errors
+    /// If the machine fails, or the end was asked for.
     pub(crate) fn live(&self, life: &Life, faults: &[Fault]) -> io::Result<Lived> {
+        self.bench.stop.check()?;
         let role = match life {
             Life::Write(_) => Role::Writer,
             Life::Recover { .. } => Role::Recovery,

@@ -13,7 +13,6 @@ mod shrink;
 mod worker;
 
 use std::io;
-use std::time::Instant;
 
 use serde_json::Value;
 
@@ -26,6 +25,7 @@ use crate::plan::Plan;
 use crate::process;
 use crate::process::Launcher;
 use crate::report::Coverage;
+use crate::shrink::Deadline;
 use crate::store::Tested;
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -51,7 +51,7 @@ impl Kind for Syscall {
     }
 
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
-        let found = process::available_traced(&Launcher::Binary);
+        let found = process::available_traced(&Launcher::binary());
         vec![(self.id().to_string(), found)]
     }
 
@@ -78,7 +78,7 @@ impl Kind for Syscall {
         replay_image(saved)
     }
 
-    fn shrink(&self, saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+    fn shrink(&self, saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
         shrink::shrink(saved, deadline)
     }
 

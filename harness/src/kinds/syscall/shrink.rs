@@ -4,7 +4,6 @@
 //! it counts as one that does not fail, and one of the first steps is to a single writer.
 
 use std::io;
-use std::time::Instant;
 
 use super::script::{Generation, Script};
 use super::worker::Tracing;
@@ -12,7 +11,7 @@ use crate::finding::Finding;
 use crate::history::Event;
 use crate::kinds::contract::{NO_SCRIPT_OF_A_COMMAND, Saved, Shrinking};
 use crate::loss::KillPoint;
-use crate::shrink::{Test, minimise, smaller_numbers, smaller_workloads};
+use crate::shrink::{Deadline, Test, minimise, smaller_numbers, smaller_workloads};
 use crate::tally::Tally;
 use crate::workload::{Workload, stream};
 
@@ -25,7 +24,7 @@ struct Failing {
     finding: Finding,
 }
 
-pub(super) fn shrink(saved: Saved<'_>, deadline: Instant) -> io::Result<Shrinking> {
+pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
     let script: Option<Script> = saved.finding.evidence().ok();
     let Some(script) = script.filter(|script| !script.is_empty()) else {
         return Ok(Shrinking::Impossible(NO_SCRIPT_OF_A_COMMAND.to_owned()));

@@ -52,6 +52,8 @@ pub(super) struct Tracing<'a> {
     sought: Sought,
     /// What was found besides the failure that ends it: the first of each class.
     found: Vec<Found>,
+    /// What ended a round that had found something before.
+    error: Option<io::Error>,
     /// Leave nothing to chance: every state is recovered twice, and under trace.
     thorough: bool,
 }
@@ -83,7 +85,18 @@ impl Worker for Tracing<'_> {
         if !self.begun || self.store.generations() >= GENERATIONS {
             self.begin();
         }
-        let mut examined = match self.generation(&Plan::Drawn, tally)? {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let generated = match self.generation(&Plan::Drawn, tally) {
+            Err(error) if !self.found.is_empty() => {
+                self.begun = false;
+                self.error = Some(error);
+                return Ok(std::mem::take(&mut self.found));
+            }
+            generated => generated?,
+        };
+        let mut examined = match generated {
             Generated::Examined(examined) => examined,
             Generated::Failed(finding) => {
                 self.begun = false;
@@ -127,6 +140,7 @@ impl<'a> Tracing<'a> {
             base: Image::default(),
             sought: Sought::by(goes_on),
             found: Vec::new(),
+            error: None,
             thorough: false,
         }
     }
