@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use super::ending::Process;
 use super::launcher::Launcher;
 use super::order::Order;
+use super::patience::Patience;
 use super::running::Running;
 use crate::subject::SubjectError;
 
@@ -43,7 +44,8 @@ struct Asked {
     limit: Duration,
     /// Says when nothing waits for an answer any more.
     launcher: Launcher,
-    hangs: bool,
+    /// It hangs: what it was seen to do.
+    hangs: Option<String>,
 }
 
 impl Checker {
@@ -96,7 +98,7 @@ impl Asked {
             answering: Some(answering),
             limit,
             launcher: launcher.clone(),
-            hangs: false,
+            hangs: None,
         })
     }
 
@@ -125,7 +127,7 @@ impl Asked {
     /// Any part of an answer may be long in coming, or never come: the store's own threads can end
     /// the process, or stop it, at any moment.
     fn read(&mut self, len: usize) -> io::Result<Option<Vec<u8>>> {
-        let deadline = Instant::now() + self.limit;
+        let mut patience = Patience::with_process(self.child.id(), self.limit);
         let mut bytes = Vec::with_capacity(len.min(1 << 20));
         while bytes.len() < len {
             self.launcher.check_stop()?;
@@ -142,9 +144,11 @@ impl Asked {
                 self.answering = None;
             } else if self.child.is_over()? {
                 return Ok(None);
-            } else if Instant::now() > deadline {
-                self.hangs = true;
-                return Ok(None);
+            } else {
+                self.hangs = patience.look()?;
+                if self.hangs.is_some() {
+                    return Ok(None);
+                }
             }
         }
         Ok(Some(bytes))
@@ -153,14 +157,18 @@ impl Asked {
     /// Why no answer came.
     fn last_words(mut self) -> io::Result<String> {
         self.launcher.check_stop()?;
-        if !self.hangs
+        let told = match self.hangs.take() {
+            Some(told) => format!("\n{told}"),
             // It may have been seen to close its end just before it is gone.
-            && let Some(ended) = self.child.wait()?
-        {
-            ended.check_environment()?;
-            return Ok(ended.words());
-        }
-        Ok(format!("it hangs: no answer after {:?}", self.limit))
+            None => match self.child.wait()? {
+                Some(ended) => {
+                    ended.check_environment()?;
+                    return Ok(ended.words());
+                }
+                None => String::new(),
+            },
+        };
+        Ok(format!("it hangs: no answer after {:?}{told}", self.limit))
     }
 }
 

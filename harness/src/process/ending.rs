@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Child, ExitStatus};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::Pid;
 
 use super::order::{EXIT_ENVIRONMENT, NOT_THE_STORE};
 use crate::trace::{End, Run};
@@ -15,10 +16,18 @@ const QUOTED_BYTES_MAX: u64 = 4096;
 
 /// A process that the harness started, and whatever that starts. Dropping it kills them.
 pub(crate) trait Process {
+    /// The id of the process that all others descend from.
+    fn id(&self) -> Pid;
+
     fn is_over(&mut self) -> io::Result<bool>;
 
     /// Kills it, if it has not ended yet. Afterwards nothing of it is left.
     fn end(self: Box<Self>) -> io::Result<Ended>;
+}
+
+/// The id of a child.
+pub(crate) fn process_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"))
 }
 
 /// How a process ended, and what it had printed.

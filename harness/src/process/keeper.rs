@@ -11,7 +11,7 @@
 //! A traced command has no keeper: the tracer follows and kills all it starts.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -27,9 +27,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, dup, getpid};
 use serde::{Deserialize, Serialize};
 
-use super::ending::{Ended, Process, printed};
+use super::ending::{Ended, Process, printed, process_of};
 use super::launcher::Launcher;
 use super::order::{NOT_THE_STORE, Order, Role, VARIABLE, exit};
+use super::procfs::{Stat, processes};
 
 /// The time that processes which a command has started and not waited for have to end by themselves.
 const GRACE: Duration = Duration::from_millis(100);
@@ -106,6 +107,10 @@ impl Kept {
 }
 
 impl Process for Kept {
+    fn id(&self) -> Pid {
+        process_of(&self.keeper)
+    }
+
     fn is_over(&mut self) -> io::Result<bool> {
         Ok(self.keeper.try_wait()?.is_some())
     }
@@ -166,7 +171,7 @@ fn keep(task: &CommandTask) -> io::Result<()> {
     let spawned = shell.process_group(0).spawn();
     let mut child = spawned.map_err(|error| no_shell(&error))?;
     drop(shell);
-    let group = Pid::from_raw(i32::try_from(child.id()).expect("process ids are small"));
+    let group = process_of(&child);
     // Whether it may still be killed by its id, and whether it was.
     let (running, ordered) = (Mutex::new(true), Mutex::new(false));
     std::thread::scope(|scope| {
@@ -234,25 +239,11 @@ fn sweep(grace: Duration) -> io::Result<usize> {
 
 /// This process's children that have not ended.
 fn children() -> io::Result<Vec<Pid>> {
-    let me = getpid().to_string();
-    let mut children = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(process) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    let is_ours = |process: &Pid| {
         // It may have ended since.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else {
-            continue;
-        };
-        // After the name, which may hold anything: state and parent.
-        let mut fields = stat.rsplit(") ").next().unwrap_or("").split(' ');
-        let (state, parent) = (fields.next(), fields.next());
-        if parent == Some(me.as_str()) && !matches!(state, Some("Z" | "X")) {
-            children.push(Pid::from_raw(process));
-        }
-    }
-    Ok(children)
+        Stat::of(*process).is_some_and(|stat| stat.parent == getpid() && stat.is_alive())
+    };
+    Ok(processes()?.filter(is_ours).collect())
 }
 
 /// A word as a shell takes it.

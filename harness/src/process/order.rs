@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::procfs::proc_is_ours;
 use crate::subject::SubjectError;
 use crate::trace;
 
@@ -99,6 +100,8 @@ impl Order {
     }
 
     pub(super) fn put_into(&self, command: &mut Command) -> io::Result<()> {
+        // The child opens by /proc what it is handed.
+        proc_is_ours()?;
         command.env(VARIABLE, serde_json::to_string(self)?);
         Ok(())
     }

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::ending::{Ended, Process, printed};
+use super::ending::{Ended, Process, printed, process_of};
 use super::launcher::Launcher;
 use super::order::Order;
+use super::patience::Patience;
 use super::strays::end_group;
 
 /// A running child. Dropping it kills it and its process group.
@@ -53,7 +54,7 @@ impl Running {
 
     /// It leads a group of its own.
     fn group(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("process ids are small"))
+        process_of(&self.child)
     }
 
     /// SIGKILL, wherever it is, and to whatever it has started.
@@ -79,9 +80,9 @@ impl Running {
 
     /// Waits for the end; `None` if the child does not end in time. It is killed then.
     pub(super) fn wait(&mut self) -> io::Result<Option<Ended>> {
-        let deadline = Instant::now() + self.limit;
+        let mut patience = Patience::with_process(self.group(), self.limit);
         let mut nap = Duration::from_micros(100);
-        while Instant::now() < deadline {
+        while patience.look()?.is_none() {
             if self.is_over()? {
                 return self.kill().map(Some);
             }
@@ -94,6 +95,10 @@ impl Running {
 }
 
 impl Process for Running {
+    fn id(&self) -> Pid {
+        self.group()
+    }
+
     fn is_over(&mut self) -> io::Result<bool> {
         Ok(self.look()?.is_some())
     }

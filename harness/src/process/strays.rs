@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::order::VARIABLE;
+use super::procfs::{Stat, processes};
+use super::stopwatch::Stopwatch;
 
 /// Ends what is left of a group whose leader has just been reaped, and waits until it is gone: what
 /// it still does in the store's directory would belong to no crash. Tells whether there was any.
@@ -20,9 +22,9 @@ pub(super) fn end_group(group: Pid, limit: Duration) -> io::Result<bool> {
         Err(Errno::ESRCH) => return Ok(false),
         sent => sent?,
     }
-    let deadline = Instant::now() + limit;
+    let mut waited = Stopwatch::start();
     while group_is_alive(group)? {
-        if Instant::now() > deadline {
+        if waited.look() > limit {
             let reason = format!("process group {group} does not die");
             return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
         }
@@ -34,26 +36,8 @@ pub(super) fn end_group(group: Pid, limit: Duration) -> io::Result<bool> {
 /// Whether any member can still do something. One that was not reaped yet cannot; a container may have
 /// no process that reaps it.
 fn group_is_alive(group: Pid) -> io::Result<bool> {
-    for process in processes()? {
-        // After the name, which may hold anything: state, parent, group.
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        let mut fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
-        let state = fields.next();
-        let its_group = fields.nth(1).and_then(|field| field.parse().ok());
-        if its_group == Some(group.as_raw()) && !matches!(state, Some("Z" | "X")) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// All processes, by `/proc`.
-fn processes() -> io::Result<impl Iterator<Item = Pid>> {
-    let entries = std::fs::read_dir("/proc")?;
-    Ok(entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name();
-        Some(Pid::from_raw(name.to_str()?.parse().ok()?))
-    }))
+    let mut members = processes()?.filter_map(Stat::of);
+    Ok(members.any(|stat| stat.group == group && stat.is_alive()))
 }
 
 /// Ends what children have left behind outside their groups (a daemon in a session of its own): it

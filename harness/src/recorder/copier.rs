@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ignored::Ignored;
 use crate::image::{Image, Mirror};
+use crate::process::HarnessTime;
 use crate::store::{Announcer, Assignment, Calls, Span};
 use crate::trace::{Call, Decision, Kind, Observer};
 use crate::tree::Identity;
@@ -45,6 +46,8 @@ pub(super) struct Copier<'a> {
     silent_calls: Option<u64>,
     /// How often it was called: a sign of life.
     pub(super) stops: Arc<AtomicU64>,
+    /// What is spent here, the store waits for.
+    pub(super) harness: HarnessTime,
     mirror: Mirror,
     /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
     unseen: BTreeSet<Identity>,
@@ -67,6 +70,7 @@ impl<'a> Copier<'a> {
             calls_max,
             silent_calls: None,
             stops: Arc::default(),
+            harness: HarnessTime::new(),
             mirror: Mirror::new(dir, base)?,
             unseen: BTreeSet::new(),
             steps: Vec::new(),
@@ -227,7 +231,7 @@ fn written(call: &Call, result: &io::Result<u64>) -> Option<Range<u64>> {
 impl Observer for Copier<'_> {
     fn before(&mut self, call: &Call) -> Decision {
         self.count();
-        match self.begin(call) {
+        match self.harness.clone().spend(|| self.begin(call)) {
             Ok(()) => Decision::Continue,
             Err(error) => {
                 self.error = Some(error);
@@ -238,7 +242,8 @@ impl Observer for Copier<'_> {
 
     fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()> {
         self.count();
-        let done = self.end(call, &result).and_then(|()| self.is_done());
+        let ended = self.harness.clone().spend(|| self.end(call, &result));
+        let done = ended.and_then(|()| self.is_done());
         match done {
             Ok(false) => ControlFlow::Continue(()),
             Ok(true) => ControlFlow::Break(()),

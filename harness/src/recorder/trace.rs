@@ -14,7 +14,7 @@ use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::oracle::Violation;
-use crate::process::{Ended, Launcher};
+use crate::process::{Ended, Launcher, Patience, process_of};
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
 use crate::tally::Tally;
 use crate::trace::{End, Tracer};
@@ -155,9 +155,11 @@ fn trace<'a>(
     mut copier: Copier<'a>,
 ) -> io::Result<(Watched, Copier<'a>)> {
     let (child, output) = launcher.spawn_traced(&assignment.order)?;
+    let patience = || Patience::with_process(process_of(&child), limit).without(&copier.harness);
+    let patience = [patience(), patience()];
     let tracer = Tracer::new(child, copier.dir())?.wait_in_rings(assignment.ring_waits);
     let stops = Arc::clone(&copier.stops);
-    let watch = Watch::new(assignment, &stops, &tracer, limit, must_end);
+    let watch = Watch::new(assignment, &stops, &tracer, patience, must_end);
     let started = Instant::now();
     let (run, stopped) = watch.over(launcher, || tracer.run(&mut copier))?;
     if let Some(error) = copier.error.take() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::Launcher;
+use crate::process::{Launcher, Patience};
 use crate::store::{Assignment, Life, Stop};
 use crate::trace::{Run, Stopper, Tracer};
 
@@ -19,7 +19,8 @@ pub(super) struct Watch<'a> {
     assignment: &'a Assignment,
     stops: &'a AtomicU64,
     stopper: Stopper,
-    limit: Duration,
+    /// For the whole run, and for the time since the last sign of life.
+    patience: Mutex<[Patience; 2]>,
     must_end: bool,
     /// Why it was ended.
     stopped: Mutex<Option<Stop>>,
@@ -41,14 +42,14 @@ impl<'a> Watch<'a> {
         assignment: &'a Assignment,
         stops: &'a AtomicU64,
         tracer: &Tracer,
-        limit: Duration,
+        patience: [Patience; 2],
         must_end: bool,
     ) -> Self {
         Self {
             assignment,
             stops,
             stopper: tracer.stopper(),
-            limit,
+            patience: Mutex::new(patience),
             must_end,
             stopped: Mutex::new(None),
         }
@@ -75,27 +76,33 @@ impl<'a> Watch<'a> {
     }
 
     fn until(&self, over: &AtomicBool, launcher: &Launcher) -> io::Result<()> {
+        let [whole, since_sign] = &mut *self.patience.lock().expect("it does not panic");
         let started = Instant::now();
         let mut first_word = None;
-        let mut last_sign = (started, (0, 0));
+        let mut signs = (0, 0);
         while !over.load(Ordering::Acquire) {
-            let heard = launcher.check_stop();
-            let heard = match heard.and_then(|()| self.assignment.announcer.heard()) {
-                Ok(heard) => heard,
-                Err(error) => {
-                    self.stopper.stop();
-                    return Err(error);
+            let mut look = || -> io::Result<Option<Stop>> {
+                launcher.check_stop()?;
+                let heard = self.assignment.announcer.heard()?;
+                let now = (self.stops.load(Ordering::Relaxed), heard);
+                if now != signs {
+                    signs = now;
+                    since_sign.begin_again();
                 }
+                if heard > 0 {
+                    first_word = first_word.or_else(|| Some(Instant::now()));
+                }
+                if let Some(stop) = self.has_done_enough(started, first_word) {
+                    return Ok(Some(stop));
+                }
+                if self.is_silent_for_long(first_word, whole)? {
+                    return Ok(Some(Stop::Enough));
+                }
+                Ok(self.hangs(whole, since_sign)?.map(Stop::Hangs))
             };
-            let (now, signs) = (Instant::now(), (self.stops.load(Ordering::Relaxed), heard));
-            if signs != last_sign.1 {
-                last_sign = (now, signs);
-            }
-            if heard > 0 {
-                first_word = first_word.or(Some(now));
-            }
-            if let Some(stop) = self.why_now(now, started, first_word, last_sign.0) {
-                *self.stopped.lock().expect("it does not panic") = Some(stop);
+            let stop = look().inspect_err(|_| self.stopper.stop())?;
+            if stop.is_some() {
+                *self.stopped.lock().expect("it does not panic") = stop;
                 self.stopper.stop();
                 return Ok(());
             }
@@ -104,36 +111,43 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn why_now(
-        &self,
-        now: Instant,
-        started: Instant,
-        first_word: Option<Instant>,
-        last_sign: Instant,
-    ) -> Option<Stop> {
+    fn has_done_enough(&self, started: Instant, first_word: Option<Instant>) -> Option<Stop> {
         if self.assignment.announcer.is_full() {
             return Some(Stop::Full);
         }
-        let (limit, calls) = (self.limit, self.stops.load(Ordering::Relaxed) / 2);
-        if self.must_end && now > started + limit {
-            let how = format!("no end after {limit:?} and {calls} calls");
-            return Some(Stop::Hangs(how));
-        }
         let lived_enough = match (self.assignment.until.life, first_word) {
-            (Life::FromStart(max), _) => now > started + max,
-            (Life::FromFirstWord(max), Some(first)) => now > first + max,
-            // It may still be starting: a server makes hundreds of calls before it can say a word.
-            (Life::FromFirstWord(_), None) => now > started + limit,
-            (Life::ToItsEnd, _) => false,
+            (Life::FromStart(max), _) => started.elapsed() > max,
+            (Life::FromFirstWord(max), Some(first)) => first.elapsed() > max,
+            (Life::FromFirstWord(_), None) | (Life::ToItsEnd, _) => false,
         };
-        if lived_enough {
-            return Some(Stop::Enough);
+        lived_enough.then_some(Stop::Enough)
+    }
+
+    /// A server makes hundreds of calls before it can say a word, but not for ever.
+    fn is_silent_for_long(
+        &self,
+        first_word: Option<Instant>,
+        whole: &mut Patience,
+    ) -> io::Result<bool> {
+        let waits =
+            first_word.is_none() && matches!(self.assignment.until.life, Life::FromFirstWord(_));
+        Ok(waits && whole.look()?.is_some())
+    }
+
+    /// How it shows that it hangs.
+    fn hangs(&self, whole: &mut Patience, since_sign: &mut Patience) -> io::Result<Option<String>> {
+        let calls = self.stops.load(Ordering::Relaxed) / 2;
+        if self.must_end
+            && let Some(told) = whole.look()?
+        {
+            let limit = whole.limit();
+            return Ok(Some(format!(
+                "no end after {limit:?} and {calls} calls\n{told}"
+            )));
         }
-        let is_still = now > last_sign + limit;
-        is_still.then(|| {
-            Stop::Hangs(format!(
-                "no call and no event for {limit:?}, after {calls} calls"
-            ))
-        })
+        let told = since_sign.look()?;
+        let limit = since_sign.limit();
+        Ok(told
+            .map(|told| format!("no call and no event for {limit:?}, after {calls} calls\n{told}")))
     }
 }

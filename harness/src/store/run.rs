@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::assignment::{Assignment, Life, Until};
-use crate::process::{Ended, Launcher, start};
+use crate::process::{Ended, Launcher, Patience, start};
 
 /// Why a process was ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub(crate) fn run(
         ..
     } = assignment;
     let mut process = start(launcher, order, limit)?;
+    let mut patience = Patience::with_process(process.id(), limit);
     let started = Instant::now();
     let mut first_word = None;
     let mut nap = until.looks.0;
@@ -68,8 +69,11 @@ pub(crate) fn run(
         if is_over {
             break Stop::Ended;
         }
-        if let Some(stop) = until.is_reached(heard, lived, first_word, limit) {
-            break stop;
+        if until.is_reached(heard, lived, first_word) {
+            break Stop::Enough;
+        }
+        if let Some(how) = until.hangs(first_word, limit, &mut patience)? {
+            break Stop::Hangs(how);
         }
         thread::sleep(nap);
         nap = (nap * 5 / 4).min(until.looks.1);
@@ -89,27 +93,29 @@ pub(crate) fn run(
 }
 
 impl Until {
-    fn is_reached(
+    /// It has done what was waited for, or lived long enough.
+    fn is_reached(&self, heard: u64, lived: Duration, first_word: Option<Duration>) -> bool {
+        heard >= self.announcements
+            || match (self.life, first_word) {
+                (Life::FromStart(max), _) => lived > max,
+                (Life::FromFirstWord(max), Some(first)) => lived > first + max,
+                (Life::FromFirstWord(_), None) | (Life::ToItsEnd, _) => false,
+            }
+    }
+
+    /// How it shows that it hangs.
+    fn hangs(
         &self,
-        heard: u64,
-        lived: Duration,
         first_word: Option<Duration>,
         limit: Duration,
-    ) -> Option<Stop> {
-        if heard >= self.announcements {
-            return Some(Stop::Enough);
-        }
-        match (self.life, first_word) {
-            (Life::FromStart(max), _) => (lived > max).then_some(Stop::Enough),
-            (Life::FromFirstWord(max), Some(first)) => {
-                (lived > first + max).then_some(Stop::Enough)
-            }
-            (Life::FromFirstWord(_), None) => {
-                (lived > limit).then(|| Stop::Hangs(format!("no word, and no end after {limit:?}")))
-            }
-            (Life::ToItsEnd, _) => {
-                (lived > limit).then(|| Stop::Hangs(format!("no end after {limit:?}")))
-            }
-        }
+        patience: &mut Patience,
+    ) -> io::Result<Option<String>> {
+        let missing = match (self.life, first_word) {
+            (Life::FromFirstWord(_), None) => "no word, and no end",
+            (Life::ToItsEnd, _) => "no end",
+            _ => return Ok(None),
+        };
+        let told = patience.look()?;
+        Ok(told.map(|told| format!("{missing} after {limit:?}\n{told}")))
     }
 }

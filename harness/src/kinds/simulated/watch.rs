@@ -1,16 +1,19 @@
 //! Looks after a store in this process: one that does not return hangs.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::unistd::{Pid, gettid};
 
 use super::timeline::Timeline;
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Head};
 use crate::hang::{Hang, OnHang};
 use crate::oracle::{Stage, Violation};
+use crate::process::Patience;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -28,28 +31,56 @@ pub(crate) struct About {
 }
 
 /// Looks after one thread's store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Watch {
-    started: Instant,
-    /// Milliseconds after `started` at which the store was called, plus one; 0 if it is not.
-    called: AtomicU64,
+    /// Beginnings and ends of calls of the store: odd while it is called.
+    calls: AtomicU64,
+    /// The thread that calls it.
+    thread: AtomicI32,
     /// What it lives through.
     doing: Mutex<Option<Timeline>>,
+}
+
+/// A call of the store, which may end in a panic.
+struct Call<'a>(&'a AtomicU64);
+
+impl<'a> Call<'a> {
+    fn begin(calls: &'a AtomicU64) -> Self {
+        calls.fetch_add(1, Ordering::Release);
+        Self(calls)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
 }
 
 impl Watch {
     /// Watches until the last hand on it is dropped.
     pub(crate) fn begin(about: About) -> Arc<Self> {
-        let watch = Arc::new(Self {
-            started: Instant::now(),
-            called: AtomicU64::new(0),
-            doing: Mutex::new(None),
-        });
+        let watch = Arc::new(Self::default());
         let watched = Arc::downgrade(&watch);
         thread::spawn(move || {
+            let mut call = 0;
+            let mut patience = None;
             while let Some(watch) = watched.upgrade() {
-                if watch.hangs(about.limit) {
-                    (about.on_hang)(watch.hang(&about));
+                let now = watch.calls.load(Ordering::Acquire);
+                if now % 2 == 0 || now != call {
+                    (call, patience) = (now, None);
+                }
+                let told = match &mut patience {
+                    None if call % 2 == 1 => {
+                        patience = Some(watch.patience(about.limit));
+                        None
+                    }
+                    None => None,
+                    // A thread that has no time for too long has shown nothing: it is looked at further.
+                    Some(patience) => patience.look().unwrap_or_default(),
+                };
+                if let Some(told) = told {
+                    (about.on_hang)(watch.hang(&about, &told));
                     return;
                 }
                 drop(watch);
@@ -59,6 +90,11 @@ impl Watch {
         watch
     }
 
+    fn patience(&self, limit: Duration) -> Patience {
+        let thread = Pid::from_raw(self.thread.load(Ordering::Relaxed));
+        Patience::with_thread(thread, limit).looking_every(LOOK_EVERY)
+    }
+
     /// Notes what the store is about to live through.
     pub(crate) fn note(&self, timeline: Timeline) {
         *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = Some(timeline);
@@ -66,23 +102,13 @@ impl Watch {
 
     /// Calls the store.
     pub(crate) fn call<T>(&self, store: impl FnOnce() -> T) -> T {
-        self.called.store(self.now() + 1, Ordering::Relaxed);
-        let result = store();
-        self.called.store(0, Ordering::Relaxed);
-        result
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
-    }
-
-    fn hangs(&self, limit: Duration) -> bool {
-        let called = self.called.load(Ordering::Relaxed);
-        called > 0 && u128::from(self.now().saturating_sub(called - 1)) > limit.as_millis()
+        self.thread.store(gettid().as_raw(), Ordering::Relaxed);
+        let _call = Call::begin(&self.calls);
+        store()
     }
 
     /// Saves what is known.
-    fn hang(&self, about: &About) -> Hang {
+    fn hang(&self, about: &About, told: &str) -> Hang {
         let timeline = self
             .doing
             .lock()
@@ -90,7 +116,7 @@ impl Watch {
             .take();
         let violation = Violation::Broken {
             stage: Stage::StoreHangs,
-            detail: format!("no end after {:?}", about.limit),
+            detail: format!("no end after {:?}\n{told}", about.limit),
         };
         let engine = timeline.as_ref().map_or("", |timeline| &timeline.engine);
         let head = Head::new(&about.subject, engine, violation.clone());
