@@ -12,6 +12,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::crash_kind::CrashKind;
+use crate::environment;
 use crate::finding::{Finding, Found};
 use crate::hang::OnHang;
 use crate::kinds::{self, Case, Job, REGISTRY};
@@ -213,6 +214,7 @@ fn row(
 struct Shared<'a> {
     plan: &'a Plan,
     goes_on: bool,
+    scratch: &'a Path,
     started: Instant,
     watching: Watching<'a>,
     /// Rounds that were handed out.
@@ -232,6 +234,7 @@ fn torture(
     let shared = Shared {
         plan,
         goes_on: plan.keep_going || tested.exhibit().is_some(),
+        scratch,
         started: Instant::now(),
         watching,
         tickets: AtomicU64::new(0),
@@ -315,7 +318,9 @@ impl Shared<'_> {
             }
             // It was broken off: that is no error.
             Err(error) if self.plan.stop.is_set() && error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => ledger.set_error(error.to_string()),
+            Err(error) => {
+                ledger.set_error(environment::explained(error, self.scratch).to_string());
+            }
         }
     }
 
@@ -327,6 +332,10 @@ impl Shared<'_> {
             at,
         } = found;
         let ledger = self.watching.ledger;
+        if let Err(error) = environment::excuses(&finding.violation, self.scratch) {
+            ledger.set_error(error.to_string());
+            return;
+        }
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if self.goes_on && ledger.has_class(&finding.violation.class()) {
             return;

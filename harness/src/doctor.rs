@@ -4,7 +4,6 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
@@ -12,7 +11,12 @@ use nix::unistd::geteuid;
 
 use crate::disk::{FileSystemKind, mkfs};
 use crate::kinds::REGISTRY;
-use crate::process::{Launcher, anonymous_file, available_traced, ptrace_scope};
+use crate::memory_file::memory_file;
+use crate::process::{
+    Launcher, available_traced, commands_can_run, limits_set, limits_suffice, proc_is_ours,
+    ptrace_scope,
+};
+use crate::scratch::{memory_dir, room_in};
 
 /// Tells what works here, on standard output. Whether every crash kind does.
 pub(crate) fn report() -> bool {
@@ -66,7 +70,8 @@ type Feature = Result<String, String>;
 
 fn features() -> Vec<(&'static str, Feature)> {
     let ok = |said: &str| Ok(said.to_owned());
-    let memfd = anonymous_file("plugpull-probe");
+    let memfd = memory_file("plugpull-probe");
+    let tmp = std::env::temp_dir();
     let scope = ptrace_scope().map_or("no Yama".to_owned(), |scope| {
         format!("kernel.yama.ptrace_scope is {scope}")
     });
@@ -80,18 +85,23 @@ fn features() -> Vec<(&'static str, Feature)> {
         ),
         (
             "ptrace",
-            available_traced(&Launcher::binary()).map(|()| format!("with seccomp; {scope}")),
+            available_traced(&Launcher::binary(), &tmp).map(|()| format!("with seccomp; {scope}")),
+        ),
+        (
+            "/proc",
+            proc_is_ours().map_or_else(
+                |error| Err(error.to_string()),
+                |()| ok("it shows this process"),
+            ),
+        ),
+        ("limits", limits()),
+        (
+            "commands",
+            commands_can_run().map(|shell| format!("{} runs --cmd and --check", shell.display())),
         ),
         ("/dev/shm", memory()),
         ("temporary", temporary()),
-        (
-            "root",
-            if geteuid().is_root() {
-                ok("mounts and devices are allowed")
-            } else {
-                Err("no mounts, no devices: only where you are root".to_owned())
-            },
-        ),
+        ("root", root()),
         (
             "FUSE",
             device(
@@ -118,24 +128,39 @@ fn features() -> Vec<(&'static str, Feature)> {
 
 /// A directory in memory: where `syscall` keeps what it copies at every step.
 fn memory() -> Feature {
-    let dir = Path::new("/dev/shm");
-    let advice = "`syscall` is slower without: mount a tmpfs there, or name one with --dir";
-    match statfs(dir) {
-        Ok(found) if found.filesystem_type() != TMPFS_MAGIC => {
-            Err(format!("it is no tmpfs; {advice}"))
-        }
-        Ok(found) => {
-            let free = found.blocks_available() * u64::try_from(found.block_size()).unwrap_or(0);
-            let free = free >> 20;
-            match tempfile::tempfile_in(dir) {
-                Ok(_) => Ok(format!(
-                    "a tmpfs with {free} MiB free; `syscall` works there"
-                )),
-                Err(error) => Err(format!("it cannot be written: {error}; {advice}")),
-            }
-        }
-        Err(error) => Err(format!("{error}; {advice}")),
+    let advice = "`syscall` is slower without: mount a tmpfs there (`mount -t tmpfs tmpfs /dev/shm`; in a \
+                  container: --shm-size=1g), or name one with --dir";
+    let dir = memory_dir().map_err(|why| format!("{why}; {advice}"))?;
+    let (free, _) = room_in(&dir).map_err(|error| error.to_string())?;
+    let free = free >> 20;
+    Ok(format!(
+        "a tmpfs with {free} MiB free; `syscall` works there"
+    ))
+}
+
+/// Root of the machine may mount; root of a user namespace has only the name.
+fn root() -> Feature {
+    if !geteuid().is_root() {
+        return Err("no mounts, no devices: only where you are root".to_owned());
     }
+    let users = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let of_all = ["0", "0", "4294967295"];
+    if users.is_empty() || users.split_whitespace().eq(of_all) {
+        Ok("mounts and devices are allowed".to_owned())
+    } else {
+        Err("root of a user namespace only: no disks, no devices; run it outside".to_owned())
+    }
+}
+
+/// What `ulimit` says, and whether that is enough.
+fn limits() -> Feature {
+    limits_suffice()?;
+    let set = limits_set();
+    Ok(if set.is_empty() {
+        "none is set".to_owned()
+    } else {
+        set.join(", ")
+    })
 }
 
 /// Where stores live while they are tortured, if no directory is named.

@@ -1,12 +1,13 @@
 //! What a torture is to do, and where.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::ignored::Ignored;
 use crate::loss::Cuts;
 use crate::process::Launcher;
+use crate::scratch::memory_dir;
 use crate::shard::Shard;
 use crate::sim::Profile;
 use crate::stop::Stop;
@@ -121,11 +122,12 @@ impl Plan {
     /// Where stores live while they are tortured. With `in_memory`, if there is a directory in memory:
     /// for what is copied at every step.
     pub(crate) fn scratch_dir(&self, in_memory: bool) -> PathBuf {
-        let memory = Path::new("/dev/shm");
         match &self.scratch {
             Some(dir) => dir.clone(),
-            None if in_memory && memory.is_dir() => memory.to_owned(),
-            None => std::env::temp_dir(),
+            None => in_memory
+                .then(|| memory_dir().ok())
+                .flatten()
+                .unwrap_or_else(std::env::temp_dir),
         }
     }
 

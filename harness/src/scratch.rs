@@ -6,7 +6,9 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{Statfs, TMPFS_MAGIC, statfs};
 
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
@@ -25,7 +27,21 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// Makes a directory below `base`, and removes what dead runs left there.
+    ///
+    /// # Errors
+    /// If that cannot be; the error names the directory and says what to do.
     pub(crate) fn create(base: &Path) -> io::Result<Self> {
+        Self::make(base).map_err(|error| {
+            let reason = format!(
+                "{}: no directory for stores can be made there: {error}; name another place with --dir, or with \
+                 the environment variable TMPDIR",
+                base.display()
+            );
+            io::Error::new(error.kind(), reason)
+        })
+    }
+
+    fn make(base: &Path) -> io::Result<Self> {
         fs::create_dir_all(base)?;
         sweep(base);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(base)?;
@@ -98,4 +114,39 @@ fn open_up(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The least that a directory in memory must have free to be of use. A container may have very little.
+const MEMORY_BYTES_MIN: u64 = 32 << 20;
+
+/// The directory in memory, for stores that are copied at every step.
+///
+/// # Errors
+/// If there is none, or it is of no use; and why.
+pub(crate) fn memory_dir() -> Result<PathBuf, String> {
+    let dir = PathBuf::from("/dev/shm");
+    let found = statfs(&dir).map_err(|error| error.to_string())?;
+    if found.filesystem_type() != TMPFS_MAGIC {
+        return Err("it is no tmpfs".to_owned());
+    }
+    let free = room(&found);
+    if free < MEMORY_BYTES_MIN {
+        return Err(format!("it has only {} KiB free", free >> 10));
+    }
+    match tempfile::tempfile_in(&dir) {
+        Ok(_) => Ok(dir),
+        Err(error) => Err(format!("it cannot be written: {error}")),
+    }
+}
+
+/// The bytes that an ordinary user may still write.
+fn room(found: &Statfs) -> u64 {
+    found.blocks_available() * u64::try_from(found.block_size()).unwrap_or(0)
+}
+
+/// How much can still be written in a directory: bytes and files. Some file systems do not count files.
+pub(crate) fn room_in(dir: &Path) -> io::Result<(u64, Option<u64>)> {
+    let found = statfs(dir)?;
+    let files = (found.files() > 0).then(|| found.files_free());
+    Ok((room(&found), files))
 }

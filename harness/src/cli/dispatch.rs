@@ -21,6 +21,7 @@ use crate::hang::{self, Hang, OnHang};
 use crate::kinds::keep_panics_quiet;
 use crate::litmus;
 use crate::mutants::{self, Mutants, MutantsArgs};
+use crate::process::limits_suffice;
 use crate::report::{Ledger, Verdict, exit_status_of};
 use crate::roles;
 use crate::subject::Subject;
@@ -52,6 +53,11 @@ fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode
         _ => Cli::from_arg_matches(&matches)
             .map_err(|error| error.to_string())
             .and_then(|cli| {
+                // It runs no store, and where there is no thread to be had, it has to say so.
+                if let Some(Command::Doctor) = cli.command {
+                    return Ok(diagnose());
+                }
+                limits_suffice()?;
                 let torture = OnceLock::new();
                 let work = |on_hang: &OnHang| dispatch(&subjects, cli, line, on_hang, &torture);
                 hang::within(work, |hang| end(hang, torture.get()))
@@ -115,12 +121,16 @@ fn dispatch(
             list(subjects);
             Ok(0)
         }
-        Command::Doctor => Ok(if doctor::report() { 0 } else { EXIT_USAGE }),
+        Command::Doctor => Ok(diagnose()),
         Command::Completions { shell } => {
             completions(subjects, line, shell);
             Ok(0)
         }
     }
+}
+
+fn diagnose() -> u8 {
+    if doctor::report() { 0 } else { EXIT_USAGE }
 }
 
 fn ablate(subjects: &[&dyn Subject], args: AblateArgs, on_hang: &OnHang) -> Result<u8, String> {

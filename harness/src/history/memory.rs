@@ -14,16 +14,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::event::Event;
 use crate::disk::Clock;
+use crate::memory_file::memory_file;
 
 const SLOT_WORDS: usize = 4;
 const HEADER_WORDS: usize = 4;
@@ -42,8 +42,7 @@ impl History {
     /// # Errors
     /// If the kernel gives no memfd.
     pub fn create(events_max: usize) -> io::Result<Self> {
-        let fd: OwnedFd = memfd_create(c"plugpull-history", MFdFlags::MFD_CLOEXEC)?;
-        let file = File::from(fd);
+        let file = memory_file("plugpull-history")?;
         file.set_len(((HEADER_WORDS + events_max * SLOT_WORDS) * 8) as u64)?;
         Self::map(file)
     }

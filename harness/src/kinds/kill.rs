@@ -38,12 +38,13 @@ impl Kind for Kill {
          page cache survives)"
     }
 
-    fn available(&self, _: Tested<'_>, _: Case, plan: &Plan) -> Result<(), String> {
-        process::available(&plan.launcher)
+    fn available(&self, tested: Tested<'_>, _: Case, plan: &Plan) -> Result<(), String> {
+        tested.has_what_it_needs()?;
+        process::available(&plan.launcher, &plan.scratch_dir(false))
     }
 
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
-        let found = process::available(&Launcher::binary());
+        let found = process::available(&Launcher::binary(), &std::env::temp_dir());
         vec![(self.id().to_string(), found)]
     }
 

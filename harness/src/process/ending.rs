@@ -5,7 +5,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
 
 use super::order::{EXIT_ENVIRONMENT, NOT_THE_STORE};
@@ -99,11 +98,6 @@ pub(crate) fn printed(mut stderr: &File) -> String {
         }
         Err(error) => format!("(its output cannot be read: {error})"),
     }
-}
-
-/// A file in memory that a child can be handed.
-pub(crate) fn anonymous_file(name: &str) -> io::Result<File> {
-    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
 }
 
 #[cfg(test)]

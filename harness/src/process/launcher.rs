@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use super::ending::anonymous_file;
 use super::order::Order;
+use crate::memory_file::memory_file;
 use crate::stop::Stop;
 
 /// This program, also where its file was removed or replaced since it was started, as a build does.
@@ -89,7 +89,7 @@ impl Launcher {
     /// Starts a process with an order, in a process group of its own. The file gets what the process
     /// prints on standard error, and on standard output if that goes nowhere else.
     pub(super) fn spawn(&self, order: &Order, output: Option<Stdio>) -> io::Result<(Child, File)> {
-        let stderr = anonymous_file("plugpull-stderr")?;
+        let stderr = memory_file("plugpull-stderr")?;
         let output = match output {
             Some(output) => output,
             None => Stdio::from(stderr.try_clone()?),

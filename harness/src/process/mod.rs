@@ -10,6 +10,7 @@ mod checker;
 mod ending;
 mod keeper;
 mod launcher;
+mod limits;
 mod order;
 mod patience;
 mod probe;
@@ -20,11 +21,15 @@ mod stopwatch;
 mod strays;
 
 pub(crate) use checker::{Checker, answer};
-pub(crate) use ending::{Ended, anonymous_file, process_of};
+pub(crate) use ending::{Ended, process_of};
 pub(crate) use keeper::{COMMAND, CommandTask, carry_out_command, quoted};
 pub(crate) use launcher::Launcher;
+pub(crate) use limits::{limit_in, limits_set, limits_suffice};
 pub(crate) use order::{Failed, Obeyed, Order, Role, Roles, exit, has_order};
 pub(crate) use patience::{HarnessTime, Patience};
-pub(crate) use probe::{PROBE, available, available_traced, carry_out_probe, ptrace_scope};
+pub(crate) use probe::{
+    PROBE, available, available_traced, carry_out_probe, commands_can_run, ptrace_scope,
+};
+pub(crate) use procfs::proc_is_ours;
 pub(crate) use start::start;
 pub(crate) use strays::end_strays;

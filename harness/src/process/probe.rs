@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ending::printed;
 use super::launcher::Launcher;
+use super::limits::limits_suffice;
 use super::order::{Order, Role};
+use super::procfs::proc_is_ours;
 use super::running::Running;
 use crate::history::{Event, History};
 use crate::scratch::Scratch;
@@ -43,15 +46,19 @@ pub(crate) fn carry_out_probe(task: &ProbeTask) -> Result<(), SubjectError> {
 
 /// Whether a child can be started and can work; if not, why. Probed once a process: the answer is the
 /// machine's, not the subject's.
-pub(crate) fn available(launcher: &Launcher) -> Result<(), String> {
+///
+/// `base` is where it tries.
+pub(crate) fn available(launcher: &Launcher, base: &Path) -> Result<(), String> {
     static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
-    FOUND.get_or_init(|| Probe::new()?.run(launcher)).clone()
+    FOUND
+        .get_or_init(|| Probe::new(base)?.run(launcher))
+        .clone()
 }
 
 /// The same for a child that is traced.
-pub(crate) fn available_traced(launcher: &Launcher) -> Result<(), String> {
+pub(crate) fn available_traced(launcher: &Launcher, base: &Path) -> Result<(), String> {
     static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
-    let probe = || Probe::new()?.run_traced(launcher);
+    let probe = || Probe::new(base)?.run_traced(launcher);
     FOUND.get_or_init(probe).clone()
 }
 
@@ -62,10 +69,10 @@ struct Probe {
 }
 
 impl Probe {
-    fn new() -> Result<Self, String> {
-        let base = std::env::temp_dir();
-        let scratch = Scratch::create(&base)
-            .map_err(|error| format!("no directory can be made in {}: {error}", base.display()))?;
+    fn new(base: &Path) -> Result<Self, String> {
+        limits_suffice()?;
+        proc_is_ours().map_err(|error| error.to_string())?;
+        let scratch = Scratch::create(base).map_err(|error| error.to_string())?;
         let history = History::create(16).map_err(|error| format!("no memfd: {error}"))?;
         Ok(Self { scratch, history })
     }
@@ -162,4 +169,32 @@ fn ptrace_advice() -> &'static str {
 pub(crate) fn ptrace_scope() -> Option<String> {
     let value = fs::read_to_string(Path::new("/proc/sys/kernel/yama/ptrace_scope")).ok()?;
     Some(value.trim().to_owned())
+}
+
+/// What every command needs: a shell, and `/dev/null` as its standard input. Where the shell is.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub(crate) fn commands_can_run() -> Result<PathBuf, String> {
+    let null = Path::new("/dev/null");
+    let opened = File::options().read(true).write(true).open(null);
+    let wrong = match opened.and_then(|file| file.metadata()) {
+        Ok(found) if found.file_type().is_char_device() => return shell(),
+        Ok(_) => "it is no device".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(format!(
+        "/dev/null: {wrong}; commands read and write it: `mknod -m 666 /dev/null c 1 3`, as root"
+    ))
+}
+
+fn shell() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let mut places = std::env::split_paths(&path).map(|dir| dir.join("sh"));
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        format!(
+            "no program sh in PATH ({}): commands are run by it",
+            path.to_string_lossy()
+        )
+    })
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 /// Of a clock tick in `/proc`: the same on all architectures.
 const TICK: Duration = Duration::from_millis(10);
@@ -127,6 +128,18 @@ pub(super) fn own_thread(thread: Pid) -> Tasks {
         .collect()
 }
 
+/// The threads of a user, as far as `/proc` shows them.
+pub(super) fn threads_of(user: Uid) -> u64 {
+    let threads = processes().into_iter().flatten().map(|process| {
+        let folder = format!("/proc/{process}/task");
+        let owner = fs::metadata(&folder).map(|folder| folder.uid());
+        let is_users = owner.is_ok_and(|owner| owner == user.as_raw());
+        let threads = fs::read_dir(folder).ok().filter(|_| is_users);
+        threads.map_or(0, |threads| threads.count() as u64)
+    });
+    threads.sum()
+}
+
 /// Where a task sleeps in the kernel, if that may be known.
 pub(super) fn sleeps_in(task: i32) -> Option<String> {
     let place = fs::read_to_string(format!("/proc/{task}/wchan")).ok()?;
@@ -138,7 +151,7 @@ pub(super) fn sleeps_in(task: i32) -> Option<String> {
 ///
 /// # Errors
 /// If it does not, what to do about it.
-pub(super) fn proc_is_ours() -> io::Result<()> {
+pub(crate) fn proc_is_ours() -> io::Result<()> {
     let me = std::process::id();
     let reason = match fs::read_link("/proc/self") {
         Err(error) => format!(

@@ -8,6 +8,7 @@ use super::contract::Store;
 use super::subject::SubjectStore;
 use crate::finding::Finding;
 use crate::plan::Plan;
+use crate::process::commands_can_run;
 use crate::subject::{Simulated, Subject};
 
 /// What a [`Torture`](crate::Torture) is given to test: a [`Subject`], or the two commands of a
@@ -85,6 +86,17 @@ impl<'a> Tested<'a> {
         match self {
             Self::Subject(subject) => Some((subject, subject.simulated()?)),
             Self::Command(_) => None,
+        }
+    }
+
+    /// Whether this machine has what every such store needs, whatever crashes it.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(crate) fn has_what_it_needs(self) -> Result<(), String> {
+        match self {
+            Self::Subject(_) => Ok(()),
+            Self::Command(_) => commands_can_run().map(drop),
         }
     }
 

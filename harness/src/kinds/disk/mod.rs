@@ -46,7 +46,8 @@ impl Kind for OnDisk {
         wanted.iter().map(case).collect()
     }
 
-    fn available(&self, _: Tested<'_>, case: Case, _: &Plan) -> Result<(), String> {
+    fn available(&self, tested: Tested<'_>, case: Case, _: &Plan) -> Result<(), String> {
+        tested.has_what_it_needs()?;
         let fs = case.fs.expect("a row of this kind has a file system");
         available_once(fs).map_err(|why| format!("{fs}: {why}"))
     }

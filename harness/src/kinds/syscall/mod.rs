@@ -46,12 +46,13 @@ impl Kind for Syscall {
          blind spots"
     }
 
-    fn available(&self, _: Tested<'_>, _: Case, plan: &Plan) -> Result<(), String> {
-        process::available_traced(&plan.launcher)
+    fn available(&self, tested: Tested<'_>, _: Case, plan: &Plan) -> Result<(), String> {
+        tested.has_what_it_needs()?;
+        process::available_traced(&plan.launcher, &plan.scratch_dir(true))
     }
 
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
-        let found = process::available_traced(&Launcher::binary());
+        let found = process::available_traced(&Launcher::binary(), &std::env::temp_dir());
         vec![(self.id().to_string(), found)]
     }
 

@@ -15,9 +15,10 @@ use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
 use crate::finding::{Finding, Head};
 use crate::history::{Event, History};
+use crate::memory_file::memory_file;
 use crate::oracle::{Oracle, Stage, Violation};
 use crate::plan::Plan;
-use crate::process::{Checker, Launcher, Order, anonymous_file};
+use crate::process::{Checker, Launcher, Order};
 use crate::store::{
     Announced, Assignment, Calls, Life, NextBase, Recovered, Silent, Stop, Store, Until, Watched,
     Work, Written,
@@ -240,7 +241,7 @@ impl Store for SubjectStore<'_> {
     }
 
     fn recovery(&mut self, dir: &Path, close: bool) -> io::Result<Assignment> {
-        let output = anonymous_file("plugpull-survivors")?;
+        let output = memory_file("plugpull-survivors")?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), output.as_raw_fd());
         self.output = Some(output);
         let task = RecoverTask {
