@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -140,11 +140,7 @@ fn save(
         Ok(folder) => (folder, violation, None),
         Err(error) => {
             let why = format!("cannot save a failure: {error}");
-            (
-                Default::default(),
-                format!("{violation}\n  ({why})"),
-                Some(why),
-            )
+            (PathBuf::new(), format!("{violation}\n  ({why})"), Some(why))
         }
     };
     let saved = SavedFailure {

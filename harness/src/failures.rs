@@ -79,7 +79,7 @@ fn create_private(folder: &Path) -> io::Result<()> {
         created => return created,
     }
     let found = fs::symlink_metadata(folder)?;
-    let mine = found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0;
+    let mine = found.uid() == geteuid().as_raw() && found.mode() & 0o777 == 0o700;
     if found.is_dir() && mine {
         return Ok(());
     }
