@@ -37,7 +37,7 @@ impl Budget {
 /// How a real file system is made and mounted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DiskOptions {
-    /// Size of the disk in bytes, if not the smallest that makes sense.
+    /// Size of the disk in bytes, if not that of the preset.
     pub bytes: Option<u64>,
     /// Extra options for `mkfs`.
     pub mkfs: Vec<String>,

@@ -150,7 +150,7 @@ pub(super) struct RunArgs {
     /// btrfs.
     #[arg(long, value_delimiter = ',')]
     pub(super) fs: Vec<FileSystemKind>,
-    /// For disk: the disk's size, as 64M or 1G, instead of the smallest that makes sense.
+    /// For disk: the disk's size, as 64M or 4G; 1G if not given. It costs what is written.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
     /// For disk: extra options for `mkfs`, as `-O ^has_journal`. They go to every --fs.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use super::core::Core;
 use super::error::doing;
 use super::faults::FaultPlan;
-use super::file_system::{FileSystem, Mounted, sync};
+use super::file_system::{FileSystem, sync};
 use super::image::Image;
 use super::loop_device::LoopDevice;
+use super::mounted::Mounted;
 use super::record::{Clock, Recording};
 use super::serve::{FILE_NAME, Served};
 use super::site::Site;
@@ -23,7 +24,7 @@ const RECORDER_THREADS: usize = 2;
 pub struct Disk {
     // Dropped in this order: the loop device lets go of the served file.
     device: LoopDevice,
-    _served: Served,
+    served: Served,
     core: Arc<Core>,
     dir: PathBuf,
     site: Site,
@@ -55,10 +56,10 @@ impl Disk {
         let core = Arc::new(Core::new(image, clock));
         let served_in = site.dir("fuse")?;
         let served = Served::start(core.clone(), site, &served_in, threads)?;
-        let device = LoopDevice::bind(&served_in.join(FILE_NAME))?;
+        let device = LoopDevice::bind(&served_in.join(FILE_NAME), site)?;
         Ok(Self {
             device,
-            _served: served,
+            served,
             core,
             dir: site.dir("disk")?,
             site: site.clone(),
@@ -158,6 +159,20 @@ impl Disk {
     /// How many requests have failed since the plan was made.
     pub fn faults(&self) -> u64 {
         self.core.failed()
+    }
+
+    /// Whether the disk itself still works: if not, what failed on it is no failure of a store.
+    ///
+    /// # Errors
+    /// If nothing serves it any more.
+    pub fn check(&self) -> io::Result<()> {
+        self.served.check()
+    }
+
+    /// What a death of the server leaves: every request fails.
+    #[cfg(test)]
+    pub(super) fn stop_serving(&self) -> io::Result<()> {
+        self.served.abort(&self.site.dir("connections")?)
     }
 
     /// The block device.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use serde::{Deserialize, Serialize};
 
 use super::error::{at_path, refused};
-use super::patience::while_busy;
+use super::mounted::Mounted;
 use super::site::Site;
 
 /// The kinds that are known.
@@ -34,14 +35,19 @@ struct Preset {
     name: &'static str,
     /// Debian's package with its programs.
     package: &'static str,
-    /// The smallest disk on which it is still itself.
-    megabytes: u64,
-    /// Only what is not written need not be examined: no initialisation later on, no discard.
+    /// Everything that `mkfs` writes is put in place again for every state: so no spare copies or room
+    /// to grow, no initialisation later on, no discard.
     mkfs_args: &'static str,
+    /// Tells `mkfs` the number of inodes, where it is a fixed one.
+    inodes_option: Option<&'static str>,
     mount_options: &'static str,
     /// See [`FileSystem::untorn_pages`].
     untorn_pages: &'static [u64],
 }
+
+/// How large a disk is. It costs what is written to it: pages of zeros are neither kept nor put in place,
+/// and `mkfs` writes as much to a disk of this size as to the smallest.
+const BYTES: u64 = 1 << 30;
 
 /// A row for each kind.
 const PRESETS: [Preset; 3] = [
@@ -49,8 +55,9 @@ const PRESETS: [Preset; 3] = [
         kind: FileSystemKind::Ext4,
         name: "ext4",
         package: "e2fsprogs",
-        megabytes: 16,
-        mkfs_args: "-q -F -b 4096 -N 64 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+        mkfs_args: "-q -F -b 4096 -i 16384 -J size=4 -O ^resize_inode \
+                    -E lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+        inodes_option: Some("-N"),
         mount_options: "",
         untorn_pages: &[0],
     },
@@ -58,9 +65,8 @@ const PRESETS: [Preset; 3] = [
         kind: FileSystemKind::Xfs,
         name: "xfs",
         package: "xfsprogs",
-        // The least that mkfs.xfs makes.
-        megabytes: 300,
         mkfs_args: "-q -f -K -s size=4096",
+        inodes_option: None,
         // Every image has the same UUID.
         mount_options: "nouuid",
         untorn_pages: &[],
@@ -69,8 +75,8 @@ const PRESETS: [Preset; 3] = [
         kind: FileSystemKind::Btrfs,
         name: "btrfs",
         package: "btrfs-progs",
-        megabytes: 16,
         mkfs_args: "-q -f -K -M -m single -d single",
+        inodes_option: None,
         mount_options: "",
         untorn_pages: &[16],
     },
@@ -114,7 +120,8 @@ impl FromStr for FileSystemKind {
     }
 }
 
-/// A file system to be made on a disk. The presets are as small as can be: everything that a disk holds is read again for every state that is examined.
+/// A file system to be made on a disk. The presets are large and sparse: a store finds room for large files
+/// and for thousands of small ones, and a state costs what is written, not the size of the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
     /// Which.
@@ -133,31 +140,30 @@ impl FileSystem {
         let preset = kind.preset();
         Self {
             kind,
-            bytes: preset.megabytes << 20,
+            bytes: BYTES,
             mkfs_args: preset.mkfs_args.split(' ').map(str::to_owned).collect(),
             mount_options: preset.mount_options.to_owned(),
         }
     }
 
-    /// ext4 in 16 MiB.
+    /// ext4 in 1 GiB, with an inode for every 16 KiB.
     pub fn ext4() -> Self {
         Self::new(FileSystemKind::Ext4)
     }
 
-    /// XFS in 300 MiB, most of them never written.
+    /// XFS in 1 GiB.
     pub fn xfs() -> Self {
         Self::new(FileSystemKind::Xfs)
     }
 
-    /// Btrfs in 16 MiB, data and metadata mixed.
+    /// Btrfs in 1 GiB, data and metadata mixed.
     pub fn btrfs() -> Self {
         Self::new(FileSystemKind::Btrfs)
     }
 
-    /// Btrfs in 128 MiB as one would have it: data and metadata apart, metadata twice.
+    /// Btrfs as one would have it: data and metadata apart, metadata twice.
     pub fn btrfs_unmixed() -> Self {
         Self {
-            bytes: 128 << 20,
             mkfs_args: ["-q", "-f", "-K"].map(str::to_owned).to_vec(),
             ..Self::btrfs()
         }
@@ -180,6 +186,12 @@ impl FileSystem {
     /// says something about the file system, and nothing about what is stored in it.
     pub fn untorn_pages(&self) -> Vec<u64> {
         self.kind.preset().untorn_pages.to_vec()
+    }
+
+    /// The option of the command line that makes a number of inodes, where it is a fixed one.
+    pub(super) fn inodes_option(&self, number: u64) -> Option<String> {
+        let option = self.kind.preset().inodes_option?;
+        Some(format!("`--mkfs-options '{option} {number}'`"))
     }
 
     /// Whether this machine has the kernel's and the user's part; if not, what is missing.
@@ -207,77 +219,51 @@ impl FileSystem {
         )))
     }
 
+    /// Why it was not mounted: what the image is to blame for is told apart from all else.
+    fn not_mounted(&self, error: Errno, device: &Path) -> io::Error {
+        let advice = match error {
+            Errno::ENODEV => "has no such file system, or cannot load its module",
+            Errno::EPERM | Errno::EACCES => "does not allow it (in a container: --privileged)",
+            Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => "has too little of what it takes",
+            Errno::ENOTBLK | Errno::ENXIO => "has no such device any more",
+            Errno::ENOENT if !device.exists() => "has no such device any more",
+            _ => return refused(error.into()),
+        };
+        at_path(
+            &format!("mount {}; this kernel {advice}:", self.kind),
+            device,
+        )(error)
+    }
+
     /// Mounts it. That the kernel refuses is told apart from all else.
     pub(super) fn mount(&self, site: &Site, device: &Path, dir: &Path) -> io::Result<Mounted> {
         let (kind, options) = (Some(self.kind.name()), Some(&*self.mount_options));
-        mount(Some(device), dir, kind, MsFlags::MS_NOATIME, options)
-            .map_err(|error| refused(error.into()))?;
-        Ok(Mounted {
-            dir: Some(dir.to_owned()),
-            _site: site.clone(),
-        })
+        let mounted = mount(Some(device), dir, kind, MsFlags::MS_NOATIME, options);
+        mounted.map_err(|error| self.not_mounted(error, device))?;
+        Ok(Mounted::new(site, device, dir))
     }
 }
 
-/// A mounted file system.
-#[derive(Debug)]
-pub struct Mounted {
-    /// None once it is unmounted.
-    dir: Option<PathBuf>,
-    /// Only there can it be unmounted.
-    _site: Site,
-}
-
-impl Mounted {
-    /// Where it is mounted, as the thread that mounted it sees it, and all that this one starts.
-    pub fn path(&self) -> &Path {
-        self.dir.as_deref().expect("unmounting takes the value")
-    }
-
-    /// Unmounts it.
-    ///
-    /// # Errors
-    /// If it is in use: a file in it is open, or a process works there. It is gone all the same, as
-    /// far as new users are concerned.
-    pub fn unmount(mut self) -> io::Result<()> {
-        let dir = self.dir.take().expect("unmounting takes the value");
-        while_busy(|| umount2(&dir, MntFlags::UMOUNT_NOFOLLOW)).map_err(|error| {
-            umount2(&dir, MntFlags::MNT_DETACH).ok();
-            at_path("unmount (close all files in it first)", &dir)(error)
-        })
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        if let Some(dir) = &self.dir {
-            // A caller that wants to hear of errors calls `unmount`. A file that a panic left open may
-            // not keep the rest from being torn down.
-            if while_busy(|| umount2(dir, MntFlags::UMOUNT_NOFOLLOW)).is_err() {
-                umount2(dir, MntFlags::MNT_DETACH).ok();
-            }
-        }
-    }
-}
-
-/// Whether the kernel knows a file system, or has a module that does.
+/// Whether the kernel knows a file system, or may have a module that does.
 fn kernel_has(kind: FileSystemKind) -> Result<(), String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if known.lines().any(|line| line.trim() == kind.name()) {
-        return Ok(());
-    }
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let modules = Path::new("/lib/modules")
-        .join(release.trim())
-        .join("modules.dep");
-    let module = format!("/{}.ko", kind.name());
-    let has = fs::read_to_string(modules).is_ok_and(|modules| modules.contains(&module));
-    if has {
+    let modules = Path::new("/lib/modules").join(release.trim());
+    let modules = fs::read_to_string(modules.join("modules.dep")).ok();
+    if may_have(kind, &known, modules.as_deref()) {
         return Ok(());
     }
     Err(format!(
         "this kernel has no {kind}: use one that was built with it"
     ))
+}
+
+/// The same, from what `/proc/filesystems` says, and the list of modules. Without a list, a mount has to be
+/// tried: in a container, the kernel can load modules that are not to be seen there.
+fn may_have(kind: FileSystemKind, known: &str, modules: Option<&str>) -> bool {
+    let module = format!("/{}.ko", kind.name());
+    known.lines().any(|line| line.trim() == kind.name())
+        || modules.is_none_or(|modules| modules.contains(&module))
 }
 
 /// Where `mkfs` is.
@@ -298,4 +284,37 @@ pub(super) fn sync(dir: &Path) -> io::Result<()> {
     nix::unistd::syncfs(&dir)
         .map_err(io::Error::from)
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::is_mount_refused;
+    use super::*;
+
+    #[test]
+    fn a_file_system_is_missing_if_it_is_neither_known_nor_in_the_list_of_modules() {
+        let may_have = |known, modules| may_have(FileSystemKind::Xfs, known, modules);
+        let (none, some) = (
+            "kernel/fs/ext4/ext4.ko:\n",
+            "kernel/fs/xfs/xfs.ko.zst: a.ko\n",
+        );
+        assert!(may_have("nodev\tproc\n\txfs\n", Some(none)));
+        assert!(may_have("nodev\tproc\n", Some(some)));
+        assert!(may_have("nodev\tproc\n", None));
+        assert!(!may_have("nodev\tproc\n\text4\n", Some(none)));
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_not_the_image_s_fault() {
+        let ext4 = FileSystem::ext4();
+        let null = Path::new("/dev/null");
+        for error in [Errno::ENODEV, Errno::EPERM, Errno::ENOMEM, Errno::ENXIO] {
+            assert!(!is_mount_refused(&ext4.not_mounted(error, null)), "{error}");
+        }
+        let gone = Path::new("/dev/gone");
+        assert!(!is_mount_refused(&ext4.not_mounted(Errno::ENOENT, gone)));
+        for error in [Errno::EINVAL, Errno::EUCLEAN, Errno::EIO, Errno::ENOENT] {
+            assert!(is_mount_refused(&ext4.not_mounted(error, null)), "{error}");
+        }
+    }
 }

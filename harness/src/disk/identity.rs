@@ -10,6 +10,9 @@ use super::error::at_path;
 /// What all our mounts and devices are called, with a process id behind it.
 pub(super) const NAME: &str = "plugpull";
 
+/// The environment variable with the order of a child process, by which it is known for one of ours.
+pub(crate) const ORDER_VARIABLE: &str = "PLUGPULL_ORDER";
+
 /// The name of this process's mounts and devices.
 pub(super) fn name() -> String {
     format!("{NAME}-{}", std::process::id())

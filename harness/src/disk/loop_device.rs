@@ -8,6 +8,8 @@ use nix::errno::Errno;
 
 use super::error::{at_path, doing};
 use super::identity;
+use super::nodes::{LOOP_CONTROL, loop_node};
+use super::site::Site;
 use super::sys;
 
 /// Others take loop devices too: one that was free a moment ago may be theirs. Whoever loses this
@@ -24,20 +26,17 @@ pub(super) struct LoopDevice {
 
 impl LoopDevice {
     /// Binds a file to a free device.
-    pub(super) fn bind(backing: &Path) -> io::Result<Self> {
+    pub(super) fn bind(backing: &Path, site: &Site) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(backing);
         let file = file.map_err(at_path("open", backing))?;
-        let control = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/loop-control");
-        let advice = "open /dev/loop-control (`modprobe loop`; in a container: --privileged)";
-        let control = control.map_err(doing(advice))?;
+        let control = LOOP_CONTROL.open(&LOOP_CONTROL.node(site)?)?;
         for _ in 0..TRIES_MAX {
             let number = sys::loop_get_free(&control).map_err(doing("find a free loop device"))?;
-            let path = PathBuf::from(format!("/dev/loop{number}"));
+            let number = u64::try_from(number).map_err(io::Error::other)?;
+            let path = loop_node(site, number)?;
             let device = File::options().read(true).write(true).open(&path);
-            let device = device.map_err(at_path("open the loop device", &path))?;
+            let advice = "(in a container: --privileged) open the loop device";
+            let device = device.map_err(at_path(advice, &path))?;
             match sys::loop_configure(&device, &file, &identity::name()) {
                 Ok(()) => return Ok(Self { path, device }),
                 Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {}

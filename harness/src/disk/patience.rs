@@ -17,6 +17,14 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 /// Tries again as long as something is busy, within reason.
 pub(super) fn while_busy<T, E: Into<io::Error>>(
+    act: impl FnMut() -> Result<T, E>,
+) -> io::Result<T> {
+    while_busy_for(LIMIT, act)
+}
+
+/// Tries again as long as something is busy, for a time.
+pub(super) fn while_busy_for<T, E: Into<io::Error>>(
+    limit: Duration,
     mut act: impl FnMut() -> Result<T, E>,
 ) -> io::Result<T> {
     let began = Instant::now();
@@ -26,7 +34,7 @@ pub(super) fn while_busy<T, E: Into<io::Error>>(
             Err(error) => error.into(),
         };
         let busy = error.raw_os_error() == Some(Errno::EBUSY as i32);
-        if !busy || began.elapsed() > LIMIT {
+        if !busy || began.elapsed() > limit {
             return Err(error);
         }
         thread::sleep(PAUSE);

@@ -1,6 +1,5 @@
 //! What of all this works on this machine: tried, not guessed.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use super::device::Disk;
 use super::examiner::Method;
 use super::file_system::{FileSystem, FileSystemKind};
 use super::image::Image;
+use super::nodes::{FUSE, LOOP_CONTROL};
 use super::site::Site;
 
 /// Whether a file system can be recorded and examined here; if not, what is missing and how to get
@@ -20,7 +20,7 @@ use super::site::Site;
 /// # Errors
 /// What is missing.
 pub fn available(file_system: &FileSystem, base: &Path) -> Result<(), String> {
-    basics()?;
+    root()?;
     file_system.available()?;
     let tried = || -> io::Result<()> {
         let site = Site::enter(base)?;
@@ -39,11 +39,8 @@ pub fn features() -> Vec<(&'static str, Result<String, String>)> {
             "root",
             root().and_then(|()| ok("mounts and devices are allowed")),
         ),
-        ("FUSE", fuse().and_then(|()| ok("/dev/fuse opens"))),
-        (
-            "loop devices",
-            loops().and_then(|()| ok("/dev/loop-control opens")),
-        ),
+        ("FUSE", FUSE.opens()),
+        ("loop devices", LOOP_CONTROL.opens()),
     ];
     features.push((
         "zram",
@@ -64,38 +61,10 @@ pub fn features() -> Vec<(&'static str, Result<String, String>)> {
     features
 }
 
-/// What every file system needs.
-fn basics() -> Result<(), String> {
-    root()?;
-    fuse()?;
-    loops()
-}
-
 fn root() -> Result<(), String> {
     if geteuid().is_root() {
         Ok(())
     } else {
         Err("only root may mount a disk: run it with sudo".to_owned())
     }
-}
-
-fn fuse() -> Result<(), String> {
-    opens(
-        "/dev/fuse",
-        "`modprobe fuse`; in a container: --device=/dev/fuse",
-    )
-}
-
-fn loops() -> Result<(), String> {
-    opens(
-        "/dev/loop-control",
-        "`modprobe loop`; in a container: --privileged",
-    )
-}
-
-fn opens(path: &str, advice: &str) -> Result<(), String> {
-    let opened = File::options().read(true).write(true).open(path);
-    opened
-        .map(|_| ())
-        .map_err(|error| format!("{path}: {error}; {advice}"))
 }

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -24,6 +25,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use super::core::Core;
 use super::error::{at_path, doing};
 use super::identity;
+use super::nodes::FUSE;
 use super::patience::while_busy;
 use super::record::Request;
 use super::site::Site;
@@ -54,10 +56,11 @@ impl Served {
     ) -> io::Result<Self> {
         let (started, result) = mpsc::channel();
         let (at, outside) = (dir.to_owned(), site.outside());
+        let node = FUSE.node(site)?;
         let server = thread::Builder::new()
             .name("plugpull-disk".to_owned())
             .spawn(move || {
-                match connect(core, &at, &outside, threads) {
+                match connect(core, &node, &at, &outside, threads) {
                     Ok(session) => {
                         // Nobody waits if the other side is gone; then the mount is about to go too.
                         started.send(Ok(())).ok();
@@ -84,6 +87,34 @@ impl Served {
     }
 }
 
+impl Served {
+    /// Whether the disk is still served.
+    ///
+    /// # Errors
+    /// If the thread that serves it has ended: everything on the disk fails since, whatever a store does.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let path = self.dir.join(FILE_NAME);
+        let read = File::open(&path).and_then(|file| file.read_at(&mut [0], 0));
+        let advice = "read from the disk that this process serves (nothing that failed on it is the \
+                      store's failure) as";
+        read.map(drop).map_err(at_path(advice, &path))
+    }
+}
+
+#[cfg(test)]
+impl Served {
+    /// Makes the kernel end the connection, by way of a control file system mounted on `control`.
+    pub(super) fn abort(&self, control: &Path) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let connection = nix::sys::stat::minor(std::fs::metadata(&self.dir)?.dev());
+        let none = None::<&str>;
+        mount(none, control, Some("fusectl"), MsFlags::empty(), none)?;
+        let abort = control.join(connection.to_string()).join("abort");
+        std::fs::write(abort, "1")?;
+        Ok(umount2(control, MntFlags::empty())?)
+    }
+}
+
 impl Drop for Served {
     fn drop(&mut self) {
         if while_busy(|| umount2(&self.dir, MntFlags::UMOUNT_NOFOLLOW)).is_ok() {
@@ -105,6 +136,7 @@ impl Drop for Served {
 /// with the FUSE descriptor, it would wait for itself: the kernel unmounts first and closes then.
 fn connect(
     core: Arc<Core>,
+    node: &Path,
     dir: &Path,
     outside: &Path,
     threads: usize,
@@ -114,9 +146,7 @@ fn connect(
     // kernel does for such a server when memory is all but used up.
     sys::serve_block_device().ok();
     let outside = File::open(outside).map_err(at_path("open", outside))?;
-    let device = File::options().read(true).write(true).open("/dev/fuse");
-    let advice = "open /dev/fuse (`modprobe fuse`; in a container: --device=/dev/fuse)";
-    let device = OwnedFd::from(device.map_err(doing(advice))?);
+    let device = OwnedFd::from(FUSE.open(node)?);
     let options = format!(
         "fd={},rootmode=40000,user_id=0,group_id=0",
         device.as_raw_fd()

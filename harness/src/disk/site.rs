@@ -86,6 +86,11 @@ impl Site {
         Ok(dir)
     }
 
+    /// Where a device node of our own may be made.
+    pub(super) fn node_path(&self, name: &str) -> PathBuf {
+        self.0.root().join(name)
+    }
+
     /// The namespace that the thread came from, as a path that all threads of this process can open.
     pub(super) fn outside(&self) -> PathBuf {
         let descriptor = self.0.before.as_raw_fd();
@@ -107,6 +112,7 @@ impl Inner {
         let root = self.root();
         fs::create_dir(&root).map_err(at_path("make", &root))?;
         let options = Some("mode=700,size=1m");
+        // Without `nodev`: device nodes of our own work there, see `nodes`.
         mount(
             Some(&*identity::name()),
             &root,

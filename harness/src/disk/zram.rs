@@ -187,6 +187,22 @@ impl Zram {
         sys::discard(device, from, to.min(self.bytes) - from)
     }
 
+    /// Whether it has carried out all that it was asked for.
+    ///
+    /// # Errors
+    /// If requests have failed: most likely, there was no memory for it.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let path = setting(self.number, "io_stat");
+        let text = fs::read_to_string(&path).map_err(at_path("read", &path))?;
+        // Reads and writes that have failed.
+        if text.split_whitespace().take(2).all(|word| word == "0") {
+            return Ok(());
+        }
+        let reason = "requests have failed, most likely for want of memory: nothing that failed on it is \
+                      the store's failure";
+        Err(at_path("rely on", &self.path)(io::Error::other(reason)))
+    }
+
     /// How many bytes are stored, and how many pages of one repeated value.
     fn stored(&self) -> io::Result<(u64, u64)> {
         let path = setting(self.number, "mm_stat");

@@ -13,11 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::procfs::proc_is_ours;
+pub(super) use crate::disk::ORDER_VARIABLE as VARIABLE;
 use crate::subject::SubjectError;
 use crate::trace;
 
-/// The environment variable with the order.
-pub(super) const VARIABLE: &str = "PLUGPULL_ORDER";
 /// As the runtime ends a program that panicked.
 const EXIT_PANIC: i32 = 101;
 /// The harness died before the child could ask to die with it.

@@ -13,14 +13,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Recorder, Recording};
-use crate::disk::{self, Disk, Examiner, FaultPlan, FileSystem, Image, Site, is_mount_refused};
+use super::on_image::{OnImage, STORE, see_room};
+use crate::disk::{self, Disk, Examiner, FaultPlan, FileSystem, Image, Site};
 use crate::history::Event;
 use crate::oracle::Violation;
 use crate::store::{Recovered, Store, Work, run};
 use crate::tally::{Phase, Tally};
-
-/// The store's directory in the file system.
-pub(crate) const STORE: &str = "store";
 
 /// Events, each with what the device's clock said when it was announced.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,16 +135,21 @@ impl DeviceRecorder<'_> {
             None => Disk::new(self.site, base.clone(), clock)?,
         };
         let is_faulty = faults.is_some();
-        let (written, recording) = device.record(self.file_system, |dir| {
+        let (written, recording) = device.record(self.file_system, |mounted| {
             if let Some(faults) = faults {
                 device.plan_faults(faults);
             }
-            let dir = dir.join(STORE);
+            let dir = mounted.join(STORE);
             let assignment = store.writer(&dir, Work::OnDevice, rng)?;
             let (launcher, limit) = store.launching();
             let now = || now.counter().load(Ordering::SeqCst);
             let watched = run(&assignment, launcher, limit, now)?;
             let mut written = store.written(&watched)?;
+            // A planned fault may show as a full disk. What fails then is no violation anyway.
+            if let (Some(failed), 0) = (&written.failed, device.faults()) {
+                see_room(self.file_system, mounted, failed)?;
+                device.check()?;
+            }
             written.failed = written.failed.map(|failed| failed.without_dir(&dir));
             io::Result::Ok(written)
         })?;
@@ -171,14 +174,14 @@ impl DeviceRecorder<'_> {
         close: bool,
         known: Vec<Event>,
     ) -> io::Result<OnDevice> {
-        let looked = self.examiner.with_mounted_recorded(base, |dir| {
-            let dir = dir.join(STORE);
-            let recovered = store.recover(&dir, close)?;
-            io::Result::Ok(recovered.map_err(|violation| violation.without_dir(&dir)))
-        });
-        let (recovered, recording) = match looked {
-            Ok((recovered, recording)) => (Some(recovered?), recording),
-            Err(error) if is_mount_refused(&error) => {
+        let on_image = OnImage {
+            image: base,
+            close,
+            record: true,
+        };
+        let (recovered, recording) = match on_image.recover(self.examiner, store)? {
+            Some((recovered, recording)) => (Some(recovered), recording.expect("as was asked")),
+            None => {
                 let nothing = disk::Recording {
                     start: 0,
                     end: 0,
@@ -187,7 +190,6 @@ impl DeviceRecorder<'_> {
                 };
                 (None, nothing)
             }
-            Err(error) => return Err(error),
         };
         // Nothing is announced during a recovery: what was known before is known still.
         Ok(OnDevice {

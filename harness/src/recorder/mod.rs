@@ -10,10 +10,12 @@
 mod contract;
 mod copier;
 mod device;
+mod on_image;
 mod trace;
 mod watch;
 
 pub(crate) use contract::{Recorder, Recording, Run};
 pub(crate) use copier::Step;
-pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, STORE, Timed};
+pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
+pub(crate) use on_image::{OnImage, STORE};
 pub(crate) use trace::{TraceRecorder, TraceRun, Traced};

@@ -105,6 +105,9 @@ pub(crate) trait Store {
         self.recover_apart(dir, close)
     }
 
+    /// Ends the process that lives on, if there is one: with it, what it has left open.
+    fn release(&mut self) {}
+
     /// Recovers what is in `dir`, in a process of its own.
     fn recover_apart(&mut self, dir: &Path, close: bool) -> io::Result<Recovered> {
         let assignment = self.recovery(dir, close)?;

@@ -2,7 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self};
+use std::path::Path;
+use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plugpull::disk::{Crashes, Examiner, FileSystem, Image, Method, Sampling, is_mount_refused};
 
 use crate::machine::{can, possible, site};
@@ -76,6 +80,8 @@ fn a_file_left_open_is_an_error_and_the_examiner_goes_on() {
             !is_mount_refused(&error) && error.to_string().contains("unmount"),
             "{error}"
         );
+        let this = format!("process {} (", std::process::id());
+        assert!(error.to_string().contains(&this), "{error}");
         let looked = examiner.with_mounted(&run.recording.base, |dir| dir.join("log").exists());
         assert!(
             !looked.expect("mounted"),
@@ -104,5 +110,59 @@ fn several_examiners_work_at_once() {
                 });
             }
         });
+    }
+}
+
+/// A process that no run has started. Killed when dropped.
+struct Stranger(Pid);
+
+impl Stranger {
+    /// Starts one that has a file open, and whose parent has ended.
+    fn with_open(file: &Path) -> Self {
+        let script = "sleep 3600 < \"$1\" > /dev/null 2>&1 & echo $!";
+        let mut shell = Command::new("sh");
+        let said = shell.args(["-c", script, "sh"]).arg(file).output();
+        let said = said.expect("there is a shell").stdout;
+        let id = String::from_utf8_lossy(&said).trim().parse();
+        Self(Pid::from_raw(id.expect("a process id")))
+    }
+
+    fn is_alive(&self) -> bool {
+        kill(self.0, None).is_ok()
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGKILL).ok();
+    }
+}
+
+#[test]
+fn a_process_that_no_run_has_started_is_named_and_left_alone() {
+    let ext4 = FileSystem::ext4();
+    if !can("a process of another origin", &ext4) {
+        return;
+    }
+    let site = site();
+    let run = record(&site, &ext4);
+    let full = run.recording.image_at(run.recording.end);
+    for method in [Method::Fuse, Method::best()] {
+        let mut examiner = Examiner::with_method(&site, &ext4, method).expect("an examiner");
+        let mut stranger = None;
+        let looked = examiner.with_mounted(&full, |dir| {
+            stranger = Some(Stranger::with_open(&dir.join("log")));
+        });
+        let error = looked.expect_err("the file is open").to_string();
+        let stranger = stranger.expect("it was mounted");
+        let named = format!("process {} (sleep) by its descriptor 0", stranger.0);
+        assert!(error.contains(&named), "{error}");
+        assert!(error.contains("image-"), "no path in: {error}");
+        assert!(stranger.is_alive(), "it is not ours to kill");
+        let looked = examiner.with_mounted(&run.recording.base, |dir| dir.join("log").exists());
+        assert!(
+            !looked.expect("mounted"),
+            "another image, on another device"
+        );
     }
 }

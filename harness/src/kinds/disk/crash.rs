@@ -12,7 +12,7 @@ use crate::disk::{
 };
 use crate::finding::Finding;
 use crate::oracle::Violation;
-use crate::recorder::{STORE, Timed};
+use crate::recorder::{OnImage, STORE, Timed};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::store::{Recovered, Store};
 
@@ -98,16 +98,13 @@ pub(super) fn recover_on(
     store: &mut dyn Store,
     image: &Image,
 ) -> io::Result<Option<Recovered>> {
-    let looked = examiner.with_mounted(image, |dir| {
-        let dir = dir.join(STORE);
-        let recovered = store.recover(&dir, false)?;
-        io::Result::Ok(recovered.map_err(|violation| violation.without_dir(&dir)))
-    });
-    match looked {
-        Ok(recovered) => recovered.map(Some),
-        Err(error) if is_mount_refused(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let on_image = OnImage {
+        image,
+        close: false,
+        record: false,
+    };
+    let recovered = on_image.recover(examiner, store)?;
+    Ok(recovered.map(|(recovered, _)| recovered))
 }
 
 /// Copies the store's directory on an image; leaves an empty one if the kernel does not mount it.

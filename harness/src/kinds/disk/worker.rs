@@ -340,6 +340,8 @@ impl<'a> OnDevices<'a> {
             index,
             violation,
         } = broken;
+        // What fails on a disk that does not work is not counted.
+        bench.examiner.check()?;
         tally.violated(&violation);
         let crash = DiskCrash {
             file_system: self.file_system.clone(),

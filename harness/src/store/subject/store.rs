@@ -292,6 +292,10 @@ impl Store for SubjectStore<'_> {
         })
     }
 
+    fn release(&mut self) {
+        self.checker.release();
+    }
+
     fn recovery_cut(&self, rng: &mut ChaCha8Rng) -> Duration {
         up_to(RECOVERY_CUT, rng)
     }
