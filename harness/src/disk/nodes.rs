@@ -55,11 +55,10 @@ impl Device {
     /// Whether it can be opened here. The answer says how.
     pub(super) fn opens(&self) -> Result<String, String> {
         let path = self.path();
-        let error = match File::options().read(true).write(true).open(&path) {
-            Ok(_) => return Ok(format!("{} opens", path.display())),
-            Err(error) => error,
-        };
         let shown = path.display();
+        let Err(error) = File::options().read(true).write(true).open(&path) else {
+            return Ok(format!("{shown} opens"));
+        };
         if error.kind() == io::ErrorKind::NotFound && self.is_in_kernel() {
             return Ok(format!(
                 "{shown} is missing; each run makes a node of its own"

@@ -179,18 +179,14 @@ impl DeviceRecorder<'_> {
             close,
             record: true,
         };
-        let (recovered, recording) = match on_image.recover(self.examiner, store)? {
-            Some((recovered, recording)) => (Some(recovered), recording.expect("as was asked")),
-            None => {
-                let nothing = disk::Recording {
-                    start: 0,
-                    end: 0,
-                    base: base.clone(),
-                    entries: Vec::new(),
-                };
-                (None, nothing)
-            }
-        };
+        let looked = on_image.recover(self.examiner, store)?;
+        let (recovered, recording) = looked.unzip();
+        let recording = recording.flatten().unwrap_or_else(|| disk::Recording {
+            start: 0,
+            end: 0,
+            base: base.clone(),
+            entries: Vec::new(),
+        });
         // Nothing is announced during a recovery: what was known before is known still.
         Ok(OnDevice {
             recording,

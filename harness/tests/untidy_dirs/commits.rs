@@ -40,7 +40,7 @@ const CHECKER: &str = r#"
 /// How an entry is made.
 struct Commit {
     prepare: &'static str,
-    commit: &'static str,
+    call: &'static str,
     is_there: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Commit {
     }
 
     fn passes_and_its_guilty_twin_does_not(&self) {
-        let commit = format!("{}{} or die \"commit: $!\";", self.prepare, self.commit);
+        let commit = format!("{}{} or die \"commit: $!\";", self.prepare, self.call);
         self.run(&commit, "")
             .unwrap_or_else(|failure| panic!("{failure}"));
         let failure = self.run("", &commit).expect_err("it acknowledges first");
@@ -71,7 +71,7 @@ impl Commit {
 fn an_entry_is_a_fifo() {
     let fifo = Commit {
         prepare: "",
-        commit: "POSIX::mkfifo($entry, 0600)",
+        call: "POSIX::mkfifo($entry, 0600)",
         is_there: "-p _",
     };
     fifo.passes_and_its_guilty_twin_does_not();
@@ -81,7 +81,7 @@ fn an_entry_is_a_fifo() {
 fn an_entry_is_a_mode() {
     let mode = Commit {
         prepare: FILE,
-        commit: "chmod(0640, $entry)",
+        call: "chmod(0640, $entry)",
         is_there: "($stat[2] & 07777) == 0640",
     };
     mode.passes_and_its_guilty_twin_does_not();
@@ -91,7 +91,7 @@ fn an_entry_is_a_mode() {
 fn an_entry_is_a_time() {
     let time = Commit {
         prepare: FILE,
-        commit: "utime(5, 5, $entry)",
+        call: "utime(5, 5, $entry)",
         is_there: "$stat[9] == 5",
     };
     time.passes_and_its_guilty_twin_does_not();
@@ -104,7 +104,7 @@ fn an_entry_is_an_owner() {
     }
     let owner = Commit {
         prepare: FILE,
-        commit: "chown(65534, 65534, $entry)",
+        call: "chown(65534, 65534, $entry)",
         is_there: "$stat[4] == 65534",
     };
     owner.passes_and_its_guilty_twin_does_not();

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::case::{is_root, skipped};
 use crate::scripts::Program;
 
-/// As PostgreSQL's data directory.
+/// As the data directory of a database server.
 const PRIVATE: Program = Program {
     prepare: r#"-d "$dir/private" or mkdir("$dir/private", 0700) or die "mkdir: $!";"#,
     check: r#"
