@@ -176,7 +176,7 @@ fn it_works_in_a_test_as_well() {
     let scripts = Torture::of(WRITER, CHECKER);
     let at = |script: &str| format!("sh '{}' {{dir}}", scripts.dir.path().join(script).display());
     let store = BlackBox::new(at("writer.sh"), at("checker.sh")).expect("both name the directory");
-    for (crash, rounds) in [(CrashKind::Kill, 6), (CrashKind::Syscall, 1)] {
+    for (crash, rounds) in [(CrashKind::Kill, 24), (CrashKind::Syscall, 1)] {
         let torture = plugpull::Torture::new(store.clone()).crash([crash]).seed(1);
         torture.rounds(rounds).jobs(1).run().unwrap();
     }
