@@ -118,12 +118,13 @@ impl Recorder for TraceRecorder<'_> {
             // What the real kill left must be what was copied there.
             tally.calibrations += 1;
             let differs = copier.differs_from(self.ignored)?;
-            if let [first, ..] = &*differs {
+            if let [first, others @ ..] = &*differs {
                 tally.miscalibrated += 1;
-                let (dir, more) = (self.dir.display(), differs.len() - 1);
                 eprintln!(
-                    "a real kill left another {dir}/{} than the copy, and {more} more",
-                    first.display()
+                    "a real kill left another {} than the copy, and {} more: the run does not count (if that \
+                     is no file of data: --ignore)",
+                    self.dir.join(first).display(),
+                    others.len()
                 );
             }
         } else {

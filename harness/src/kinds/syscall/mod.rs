@@ -7,9 +7,9 @@
 //! A sample of real kills keeps this honest: each run ends with one, and the directory it leaves
 //! must equal the copy.
 
-mod sample;
 mod script;
 mod shrink;
+mod states;
 mod worker;
 
 use std::io;

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::sample::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, thin_out};
 use super::script::{Generation, Script};
+use super::states::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, states_of, thin_out};
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
@@ -19,7 +18,7 @@ use crate::image::Image;
 use crate::kinds::contract::Worker;
 use crate::kinds::examine::recover_again;
 use crate::kinds::sought::Sought;
-use crate::loss::{Cuts, Death, KillPoint, LossModel, ProcessDeath};
+use crate::loss::{Cuts, Death, KillPoint};
 use crate::oracle::Violation;
 use crate::plan;
 use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
@@ -240,15 +239,15 @@ impl<'a> Tracing<'a> {
             inside: None,
         }));
         tally.count_round(&recording.events());
-        let mut states = self.states_of(&recording, kill);
+        let mut states = states_of(&recording, self.cuts, kill, &mut self.rng);
         let mut announced = states
             .iter()
             .map(|(moment, _)| recording.announced_at(*moment));
         if announced.any(|events| is_mid_work(&events)) {
             tally.killed_mid_work = tally.killed_mid_work.max(1);
         }
-        let is_silent = |moment| recording.announced_at(moment).is_empty();
         if !self.thorough {
+            let is_silent = |moment| recording.announced_at(moment).is_empty();
             thin_out(&mut states, SILENT_STATES_MAX, is_silent, &mut self.rng);
         }
         if let Some(violation) = recording.failed.clone() {
@@ -327,22 +326,6 @@ impl<'a> Tracing<'a> {
         Ok(recording)
     }
 
-    /// The crash states of a run, each with its moment.
-    fn states_of(&mut self, recording: &Traced, wanted: Option<KillPoint>) -> Vec<(usize, Death)> {
-        let mut loss = ProcessDeath {
-            rng: &mut self.rng,
-            cuts: self.cuts,
-            wanted,
-        };
-        let mut states = Vec::new();
-        let all = loss.crash_states(recording, 0..recording.moments(), |moment, state| {
-            states.push((moment, state));
-            ControlFlow::<()>::Continue(())
-        });
-        debug_assert!(all.is_continue(), "nothing breaks it off");
-        states
-    }
-
     /// Recovers a state and asks the oracle.
     fn examine(
         &mut self,
@@ -386,7 +369,7 @@ impl<'a> Tracing<'a> {
         if let Some(violation) = recording.failed.clone() {
             return self.broken(state, events.to_vec(), violation, tally);
         }
-        let mut states = self.states_of(&recording, None);
+        let mut states = states_of(&recording, self.cuts, None, &mut self.rng);
         if !self.thorough {
             thin_out(&mut states, RECOVERY_STATES_MAX, |_| true, &mut self.rng);
         }

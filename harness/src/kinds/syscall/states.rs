@@ -1,14 +1,35 @@
-//! How many of the states of a run are examined: a server makes hundreds of calls to start.
+//! The crash states of a run, and how many of them are examined: a server makes hundreds of calls to start.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+
+use crate::loss::{Cuts, Death, KillPoint, LossModel, ProcessDeath};
+use crate::recorder::{Recording, Traced};
 
 /// States of a run before its first announcement that are examined.
 pub(super) const SILENT_STATES_MAX: usize = 96;
 /// States of a recovery that are examined.
 pub(super) const RECOVERY_STATES_MAX: usize = 160;
+
+/// The crash states of a run, each with its moment. A cut that is wanted is among them.
+pub(super) fn states_of(
+    recording: &Traced,
+    cuts: Cuts,
+    wanted: Option<KillPoint>,
+    rng: &mut ChaCha8Rng,
+) -> Vec<(usize, Death)> {
+    let mut loss = ProcessDeath { rng, cuts, wanted };
+    let mut states = Vec::new();
+    let all = loss.crash_states(recording, 0..recording.moments(), |moment, state| {
+        states.push((moment, state));
+        ControlFlow::<()>::Continue(())
+    });
+    debug_assert!(all.is_continue(), "nothing breaks it off");
+    states
+}
 
 /// Leaves at most this number of the states whose moments are meant, drawn, and all others.
 pub(super) fn thin_out<S>(
