@@ -231,6 +231,9 @@ fn written(call: &Call, result: &io::Result<u64>) -> Option<Range<u64>> {
 impl Observer for Copier<'_> {
     fn before(&mut self, call: &Call) -> Decision {
         self.count();
+        if self.error.is_some() {
+            return Decision::Kill;
+        }
         match self.harness.clone().spend(|| self.begin(call)) {
             Ok(()) => Decision::Continue,
             Err(error) => {
@@ -251,6 +254,13 @@ impl Observer for Copier<'_> {
                 self.error = Some(error);
                 ControlFlow::Break(())
             }
+        }
+    }
+
+    /// What it has done is not known.
+    fn broken_off(&mut self, _: &Call) {
+        if let Err(error) = self.mirror.read_all() {
+            self.error.get_or_insert(error);
         }
     }
 }

@@ -23,6 +23,11 @@ pub trait Observer {
     /// signal interrupted ends with an error (number 512 to 516 if the kernel will restart it,
     /// which is a new call).
     fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()>;
+
+    /// The thread was killed in a call, by the program itself: another process sent a signal, or another
+    /// thread of the process exited or became another program. The call may have been carried out, in part
+    /// or as a whole. `after` is not called for it.
+    fn broken_off(&mut self, _: &Call) {}
 }
 
 /// What happens to the call, and to the child.

@@ -144,6 +144,9 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 let former = alive(ptrace::getevent(task), "look at", task)?;
                 let former = former.and_then(|former| i32::try_from(former).ok());
                 let former = former.map_or(task, Pid::from_raw);
+                if former != task {
+                    self.break_off(task);
+                }
                 self.tasks.insert(task, Task::Free);
                 let ended = self.admit_after(task)?;
                 let ended = match ended {
@@ -247,8 +250,15 @@ impl<'a, O: Observer> Tracees<'a, O> {
     }
 
     fn forget(&mut self, task: Pid) -> io::Result<Option<End>> {
-        self.tasks.remove(&task);
+        self.break_off(task);
         self.admit_after(task)
+    }
+
+    /// A task is gone, perhaps in the middle of a call.
+    fn break_off(&mut self, task: Pid) {
+        if let Some(Task::In { call, .. }) = self.tasks.remove(&task) {
+            self.observer.broken_off(&call);
+        }
     }
 
     /// How many processes have not ended.
