@@ -43,6 +43,12 @@ impl Mirror {
         names.is_some_and(|names| names.iter().any(|known| &**known == name))
     }
 
+    /// One of a file's names; `None` if it has none here.
+    pub(crate) fn name(&self, file: Identity) -> Option<PathBuf> {
+        let first = self.names.get(&file)?.first()?;
+        Some(first.to_path_buf())
+    }
+
     /// Everything may have changed.
     pub(crate) fn read_all(&mut self) -> io::Result<()> {
         let content = |found: &Found<'_>| {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::contract::LossModel;
 use crate::history::Event;
 use crate::image::Image;
-use crate::recorder::{Recording, Step, Traced};
+use crate::recorder::{Recording, Step, Traced, Written};
 
 const PAGE: u64 = crate::pages::PAGE_BYTES as u64;
 /// Cuts inside one write at page boundaries, at most.
@@ -187,7 +187,7 @@ impl ProcessDeath<'_> {
             return Vec::new();
         };
         let mut states = Vec::new();
-        if let (Some(range), Some(file)) = (&step.written, step.call.paths().first()) {
+        if let Some(Written { file, range }) = &step.written {
             for cut in self.cuts(range, calls) {
                 let inside = cut - range.start;
                 let kill = KillPoint {

@@ -23,8 +23,16 @@ pub(crate) struct Step {
     pub(crate) after: Option<Look>,
     /// The directory when it was last looked at before the call ended.
     pub(crate) base: Image,
-    /// Which bytes of its file it wrote, if it is a write and that is known.
-    pub(crate) written: Option<Range<u64>>,
+    /// What it wrote, if it is a write to a file of the directory and that is known.
+    pub(crate) written: Option<Written>,
+}
+
+/// What a write has written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// A name of the file.
+    pub(crate) file: PathBuf,
+    pub(crate) range: Range<u64>,
 }
 
 /// A look at the directory while no call on it is in flight.
@@ -163,8 +171,8 @@ impl<'a> Copier<'a> {
         }
         let mut after = self.look()?;
         after.span.claims = claims;
-        let is_unseen = call.file().is_none_or(|file| self.unseen.contains(&file));
-        let written = written(call, result).filter(|_| call.kind() == Kind::Write && !is_unseen);
+        let written = self.file_of_write(call).zip(written(call, result));
+        let written = written.map(|(file, range)| Written { file, range });
         let is_it = |step: &&mut Step| step.after.is_none() && step.call.thread() == call.thread();
         let step = self.steps.iter_mut().rev().find(is_it);
         let step =
@@ -173,6 +181,16 @@ impl<'a> Copier<'a> {
         step.after = Some(after);
         step.written = written;
         Ok(())
+    }
+
+    /// A name of the file that a write changes, if it does so alone. The call knows the name by which the
+    /// file was opened. That one may be gone, and may be another file's by now.
+    fn file_of_write(&self, call: &Call) -> Option<PathBuf> {
+        let file = call.file().filter(|_| call.kind() == Kind::Write)?;
+        if self.unseen.contains(&file) {
+            return None;
+        }
+        self.mirror.name(file)
     }
 
     /// Brings the image to what a call has made of the directory.

@@ -15,7 +15,7 @@ mod trace;
 mod watch;
 
 pub(crate) use contract::{Recorder, Recording, Run};
-pub(crate) use copier::Step;
+pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
 pub(crate) use on_image::{OnImage, STORE};
 pub(crate) use trace::{TraceRecorder, TraceRun, Traced};
