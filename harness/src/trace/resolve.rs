@@ -310,7 +310,28 @@ impl Stopped {
                 base.join(given)
             }
         };
+        let path = self.as_the_task_sees(path);
         Some(without_links(path, argument.follow))
+    }
+
+    /// A path that means something else to each process, as the one of this task.
+    fn as_the_task_sees(&self, path: PathBuf) -> PathBuf {
+        for (of_each, own) in [
+            ("/proc/self", ""),
+            ("/proc/thread-self", ""),
+            ("/dev/fd", "fd"),
+            ("/dev/stdin", "fd/0"),
+            ("/dev/stdout", "fd/1"),
+            ("/dev/stderr", "fd/2"),
+        ] {
+            if let Ok(rest) = path.strip_prefix(of_each) {
+                let own = self.proc(own);
+                // Joining nothing would add a slash.
+                let is_all = rest.as_os_str().is_empty();
+                return if is_all { own } else { own.join(rest) };
+            }
+        }
+        path
     }
 
     /// Where a socket is about to get a name.
