@@ -275,6 +275,10 @@ impl Observer for Copier<'_> {
         }
     }
 
+    fn holds(&self, file: Identity) -> bool {
+        self.mirror.name(file).is_some()
+    }
+
     /// What it has done is not known.
     fn broken_off(&mut self, _: &Call) {
         if let Err(error) = self.mirror.read_all() {

@@ -39,8 +39,8 @@
 //! Stores to a shared mapping: they are not calls. That a file is mapped is reported ([`Kind::Map`]), so that
 //! an observer can look at it again at every stop. What `io_uring` and `io_submit` do in the background:
 //! see [`Kind::IoUring`] and [`Kind::AsyncIo`]. Flags of files that only an `ioctl` sets. A process that is
-//! started with `CLONE_UNTRACED`, and what a process without the directory does through a file that has
-//! another name outside of it.
+//! started with `CLONE_UNTRACED`. What is done to a file by a name outside of the directory, unless the
+//! observer knows the file ([`Observer::holds`]).
 //!
 //! Linux 4.8 or newer on `x86_64` and `aarch64`, where ptrace of one's own children is permitted.
 

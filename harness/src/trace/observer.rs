@@ -24,6 +24,12 @@ pub trait Observer {
     /// which is a new call).
     fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()>;
 
+    /// Whether the directory has a file, by device and inode number, that a call names by a path elsewhere:
+    /// it has names in both. Such a call is reported.
+    fn holds(&self, _: (u64, u64)) -> bool {
+        false
+    }
+
     /// The thread was killed in a call, by the program itself: another process sent a signal, or another
     /// thread of the process exited or became another program. The call may have been carried out, in part
     /// or as a whole. `after` is not called for it.

@@ -42,8 +42,13 @@ struct OpenFile {
     position: u64,
 }
 
-/// The call that the task is stopped at, if it touches the directory.
-pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Call> {
+/// The call that the task is stopped at, if it touches the directory, or a file that it `holds`.
+pub(super) fn resolve(
+    task: Pid,
+    registers: &Registers,
+    dir: &Path,
+    holds: &dyn Fn((u64, u64)) -> bool,
+) -> Option<Call> {
     let (number, arguments) = (registers.number(), registers.arguments());
     let signature = Signature::of(number)?;
     let stopped = Stopped {
@@ -67,7 +72,7 @@ pub(super) fn resolve(task: Pid, registers: &Registers, dir: &Path) -> Option<Ca
     }
     let paths = stopped.paths();
     if signature.kind != Kind::IoUring {
-        if !paths.iter().any(|path| path.starts_with(dir)) {
+        if !paths.iter().any(|path| path.starts_with(dir)) && !stopped.files(&paths).any(holds) {
             return None;
         }
         // A pipe or a socket that lives in the directory can block for ever and holds no data.
@@ -158,6 +163,10 @@ pub(super) fn cut(call: &Call, length: u64) -> Option<Cut> {
             None
         }
     }
+}
+
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 struct Stopped {
@@ -252,8 +261,18 @@ impl Stopped {
     }
 
     fn file(&self) -> Option<(u64, u64)> {
-        let metadata = self.metadata(self.fd()?)?;
-        Some((metadata.dev(), metadata.ino()))
+        self.metadata(self.fd()?).as_ref().map(identity)
+    }
+
+    /// The file of the descriptor, or those under the paths.
+    fn files<'p>(&self, paths: &'p [PathBuf]) -> impl Iterator<Item = (u64, u64)> + 'p {
+        let file = self.file();
+        let paths = if self.fd().is_some() { &[] } else { paths };
+        let named = paths
+            .iter()
+            .filter_map(|path| fs::symlink_metadata(path).ok());
+        file.into_iter()
+            .chain(named.map(|metadata| identity(&metadata)))
     }
 
     fn is_storage(&self, paths: &[PathBuf]) -> bool {

@@ -191,7 +191,8 @@ impl<'a, O: Observer> Tracees<'a, O> {
 
     fn call_of(&self, task: Pid) -> io::Result<Option<Call>> {
         let registers = alive(Registers::of(task), "read the registers of", task)?;
-        Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir)))
+        let holds = |file| self.observer.holds(file);
+        Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir, &holds)))
     }
 
     fn begin(&mut self, task: Pid, call: Call) -> io::Result<Option<End>> {
