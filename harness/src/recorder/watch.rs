@@ -90,9 +90,11 @@ impl<'a> Watch<'a> {
                     since_sign.begin_again();
                 }
                 if heard > 0 {
-                    first_word = first_word.or_else(|| Some(Instant::now()));
+                    first_word = first_word.or_else(|| Some(started.elapsed()));
                 }
-                if let Some(stop) = self.has_done_enough(started, first_word) {
+                if let Some(stop) =
+                    self.has_done_enough(heard, started.elapsed(), first_word, whole.limit())
+                {
                     return Ok(Some(stop));
                 }
                 if self.is_silent_for_long(first_word, whole)? {
@@ -111,22 +113,25 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn has_done_enough(&self, started: Instant, first_word: Option<Instant>) -> Option<Stop> {
+    fn has_done_enough(
+        &self,
+        heard: u64,
+        lived: Duration,
+        first_word: Option<Duration>,
+        limit: Duration,
+    ) -> Option<Stop> {
         if self.assignment.announcer.is_full() {
             return Some(Stop::Full);
         }
-        let lived_enough = match (self.assignment.until.life, first_word) {
-            (Life::FromStart(max), _) => started.elapsed() > max,
-            (Life::FromFirstWord(max), Some(first)) => first.elapsed() > max,
-            (Life::FromFirstWord(_), None) | (Life::ToItsEnd, _) => false,
-        };
-        lived_enough.then_some(Stop::Enough)
+        let life = self.assignment.until.life;
+        let is_over = life.is_over(heard, lived, first_word, limit);
+        is_over.then_some(Stop::Enough)
     }
 
     /// A server makes hundreds of calls before it can say a word, but not for ever.
     fn is_silent_for_long(
         &self,
-        first_word: Option<Instant>,
+        first_word: Option<Duration>,
         whole: &mut Patience,
     ) -> io::Result<bool> {
         let waits =

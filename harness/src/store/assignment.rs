@@ -44,8 +44,30 @@ pub(crate) enum Life {
     ToItsEnd,
     /// This long.
     FromStart(Duration),
-    /// This long after its first announcement. Without one, it hangs; under trace, it is ended at the limit.
+    /// This long after its first announcement, and until there is a second one: on a busy machine, what a
+    /// program has attempted can take longer. Without a first one, it hangs; under trace, it is ended at the
+    /// limit.
     FromFirstWord(Duration),
+}
+
+impl Life {
+    /// Whether a process has lived long enough, with this number of announcements, the first of them so long
+    /// after its start. A second one is not waited for beyond the limit.
+    pub(crate) fn is_over(
+        self,
+        heard: u64,
+        lived: Duration,
+        first_word: Option<Duration>,
+        limit: Duration,
+    ) -> bool {
+        match (self, first_word) {
+            (Self::FromStart(max), _) => lived > max,
+            (Self::FromFirstWord(max), Some(first)) => {
+                lived > first + max && (heard > 1 || lived > first + max.max(limit))
+            }
+            (Self::FromFirstWord(_), None) | (Self::ToItsEnd, _) => false,
+        }
+    }
 }
 
 impl Until {
@@ -57,4 +79,21 @@ impl Until {
         wait: Duration::ZERO,
         looks: (Duration::from_micros(100), Duration::from_millis(5)),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_waits_for_the_end_of_what_was_attempted_first() {
+        let seconds = Duration::from_secs;
+        let life = Life::FromFirstWord(seconds(1));
+        let is_over = |heard, lived, first| life.is_over(heard, seconds(lived), first, seconds(30));
+        assert!(!is_over(0, 100, None));
+        assert!(!is_over(2, 11, Some(seconds(10))));
+        assert!(is_over(2, 12, Some(seconds(10))));
+        assert!(!is_over(1, 40, Some(seconds(10))));
+        assert!(is_over(1, 41, Some(seconds(10))));
+    }
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(
         if is_over {
             break Stop::Ended;
         }
-        if until.is_reached(heard, lived, first_word) {
+        if until.is_reached(heard, lived, first_word, limit) {
             break Stop::Enough;
         }
         if let Some(how) = until.hangs(first_word, limit, &mut patience)? {
@@ -94,13 +94,14 @@ pub(crate) fn run(
 
 impl Until {
     /// It has done what was waited for, or lived long enough.
-    fn is_reached(&self, heard: u64, lived: Duration, first_word: Option<Duration>) -> bool {
-        heard >= self.announcements
-            || match (self.life, first_word) {
-                (Life::FromStart(max), _) => lived > max,
-                (Life::FromFirstWord(max), Some(first)) => lived > first + max,
-                (Life::FromFirstWord(_), None) | (Life::ToItsEnd, _) => false,
-            }
+    fn is_reached(
+        &self,
+        heard: u64,
+        lived: Duration,
+        first_word: Option<Duration>,
+        limit: Duration,
+    ) -> bool {
+        heard >= self.announcements || self.life.is_over(heard, lived, first_word, limit)
     }
 
     /// How it shows that it hangs.
