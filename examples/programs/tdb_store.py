@@ -13,7 +13,10 @@ from protocol import entries, main, pack, survived
 
 
 def opened(path, flags=tdb.DEFAULT):
-    return tdb.Tdb(path, 64, flags, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return tdb.Tdb(path, 64, flags, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:
+        raise SystemExit("tdb does not open") from None
 
 
 def write(directory, weak):
