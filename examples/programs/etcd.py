@@ -34,7 +34,7 @@ def opened(home):
         ["etcd", "--data-dir", home, "--listen-client-urls", here, "--advertise-client-urls", here,
          "--listen-peer-urls", peer, "--initial-advertise-peer-urls", "http://127.0.0.1:1",
          "--initial-cluster", "default=http://127.0.0.1:1", "--snapshot-count", "40",
-         "--heartbeat-interval", "5", "--election-timeout", "50", "--log-level", "fatal"], connect)
+         "--heartbeat-interval", "20", "--election-timeout", "200", "--log-level", "fatal"], connect)
     return process, post
 
 

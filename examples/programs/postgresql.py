@@ -55,6 +55,8 @@ def write(directory, weak):
     where, _ = opened(prepared(directory, "data", make), weak)
     session = subprocess.Popen([BIN + "psql", "-h", where, "-U", "postgres", "-qAt"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    session.stdin.write(b"SELECT 1;\n")
+    session.stdout.readline()  # it is connected before the first announcement
     for name, body in entries():
         values = f"('{name}', '{body.decode()}')"
         session.stdin.write(f"INSERT INTO log (name, body) VALUES {values} RETURNING name;\n".encode())
