@@ -48,6 +48,7 @@ mod call;
 mod filter;
 mod gate;
 mod observer;
+mod paths;
 mod resolve;
 mod run;
 mod stopper;

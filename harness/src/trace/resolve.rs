@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 
 use super::call::{Call, Kind, as_int};
 use super::filter::CREATING;
+use super::paths::{as_seen_by, undeleted, without_links};
 use super::sys::Registers;
 use super::table::{Flags, Length, Offset, PathArgument, Signature};
 
@@ -268,9 +269,7 @@ impl Stopped {
     fn files<'p>(&self, paths: &'p [PathBuf]) -> impl Iterator<Item = (u64, u64)> + 'p {
         let file = self.file();
         let paths = if self.fd().is_some() { &[] } else { paths };
-        let named = paths
-            .iter()
-            .filter_map(|path| fs::symlink_metadata(path).ok());
+        let named = paths.iter().filter_map(|path| fs::metadata(path).ok());
         file.into_iter()
             .chain(named.map(|metadata| identity(&metadata)))
     }
@@ -329,28 +328,8 @@ impl Stopped {
                 base.join(given)
             }
         };
-        let path = self.as_the_task_sees(path);
+        let path = as_seen_by(self.task, path);
         Some(without_links(path, argument.follow))
-    }
-
-    /// A path that means something else to each process, as the one of this task.
-    fn as_the_task_sees(&self, path: PathBuf) -> PathBuf {
-        for (of_each, own) in [
-            ("/proc/self", ""),
-            ("/proc/thread-self", ""),
-            ("/dev/fd", "fd"),
-            ("/dev/stdin", "fd/0"),
-            ("/dev/stdout", "fd/1"),
-            ("/dev/stderr", "fd/2"),
-        ] {
-            if let Ok(rest) = path.strip_prefix(of_each) {
-                let own = self.proc(own);
-                // Joining nothing would add a slash.
-                let is_all = rest.as_os_str().is_empty();
-                return if is_all { own } else { own.join(rest) };
-            }
-        }
-        path
     }
 
     /// Where a socket is about to get a name.
@@ -448,24 +427,5 @@ impl Stopped {
             bytes.append(&mut chunk);
         }
         None
-    }
-}
-
-/// The kernel marks the path of a file whose name is gone.
-fn undeleted(path: PathBuf) -> PathBuf {
-    let bytes = path.into_os_string().into_vec();
-    let name = bytes.strip_suffix(b" (deleted)").unwrap_or(&bytes);
-    OsString::from_vec(name.to_vec()).into()
-}
-
-/// The directory is known by its real path, so the argument must be brought to it as well. What
-/// cannot be found stays as it is: the call is about to fail.
-fn without_links(path: PathBuf, follow: bool) -> PathBuf {
-    if follow && let Ok(real) = fs::canonicalize(&path) {
-        return real;
-    }
-    match (path.parent().map(fs::canonicalize), path.file_name()) {
-        (Some(Ok(parent)), Some(name)) => parent.join(name),
-        _ => path,
     }
 }
