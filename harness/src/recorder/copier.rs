@@ -286,3 +286,6 @@ impl Observer for Copier<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
