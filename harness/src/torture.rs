@@ -275,7 +275,8 @@ impl fmt::Display for Failure {
                         f,
                         "  {}, {}: {rounds} rounds, {attempts} attempts, {acked} acknowledged, \
                          {killed_mid_work} crashes in the middle of work",
-                        row.subject, row.crash,
+                        row.subject,
+                        row.case(),
                     )
                 })
             }
@@ -288,7 +289,7 @@ impl fmt::Display for Failure {
                             f,
                             "{}, {}, seed {}: {} violations in {} rounds",
                             row.subject,
-                            row.crash,
+                            row.case(),
                             row.seed,
                             row.tally.violations,
                             row.tally.rounds,
@@ -317,3 +318,24 @@ impl fmt::Debug for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_on_which_file_system() {
+        let ext4 = Some(FileSystemKind::Ext4);
+        let mut row = Row::nothing("black-box", CrashKind::Disk, ext4, 1);
+        row.tally.rounds = 3;
+        row.tally.violations = 2;
+        let vacuous = Failure::Vacuous(vec![row.clone()]).to_string();
+        assert!(
+            vacuous.contains("black-box, disk ext4: 3 rounds"),
+            "{vacuous}"
+        );
+        let violation = Failure::Violation(vec![row]).to_string();
+        let told = "black-box, disk ext4, seed 1: 2 violations in 3 rounds";
+        assert!(violation.contains(told), "{violation}");
+    }
+}
