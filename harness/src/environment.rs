@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::disk::shortage;
 use crate::oracle::Violation;
 use crate::process::limit_in;
 use crate::scratch::room_in;
@@ -40,16 +41,7 @@ pub(crate) fn explained(error: io::Error, scratch: &Path) -> io::Error {
 
 /// Why the words are of a disk that is full, if it is.
 fn full(words: &str, scratch: &Path) -> Option<String> {
-    let signs = [
-        "No space left on device",
-        "os error 28",
-        "StorageFull",
-        "Disk quota exceeded",
-        "os error 122",
-    ];
-    if !signs.iter().any(|sign| words.contains(sign)) {
-        return None;
-    }
+    shortage(words)?;
     let (bytes, files) = room_in(scratch).ok()?;
     let lacking = if bytes < BYTES_MIN {
         format!("{} KiB", bytes >> 10)

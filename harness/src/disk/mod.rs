@@ -83,5 +83,6 @@ pub use mounted::Mounted;
 pub use probe::{available, features};
 pub use record::{Clock, Entry, Recording, Request};
 pub(crate) use room::ran_out;
+pub(crate) use shortage::shortage;
 pub use site::Site;
 pub use states::{CrashState, Crashes};

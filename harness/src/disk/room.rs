@@ -58,8 +58,7 @@ impl fmt::Display for Room {
 }
 
 /// Why a store that failed on a mounted file system, with these words, could not help it: the file system is
-/// full, or the words tell of something else that the machine has run out of. The error names the option
-/// that helps.
+/// full, or the words say so. The error names the option that helps.
 pub(crate) fn ran_out(file_system: &FileSystem, dir: &Path, words: &str) -> Option<io::Error> {
     let room = match Room::of(dir) {
         Ok(room) => room,
@@ -70,7 +69,6 @@ pub(crate) fn ran_out(file_system: &FileSystem, dir: &Path, words: &str) -> Opti
     let kind = file_system.kind;
     let larger = larger(file_system);
     let way_out = match said {
-        Some(Shortage::Descriptors | Shortage::Memory) if !room.lacks_bytes() => String::new(),
         _ if room.lacks_inodes() && !room.lacks_bytes() => {
             match file_system.inodes_option(room.inodes * 16) {
                 Some(option) => format!("; give it more inodes: {option}"),
