@@ -59,7 +59,7 @@ pub(super) fn is_there() -> bool {
 impl Zram {
     /// Makes a device.
     pub(super) fn create(bytes: u64) -> io::Result<Self> {
-        let _registry = registry()?;
+        let registry = registry()?;
         let intent = Intent::declare()?;
         let hot_add = Path::new(CONTROL).join("hot_add");
         let number = fs::read_to_string(&hot_add).map_err(at_path("read", &hot_add))?;
@@ -92,9 +92,11 @@ impl Zram {
             buffer: Buffer::new(),
             claim,
         };
-        zram.set_up(&mark)?;
-        intent.fulfilled()?;
-        Ok(zram)
+        let made = zram.set_up(&mark);
+        let noted = intent.fulfilled();
+        // One that could not be made takes the lock again as it is dropped.
+        drop(registry);
+        made.and(noted).map(|()| zram)
     }
 
     fn set_up(&mut self, mark: &str) -> io::Result<()> {
