@@ -82,6 +82,8 @@ fn torture(store: &str, kind: FileSystemKind, more: &[&str]) -> Ran {
         .args(["run", store, "--crash", "disk", "--fs", kind.name()])
         .args(["--seed", "5", "--jobs", "1", "--json", "--dir"])
         .arg(&scratch)
+        .arg("--out")
+        .arg(out.path().join("failures"))
         .args(more)
         .current_dir(out.path());
     let ran = Ran::of(&command.output().expect("the example was built"));
