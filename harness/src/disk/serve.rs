@@ -43,7 +43,7 @@ const WRITE_BYTES_MAX: u32 = 1 << 20;
 /// A served disk. It ends when nobody uses the file any more.
 pub(super) struct Served {
     dir: std::path::PathBuf,
-    server: Option<JoinHandle<io::Result<()>>>,
+    server: JoinHandle<io::Result<()>>,
 }
 
 impl Served {
@@ -82,7 +82,7 @@ impl Served {
         })?;
         Ok(Self {
             dir: dir.to_owned(),
-            server: Some(server),
+            server,
         })
     }
 }
@@ -118,10 +118,16 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         if while_busy(|| umount2(&self.dir, MntFlags::UMOUNT_NOFOLLOW)).is_ok() {
-            if let Some(server) = self.server.take() {
-                // It has nothing to say that could be acted upon here.
-                server.join().ok();
-            }
+            // It has nothing to say that could be acted upon here. It never ends while a process has a copy
+            // of the mount in a namespace of its own: then it goes with this process.
+            let ended = || {
+                if self.server.is_finished() {
+                    Ok(())
+                } else {
+                    Err(nix::errno::Errno::EBUSY)
+                }
+            };
+            while_busy(ended).ok();
         } else {
             // Somebody still uses the disk: it goes, and the server with it, when they are done.
             umount2(&self.dir, MntFlags::MNT_DETACH).ok();
