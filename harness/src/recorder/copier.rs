@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::ignored::Ignored;
 use crate::image::{Image, Mirror};
 use crate::process::HarnessTime;
-use crate::store::{Announcer, Assignment, Calls, Span};
+use crate::store::{Announcer, Calls, Span};
 use crate::trace::{Call, Decision, Kind, Observer};
 use crate::tree::Identity;
 
@@ -56,7 +56,7 @@ pub(super) struct Copier<'a> {
     pub(super) stops: Arc<AtomicU64>,
     /// What is spent here, the store waits for.
     pub(super) harness: HarnessTime,
-    mirror: Mirror,
+    pub(super) mirror: Mirror,
     /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
     unseen: BTreeSet<Identity>,
     pub(super) steps: Vec<Step>,
@@ -67,14 +67,15 @@ impl<'a> Copier<'a> {
     /// Of a directory that holds `base`.
     pub(super) fn new(
         dir: &'a Path,
-        assignment: &Assignment,
+        announcer: Arc<dyn Announcer>,
+        ring_waits: bool,
         base: &Image,
         calls_max: Calls,
     ) -> io::Result<Self> {
         Ok(Self {
             dir,
-            announcer: Arc::clone(&assignment.announcer),
-            ring_waits: assignment.ring_waits,
+            announcer,
+            ring_waits,
             calls_max,
             silent_calls: None,
             stops: Arc::default(),
@@ -275,7 +276,10 @@ impl Observer for Copier<'_> {
         }
     }
 
-    fn holds(&self, file: Identity) -> bool {
+    fn holds(&mut self, kind: Kind, file: Identity) -> bool {
+        if kind == Kind::Map {
+            self.unseen.insert(file);
+        }
         self.mirror.name(file).is_some()
     }
 
@@ -286,6 +290,3 @@ impl Observer for Copier<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,6 +11,8 @@ mod contract;
 mod copier;
 mod device;
 mod on_image;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod watch;
 

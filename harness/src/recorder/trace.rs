@@ -109,7 +109,8 @@ impl Recorder for TraceRecorder<'_> {
         };
         let calls_max = calls_max.map_or(assignment.until.calls, Calls::FromStart);
         let must_end = matches!(run, Run::Recover { .. });
-        let copier = Copier::new(self.dir, &assignment, base, calls_max)?;
+        let heard_by = Arc::clone(&assignment.announcer);
+        let copier = Copier::new(self.dir, heard_by, assignment.ring_waits, base, calls_max)?;
         let (launcher, limit) = store.launching();
         let (watched, copier) = trace(&assignment, launcher, limit, must_end, copier)?;
         tally.calls += copier.steps.len() as u64;

@@ -40,7 +40,8 @@
 //! an observer can look at it again at every stop. What `io_uring` and `io_submit` do in the background:
 //! see [`Kind::IoUring`] and [`Kind::AsyncIo`]. Flags of files that only an `ioctl` sets. A process that is
 //! started with `CLONE_UNTRACED`. What is done to a file by a name outside of the directory, unless the
-//! observer knows the file ([`Observer::holds`]).
+//! observer knows the file ([`Observer::holds`]); and while one thread gives a file from outside a name in the
+//! directory, another one's write to it.
 //!
 //! Linux 4.8 or newer on `x86_64` and `aarch64`, where ptrace of one's own children is permitted.
 

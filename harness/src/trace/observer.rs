@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::call::Call;
+use super::call::{Call, Kind};
 
 /// What is told of every call that touches the directory.
 ///
@@ -24,9 +24,11 @@ pub trait Observer {
     /// which is a new call).
     fn after(&mut self, call: &Call, result: io::Result<u64>) -> ControlFlow<()>;
 
-    /// Whether the directory has a file, by device and inode number, that a call names by a path elsewhere:
-    /// it has names in both. Such a call is reported.
-    fn holds(&self, _: (u64, u64)) -> bool {
+    /// A call is about to work on a file, by device and inode number, that it names by a path elsewhere. The
+    /// answer says whether the directory has the file, too: then the call is reported.
+    ///
+    /// A file that is mapped by a name elsewhere may get a name in the directory later.
+    fn holds(&mut self, _: Kind, _: (u64, u64)) -> bool {
         false
     }
 

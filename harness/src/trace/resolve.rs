@@ -48,7 +48,7 @@ pub(super) fn resolve(
     task: Pid,
     registers: &Registers,
     dir: &Path,
-    holds: &dyn Fn((u64, u64)) -> bool,
+    holds: &mut dyn FnMut(Kind, (u64, u64)) -> bool,
 ) -> Option<Call> {
     let (number, arguments) = (registers.number(), registers.arguments());
     let signature = Signature::of(number)?;
@@ -73,11 +73,16 @@ pub(super) fn resolve(
     }
     let paths = stopped.paths();
     if signature.kind != Kind::IoUring {
-        if !paths.iter().any(|path| path.starts_with(dir)) && !stopped.files(&paths).any(holds) {
+        if !paths.iter().any(|path| path.starts_with(dir))
+            && !stopped
+                .files(&paths)
+                .any(|file| holds(signature.kind, file))
+        {
             return None;
         }
-        // A pipe or a socket that lives in the directory can block for ever and holds no data.
-        if !stopped.is_storage(&paths) {
+        // A pipe or a socket that lives in the directory can block for ever and holds no data; but it has
+        // attributes.
+        if signature.kind != Kind::Attributes && !stopped.is_storage(&paths) {
             return None;
         }
     }
@@ -108,15 +113,15 @@ pub(super) fn confirm(call: &mut Call, written: u64) {
     let Some(signature) = Signature::of(call.number) else {
         return;
     };
-    // Nothing was written, so the position says nothing either.
-    if signature.offset != Offset::Position || written == 0 {
-        return;
-    }
     let stopped = Stopped {
         task: Pid::from_raw(call.thread),
         signature,
         arguments: call.arguments,
     };
+    // Where nothing was written, the position says nothing either.
+    if !stopped.is_at_position() || written == 0 {
+        return;
+    }
     let position = stopped.open_file().map(|open| open.position);
     let began = position.and_then(|position| position.checked_sub(written));
     call.offset = call.offset.filter(|offset| began == Some(*offset));
@@ -225,6 +230,16 @@ impl Stopped {
             return Some(self.metadata(self.fd()?)?.len());
         }
         given.or(Some(open.position))
+    }
+
+    /// Whether it begins at the file's own position, and moves that.
+    fn is_at_position(&self) -> bool {
+        match self.signature.offset {
+            Offset::None => false,
+            Offset::Position => true,
+            Offset::In(index) => self.arguments[index] == u64::MAX,
+            Offset::Behind(index) => self.arguments[index] == 0,
+        }
     }
 
     /// Of `pwritev2`; none otherwise.

@@ -189,10 +189,10 @@ impl<'a, O: Observer> Tracees<'a, O> {
         self.begin(task, call)
     }
 
-    fn call_of(&self, task: Pid) -> io::Result<Option<Call>> {
+    fn call_of(&mut self, task: Pid) -> io::Result<Option<Call>> {
         let registers = alive(Registers::of(task), "read the registers of", task)?;
-        let holds = |file| self.observer.holds(file);
-        Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir, &holds)))
+        let holds = &mut |kind, file| self.observer.holds(kind, file);
+        Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir, holds)))
     }
 
     fn begin(&mut self, task: Pid, call: Call) -> io::Result<Option<End>> {
