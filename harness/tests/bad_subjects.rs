@@ -29,6 +29,9 @@ enum Fault {
     ExitsInWrite,
     AbortsInWrite,
     AbortsInRecover,
+    /// By another process, as the kernel does it where memory is short.
+    KilledInWrite,
+    KilledInRecover,
     FillsTheDisk,
     ForksInWrite,
     ForksInRecover,
@@ -80,6 +83,7 @@ impl Subject for Bad {
                 Fault::PanicsInWrite if count == 3 => panic!("no more paper"),
                 Fault::ExitsInWrite if count == 3 => std::process::exit(7),
                 Fault::AbortsInWrite if count == 3 => std::process::abort(),
+                Fault::KilledInWrite if count == 3 => be_killed()?,
                 // As the kernel says it: a disk of our own would take a mount.
                 Fault::FillsTheDisk if count == 3 => {
                     return Err(io::Error::from(io::ErrorKind::StorageFull).into());
@@ -105,6 +109,7 @@ impl Subject for Bad {
             Fault::PanicsInRecover => panic!("what is this?"),
             Fault::HangsInRecover => hang(),
             Fault::AbortsInRecover => std::process::abort(),
+            Fault::KilledInRecover => be_killed()?,
             Fault::ForksInRecover => start_sleeper(&self.name, Command::new("sleep"))?,
             _ => {}
         }
@@ -127,6 +132,13 @@ fn hang() -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// Another process kills this one.
+fn be_killed() -> io::Result<()> {
+    let mut command = Command::new("kill");
+    command.args(["-9", &std::process::id().to_string()]);
+    command.status().map(drop)
 }
 
 /// Starts a process that outlives us, if it is let. The mark is in its environment.
@@ -327,6 +339,36 @@ fn a_recovery_of_a_traced_state_that_dies_of_a_signal_is_told_with_the_signal() 
     let fault = Fault::AbortsInRecover;
     let complaint = complaint(torture("bad/abort-r-s", fault, CrashKind::Syscall, 1));
     assert_says(&complaint, &["recovery failed", "signal: 6"]);
+}
+
+/// The row says what happened, and accuses no store.
+fn is_killed_from_outside(name: &str, fault: Fault, kind: CrashKind) {
+    let verdict = torture(name, fault, kind, 50);
+    let Err(failure @ Failure::Environment(_)) = verdict else {
+        panic!("{verdict:?}")
+    };
+    let parts = ["SIGKILL", "plugpull did not send", "dmesg"];
+    assert_says(&failure.to_string(), &parts);
+}
+
+#[test]
+fn a_writer_that_something_else_kills_is_no_violation() {
+    is_killed_from_outside("bad/killed-w", Fault::KilledInWrite, CrashKind::Kill);
+}
+
+#[test]
+fn a_writer_under_trace_that_something_else_kills_is_no_violation() {
+    is_killed_from_outside("bad/killed-w-s", Fault::KilledInWrite, CrashKind::Syscall);
+}
+
+#[test]
+fn a_recovery_that_something_else_kills_is_no_violation() {
+    is_killed_from_outside("bad/killed-r", Fault::KilledInRecover, CrashKind::Kill);
+}
+
+#[test]
+fn a_recovery_of_a_traced_state_that_something_else_kills_is_no_violation() {
+    is_killed_from_outside("bad/killed-r-s", Fault::KilledInRecover, CrashKind::Syscall);
 }
 
 #[test]

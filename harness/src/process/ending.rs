@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::order::{EXIT_ENVIRONMENT, NOT_THE_STORE};
@@ -63,16 +64,33 @@ impl Ended {
     }
 
     /// # Errors
-    /// If it failed at the harness's part of its work, before or after the store's: nothing that
-    /// the store did.
+    /// If it failed at the harness's part of its work, before or after the store's, or something
+    /// other than the harness killed it: nothing that the store did.
     pub(crate) fn check_environment(&self) -> io::Result<()> {
-        if self.killed || self.status.code() != Some(EXIT_ENVIRONMENT) {
+        if self.killed {
+            return Ok(());
+        }
+        if self.status.signal() == Some(Signal::SIGKILL as i32) {
+            return Err(self.killed_from_outside());
+        }
+        if self.status.code() != Some(EXIT_ENVIRONMENT) {
             return Ok(());
         }
         match self.output.rsplit_once(NOT_THE_STORE) {
             Some((_, reason)) => Err(io::Error::other(reason.trim().to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// A SIGKILL cannot be told from the kernel's when memory is short, so it says nothing of the
+    /// store, also where the store has sent it to itself.
+    pub(crate) fn killed_from_outside(&self) -> io::Error {
+        io::Error::other(format!(
+            "a process was killed by a SIGKILL that plugpull did not send, which says nothing about \
+             the store: the kernel does so where memory is short (see `dmesg`; use fewer --jobs) or \
+             a limit of CPU time is reached (`ulimit -t`) ({})",
+            self.words()
+        ))
     }
 
     /// The exit status, and what was printed.
@@ -110,6 +128,29 @@ mod tests {
             status: ExitStatus::from_raw(code << 8),
             left_behind: 0,
             output: output.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_kill_that_is_not_the_harness_s_says_nothing_of_the_store() {
+        let by = |signal, killed| Ended {
+            killed,
+            status: ExitStatus::from_raw(signal),
+            ..ended(0, "its last words")
+        };
+        let error = by(libc::SIGKILL, false).check_environment();
+        let told = error.expect_err("from outside").to_string();
+        assert!(
+            told.contains("dmesg") && told.contains("its last words"),
+            "{told}"
+        );
+        for (signal, killed) in [
+            (libc::SIGKILL, true),
+            (libc::SIGSEGV, false),
+            (libc::SIGABRT, false),
+        ] {
+            let checked = by(signal, killed).check_environment();
+            checked.expect("the harness's, or the store's own");
         }
     }
 

@@ -4,9 +4,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plugpull::{BlackBox, CrashKind, Failure, Torture};
 
-use super::victim::{CHECKER, EARLY_WRITER, Ended, Place, WRITER, example, summary};
+use super::victim::{CHECKER, EARLY_WRITER, Ended, Place, WRITER, example, summary, wait_until};
 
 /// A checker that cannot be started in the row of `kill`, whose directory is not in memory.
 const HALF_A_CHECKER: &str = r#"
@@ -131,6 +133,46 @@ fn a_program_that_ends_with_our_exit_status_is_still_broken() {
             ended.stdout.contains("exit status: 93: out of luck"),
             "{ended:?}"
         );
+    }
+}
+
+/// A checker that waits for its end, and says who it is.
+const WAITING: &str = "echo $$ > id.new && mv id.new id; while :; do sleep 0.02; done";
+
+#[test]
+fn a_command_that_something_else_kills_is_no_violation() {
+    for crash in ["kill", "syscall"] {
+        let place = Place::with_scripts(WRITER, WAITING);
+        let args = [Place::scripts(crash), vec!["--rounds", "1"]].concat();
+        let victim = place.start(&example("line_log"), &args);
+        let id = place.path().join("id");
+        wait_until("the checker waits", || id.exists());
+        let id = std::fs::read_to_string(id).expect("readable");
+        let checker = Pid::from_raw(id.trim().parse().expect("a process"));
+        kill(checker, Signal::SIGKILL).expect("it waits");
+        let ended = victim.end();
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(
+            ended
+                .stdout
+                .contains("ENVIRONMENT: a process was killed by a SIGKILL"),
+            "{ended:?}"
+        );
+        place.is_clean();
+    }
+}
+
+/// The program that a script runs is the larger one, which the kernel prefers.
+#[test]
+fn a_script_whose_program_is_killed_is_to_blame_for_other_ends_only() {
+    for (end, status) in [("kill -9 $$", 2), ("kill -SEGV $$", 1), ("exit 136", 1)] {
+        for crash in ["kill", "syscall"] {
+            let writer = format!("echo 'attempt a'; sh -c '{end}'");
+            let place = Place::with_scripts(&writer, CHECKER);
+            let args = [Place::scripts(crash), vec!["--rounds", "2"]].concat();
+            let ended = place.start(&example("line_log"), &args).end();
+            assert_eq!(ended.status, Some(status), "{end}, {crash}: {ended:?}");
+        }
     }
 }
 

@@ -302,10 +302,14 @@ fn after_lines(lines: u64, look: Duration) -> Until {
     }
 }
 
+/// The status of a shell whose last program was killed by SIGKILL.
+const SHELL_SAW_SIGKILL: i32 = 128 + 9;
+
 /// What is wrong with a command that ended like this, if anything is.
 ///
 /// # Errors
-/// If there was no command at all: the shell could not start it, or there was no shell.
+/// If there was no command at all: the shell could not start it, or there was no shell. If it, or a
+/// program that its script waited for, was killed by something other than the harness.
 fn trouble(ended: &Ended) -> io::Result<Option<String>> {
     ended.check_environment()?;
     let Ended {
@@ -316,6 +320,9 @@ fn trouble(ended: &Ended) -> io::Result<Option<String>> {
     } = ended;
     if *killed {
         return Ok(None);
+    }
+    if status.code() == Some(SHELL_SAW_SIGKILL) {
+        return Err(ended.killed_from_outside());
     }
     if matches!(status.code(), Some(126 | 127)) {
         return Err(io::Error::other(format!(
