@@ -181,3 +181,84 @@ fn trace<'a>(
     };
     Ok((watched, copier))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::process::{Obeyed, Order, Role, Roles};
+    use crate::store::{Announcer, Mark, Until};
+
+    const LIMIT: Duration = Duration::from_millis(500);
+    /// Longer than the limit, and than all that is excused of a child that is held by its tracer.
+    const SLOW: Duration = LIMIT.saturating_mul(8);
+
+    /// Hears nothing, and the first time it takes long over it, while the child waits.
+    struct Slow(AtomicBool);
+
+    impl Announcer for Slow {
+        fn mark(&self) -> io::Result<Mark> {
+            if !self.0.swap(true, Ordering::Relaxed) {
+                std::thread::sleep(SLOW);
+            }
+            Ok(Mark::Nothing)
+        }
+
+        fn heard(&self) -> io::Result<u64> {
+            Ok(0)
+        }
+
+        fn is_full(&self) -> bool {
+            false
+        }
+
+        fn note(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Traces a child that makes a file in a directory, and then ends or hangs.
+    fn traced(role: &Role<(PathBuf, bool)>, hangs: bool) -> Stop {
+        let make = |(dir, hangs): (PathBuf, bool), _| {
+            std::fs::write(dir.join("file"), "bytes")?;
+            if hangs {
+                loop {
+                    std::thread::park();
+                }
+            }
+            Ok(Obeyed::Done)
+        };
+        Roles::default().with(role, make).obey();
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().canonicalize().expect("it is there");
+        let assignment = Assignment {
+            order: Order::new(role, &(dir.clone(), hangs)).expect("the path is UTF-8"),
+            announcer: Arc::new(Slow(AtomicBool::new(false))),
+            until: Until::END,
+            ring_waits: false,
+        };
+        let launcher = Launcher::of_this_test().expect("it has a name");
+        let base = Image::default();
+        let copier = Copier::new(&dir, &assignment, &base, Calls::FromStart(u64::MAX));
+        let copier = copier.expect("it can be read");
+        let traced = trace(&assignment, &launcher, LIMIT, true, copier);
+        let (watched, copier) = traced.expect("this machine can trace");
+        assert!(!copier.steps.is_empty(), "nothing was slow");
+        watched.stop
+    }
+
+    #[test]
+    fn the_time_of_a_slow_harness_is_not_the_childs() {
+        const ROLE: Role<(PathBuf, bool)> = Role::new("ends after a slow look");
+        assert_eq!(traced(&ROLE, false), Stop::Ended);
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_found_after_a_slow_look() {
+        const ROLE: Role<(PathBuf, bool)> = Role::new("hangs after a slow look");
+        let stop = traced(&ROLE, true);
+        assert!(matches!(stop, Stop::Hangs(_)), "{stop:?}");
+    }
+}
