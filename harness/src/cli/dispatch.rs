@@ -80,6 +80,8 @@ fn end(hang: &Hang, torture: Option<&Arc<Ledger>>) -> ! {
     std::process::exit(Verdict::Violation.exit_status().into())
 }
 
+const NO_LITMUS: &str = "no file system was looked at to the end";
+
 /// For a command whose results are in its own hands.
 fn ended_by(what: &'static str) -> Farewell {
     Box::new(move |signal| {
@@ -113,8 +115,11 @@ fn dispatch(
         } => shrink(subjects, &failure, duration, out, on_hang),
         Command::Ablate(args) => ablate(subjects, args, on_hang),
         Command::Litmus(args) => {
-            Signals::obeyed(ended_by("no file system was looked at to the end"))?;
-            litmus::run(&args)
+            let signals = Signals::heeded(ended_by(NO_LITMUS))?;
+            match (litmus::run(&args, &signals.stop), signals.first()) {
+                (Err(_), Some(signal)) => Ok(ended_by(NO_LITMUS)(signal)),
+                (status, _) => status,
+            }
         }
         Command::Merge { reports, json } => merge(&reports, json),
         Command::List => {

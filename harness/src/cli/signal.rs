@@ -32,15 +32,6 @@ pub(super) struct Signals {
 impl Signals {
     /// The first signal asks for the end, the second is the end.
     pub(super) fn heeded(farewell: Farewell) -> Result<Self, String> {
-        Self::listen(2, farewell)
-    }
-
-    /// The first signal is the end: for work that has no parts.
-    pub(super) fn obeyed(farewell: Farewell) -> Result<Self, String> {
-        Self::listen(1, farewell)
-    }
-
-    fn listen(last: usize, farewell: Farewell) -> Result<Self, String> {
         let cannot = |error: std::io::Error| format!("cannot handle Ctrl-C: {error}");
         let mut arriving = Arriving::new([SIGINT, SIGTERM]).map_err(cannot)?;
         let signals = Self {
@@ -50,13 +41,11 @@ impl Signals {
         let heard = signals.clone();
         let listen = move || {
             for (signal, number) in arriving.forever().zip(1..) {
-                if number == 1 {
-                    heard.first.store(signal, Ordering::SeqCst);
-                    heard.stop.set();
-                }
-                if number == last {
+                if number == 2 {
                     return end(heard.first().unwrap_or(signal), farewell);
                 }
+                heard.first.store(signal, Ordering::SeqCst);
+                heard.stop.set();
                 // A terminal that takes nothing more must not keep the next signal waiting.
                 let tell = || eprintln!("Ending. Once more, and it ends without waiting.");
                 drop(thread::Builder::new().spawn(tell));

@@ -12,6 +12,7 @@ use super::program::Litmus;
 use super::report::{self, Answer, Column};
 use crate::disk::{FileSystem, FileSystemKind, available};
 use crate::sim::Profile;
+use crate::stop::Stop;
 
 /// Exit status: somebody asked for what is not to be had, or nothing was shown.
 const EXIT_USAGE: u8 = 2;
@@ -49,8 +50,8 @@ pub(crate) struct LitmusArgs {
 /// Runs the litmus tests and prints what they show; the exit status.
 ///
 /// # Errors
-/// If a program is not known, or the machine fails.
-pub(crate) fn run(args: &LitmusArgs) -> Result<u8, String> {
+/// If a program is not known, the machine fails, or `stop` is set.
+pub(crate) fn run(args: &LitmusArgs, stop: &Stop) -> Result<u8, String> {
     let litmuses = choose(&args.programs)?;
     let named = !args.fs.is_empty();
     let kinds = if named {
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &LitmusArgs) -> Result<u8, String> {
     let columns = thread::scope(|scope| {
         let asked = kinds.into_iter().map(|kind| {
             let litmuses = &litmuses;
-            scope.spawn(move || column(kind, litmuses, args))
+            scope.spawn(move || column(kind, litmuses, args, stop))
         });
         let asked: Vec<_> = asked.collect();
         let columns = asked.into_iter().map(|column| {
@@ -110,7 +111,12 @@ fn choose(names: &[String]) -> Result<Vec<Litmus>, String> {
     names.iter().map(find).collect()
 }
 
-fn column(kind: FileSystemKind, litmuses: &[Litmus], args: &LitmusArgs) -> Result<Column, String> {
+fn column(
+    kind: FileSystemKind,
+    litmuses: &[Litmus],
+    args: &LitmusArgs,
+    stop: &Stop,
+) -> Result<Column, String> {
     let file_system = FileSystem::new(kind);
     let base = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     if let Err(why) = available(&file_system, &base) {
@@ -127,6 +133,7 @@ fn column(kind: FileSystemKind, litmuses: &[Litmus], args: &LitmusArgs) -> Resul
     let mut bench = Bench::new(&file_system, &base, args.seed).map_err(at("no disk"))?;
     let mut answers = Vec::new();
     for litmus in litmuses {
+        stop.check().map_err(at(litmus.name))?;
         let of = |profile| allowed(litmus, profile).map_err(at(litmus.name));
         answers.push(Answer {
             seen: bench.observe(litmus).map_err(at(litmus.name))?,

@@ -237,3 +237,44 @@ fn an_ablation_that_is_interrupted_has_missed_nothing() {
     assert!(!ended.stdout.contains("MISSED"), "{ended:?}");
     place.is_clean();
 }
+
+#[test]
+fn one_signal_ends_litmus_and_leaves_nothing() {
+    if let Err(why) = available(&FileSystem::ext4(), &std::env::temp_dir()) {
+        eprintln!("litmus: skipped: ext4 on a recorded disk is unavailable here: {why}");
+        return;
+    }
+    let place = Place::new();
+    let victim = place.start(&example("line_log"), &["litmus", "--fs", "ext4"]);
+    let has_begun = || std::fs::read_dir(place.scratch()).is_ok_and(|mut dir| dir.next().is_some());
+    wait_until("it has begun", has_begun);
+    victim.send(SIGINT);
+    let ended = victim.end();
+    assert_eq!(ended.status, Some(130), "{ended:?}");
+    assert!(ended.stderr.contains("Interrupted"), "{ended:?}");
+    place.is_clean();
+}
+
+/// What it has is a failure still, so its status may be that of one.
+#[test]
+fn one_signal_ends_a_shrinking_and_leaves_nothing() {
+    let place = Place::new();
+    let args = [
+        "run", "naive", "--crash", "syscall", "--rounds", "20", "--seed", "1", "--out", "failures",
+    ];
+    let found = place.start(&example("line_log"), &args).end();
+    assert_eq!(found.status, Some(1), "{found:?}");
+    let failure = std::fs::read_dir(place.failures()).expect("saved").next();
+    let failure = failure.expect("one").expect("readable").path();
+    let failure = failure.to_str().expect("ASCII");
+    let args = ["shrink", failure, "--duration", "1h", "--out", "smaller"];
+    let victim = place.start(&example("line_log"), &args);
+    // Itself, and a child.
+    wait_until("it has begun", || place.processes().len() > 1);
+    victim.send(SIGINT);
+    let ended = victim.end();
+    assert!(matches!(ended.status, Some(1 | 130)), "{ended:?}");
+    let told = [ended.stdout.as_str(), &ended.stderr].concat();
+    assert!(told.contains("Interrupted"), "{ended:?}");
+    place.is_clean();
+}
