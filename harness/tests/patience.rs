@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 /// Far beyond what any of this takes.
 const DEADLINE: Duration = Duration::from_secs(300);
-const LIMIT: Duration = Duration::from_secs(3);
+const LIMIT: Duration = Duration::from_secs(1);
 
 const WRITER: &str = r#"
     i=100000
@@ -63,7 +63,7 @@ impl Torture {
             .args([
                 "--crash", crash, "--seed", "1", "--jobs", "1", "--rounds", "1",
             ])
-            .args(["--hang-limit", "3s", "--json"])
+            .args(["--hang-limit", "1s", "--json"])
             .current_dir(dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -174,7 +174,7 @@ fn is_no_violation(output: &Output) {
 fn is_found(output: &Output, how: &str) {
     let told = stderr(output);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    for words in ["no end after 3s", "of its own in", how] {
+    for words in ["no end after 1s", "of its own in", how] {
         assert!(told.contains(words), "'{words}' in: {told}");
     }
 }
