@@ -8,16 +8,14 @@ use crate::place::{Place, Store, is_root};
 
 #[test]
 fn where_nothing_is_strange() {
-    Place::new("nothing strange", &["env"]).comes_to(Works, &["syscall    works"]);
-    let commands = Place::new("nothing strange, two commands", &["env"]);
-    commands.torturing(Store::Commands).comes_to(Works, &[]);
+    Place::new("nothing strange", &["env"]).comes_to_for_both(Works, &["syscall    works"]);
 }
 
 #[test]
 fn in_a_user_namespace() {
-    Place::new("unshare -U", &["unshare", "-U"]).comes_to(Works, &["not root"]);
+    Place::new("unshare -U", &["unshare", "-U"]).comes_to_for_both(Works, &["not root"]);
     let root = Place::new("unshare -Ur", &["unshare", "-U", "-r"]);
-    root.comes_to(Works, &["root of a user namespace only"]);
+    root.comes_to_for_both(Works, &["root of a user namespace only"]);
 }
 
 #[test]
@@ -26,10 +24,10 @@ fn in_a_pid_namespace() {
         "unshare -pf --mount-proc",
         &["unshare", "-pf", "--mount-proc"],
     );
-    own.comes_to(Works, &["syscall    works"]);
+    own.comes_to_for_both(Works, &["syscall    works"]);
     let old = Place::new("unshare -pf, /proc of outside", &["unshare", "-pf"]);
     let words = ["/proc is of another pid namespace", "--mount-proc"];
-    old.comes_to(Told(&words), &words);
+    old.comes_to_for_both(Told(&words), &words);
 }
 
 #[test]
@@ -38,10 +36,12 @@ fn in_a_root_directory_with_little_in_it() {
         return;
     }
     let place = chrooted("chroot: the program alone", "");
-    place.comes_to(
+    place.comes_to_for_both(
         Told(&["/proc", "mount -t proc proc /proc"]),
         &["mount -t proc proc /proc"],
     );
+    let place = chrooted("chroot: the program alone, power", "");
+    place.by("power").comes_to(Works, &[]);
 
     let prepare = "mkdir -p \"$1/proc\"; mount -t proc proc \"$1/proc\"";
     let place = chrooted("chroot: and /proc", prepare);
@@ -57,6 +57,7 @@ fn in_a_root_directory_with_little_in_it() {
     let prepare = format!(
         "{prepare}; mkdir -p \"$1/dev\"; [ -e \"$1/dev/null\" ] || mknod -m 666 \"$1/dev/null\" c 1 3"
     );
+    chrooted("chroot: and /dev/null", &prepare).comes_to(Works, &[]);
     let place = chrooted("chroot: and /dev/null, two commands", &prepare);
     let place = place.torturing(Store::Commands);
     place.comes_to(Told(&["no program sh in PATH"]), &["no program sh in PATH"]);

@@ -21,9 +21,7 @@ fn as_an_ordinary_user() {
         "--clear-groups",
     ];
     let place = Place::new("an ordinary user", &user);
-    place.comes_to(Works, &["not root"]);
-    let place = Place::new("an ordinary user, two commands", &user);
-    place.torturing(Store::Commands).comes_to(Works, &[]);
+    place.comes_to_for_both(Works, &["not root"]);
     let disk = Place::new("an ordinary user, disk", &user).by("disk");
     disk.comes_to(Told(&["only root may mount a disk"]), &["UNAVAILABLE: "]);
 }
@@ -37,9 +35,7 @@ fn where_memory_files_cannot_be_executed() {
     let prepare = "echo 2 > /proc/sys/vm/memfd_noexec && exec \"$@\"";
     let enter = ["unshare", "-pf", "--mount-proc", "sh", "-c", prepare, "sh"];
     let place = Place::new("vm.memfd_noexec=2", &enter);
-    place.comes_to(Works, &["memfd        yes"]);
-    let place = Place::new("vm.memfd_noexec=2, two commands", &enter);
-    place.torturing(Store::Commands).comes_to(Works, &[]);
+    place.comes_to_for_both(Works, &["memfd        yes"]);
 }
 
 #[test]
@@ -47,7 +43,8 @@ fn where_yama_forbids_tracing() {
     match std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope") {
         // It is of the whole machine, so no test may set it.
         Ok(scope) if matches!(scope.trim(), "0" | "1") => {
-            Place::new("Yama, as it is set here", &["env"]).comes_to(Works, &["ptrace_scope"]);
+            Place::new("Yama, as it is set here", &["env"])
+                .comes_to_for_both(Works, &["ptrace_scope"]);
         }
         Ok(scope) => {
             let words = ["ptrace_scope is"];
@@ -65,9 +62,12 @@ fn where_tracing_is_forbidden() {
         let filter = forbid(&[libc::SYS_ptrace]);
         seccompiler::apply_filter(&filter).expect("a filter is allowed here");
         let words = ["SYS_PTRACE", "seccomp=unconfined"];
-        Place::new("no ptrace", &["env"]).comes_to(Told(&words), &words);
+        Place::new("no ptrace", &["env"]).comes_to_for_both(Told(&words), &words);
         let place = Place::new("no ptrace, without syscall", &["env"]);
         place.by("kill,power").comes_to(Works, &words);
+        let place = Place::new("no ptrace, without syscall", &["env"]);
+        let place = place.by("kill").torturing(Store::Commands);
+        place.comes_to(Works, &[]);
     });
     run.join().expect("no panic");
 }
