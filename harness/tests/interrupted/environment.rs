@@ -98,7 +98,7 @@ fn a_merged_report_keeps_the_error_of_a_shard() {
 }
 
 #[test]
-fn without_a_shell_every_row_says_so_and_nothing_is_blamed_on_the_store() {
+fn without_a_shell_nothing_is_blamed_on_the_store() {
     let place = Place::with_scripts(WRITER, CHECKER);
     let args = [Place::scripts("kill,syscall"), vec!["--rounds", "2"]].concat();
     let mut command = place.command(&example("line_log"), &args);
@@ -106,16 +106,10 @@ fn without_a_shell_every_row_says_so_and_nothing_is_blamed_on_the_store() {
         .env("PATH", place.path())
         .output()
         .expect("it starts");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let texts = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&texts);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(
-        text.contains("black-box, kill: ENVIRONMENT: cannot start `sh`"),
-        "{text}"
-    );
-    assert!(
-        text.contains("black-box, syscall: ENVIRONMENT: the same"),
-        "{text}"
-    );
+    assert!(text.contains("no program sh in PATH"), "{text}");
     assert!(!text.contains("VIOLATIONS"), "{text}");
     place.is_clean();
 }
@@ -219,7 +213,7 @@ fn without_dev_null_a_command_is_not_to_blame() {
         };
         assert_eq!(ended.status, Some(2), "{ended:?}");
         assert!(
-            ended.stdout.contains("ENVIRONMENT: cannot open /dev/null"),
+            ended.stderr.contains("/dev/null") && ended.stderr.contains("mknod"),
             "{ended:?}"
         );
     }
