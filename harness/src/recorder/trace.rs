@@ -241,7 +241,8 @@ mod tests {
         };
         let launcher = Launcher::of_this_test().expect("it has a name");
         let base = Image::default();
-        let copier = Copier::new(&dir, &assignment, &base, Calls::FromStart(u64::MAX));
+        let heard_by = Arc::clone(&assignment.announcer);
+        let copier = Copier::new(&dir, heard_by, false, &base, Calls::FromStart(u64::MAX));
         let copier = copier.expect("it can be read");
         let traced = trace(&assignment, &launcher, LIMIT, true, copier);
         let (watched, copier) = traced.expect("this machine can trace");
