@@ -297,7 +297,9 @@ impl Shared<'_> {
     /// Takes note of a round.
     fn note(&self, tally: &Tally, found: io::Result<Vec<Found>>) {
         let ledger = self.watching.ledger;
-        let (before, total) = ledger.add(tally);
+        let mut tally = tally.clone();
+        tally.excuse(|class| environment::lack(class, self.scratch).is_some());
+        let (before, total) = ledger.add(&tally);
         ledger.report(&Progress::RoundEnded {
             total: &total,
             elapsed: self.started.elapsed(),

@@ -3,13 +3,13 @@
 //! Each crash kind probes itself by doing in small what it does at large.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 
 use nix::errno::Errno;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::geteuid;
 
-use crate::disk::{FileSystemKind, mkfs};
+use crate::disk::{self, FileSystemKind, mkfs};
 use crate::kinds::REGISTRY;
 use crate::memory_file::memory_file;
 use crate::process::{
@@ -102,22 +102,11 @@ fn features() -> Vec<(&'static str, Feature)> {
         ("/dev/shm", memory()),
         ("temporary", temporary()),
         ("root", root()),
-        (
-            "FUSE",
-            device(
-                "/dev/fuse",
-                "`modprobe fuse`; in a container: --device=/dev/fuse",
-            ),
-        ),
-        (
-            "loop devices",
-            device(
-                "/dev/loop-control",
-                "`modprobe loop`, as root; in a container: --privileged",
-            ),
-        ),
         ("io_uring", io_uring()),
     ];
+    let of_disks = ["FUSE", "loop devices", "zram"];
+    let devices = disk::features().into_iter();
+    features.extend(devices.filter(|(name, _)| of_disks.contains(name)));
     let programs = FileSystemKind::ALL.map(|kind| {
         let found = mkfs(kind).map(|path| path.display().to_string());
         (kind.name(), found)
@@ -188,13 +177,6 @@ fn name_of(kind: FsType) -> &'static str {
     ];
     let found = known.into_iter().find(|(magic, _)| *magic == kind);
     found.map_or("another file system", |(_, name)| name)
-}
-
-fn device(path: &str, advice: &str) -> Feature {
-    match File::options().read(true).write(true).open(path) {
-        Ok(_) => Ok(format!("{path} opens")),
-        Err(error) => Err(format!("{path}: {error}; {advice}")),
-    }
 }
 
 /// Asks for a ring without entries: the kernel refuses that where it would give a proper one.

@@ -21,7 +21,7 @@ pub(crate) fn excuses(violation: &Violation, scratch: &Path) -> io::Result<()> {
     let Violation::Broken { detail, .. } = violation else {
         return Ok(());
     };
-    let Some(reason) = full(detail, scratch).or_else(|| limit_in(detail)) else {
+    let Some(reason) = lack(detail, scratch) else {
         return Ok(());
     };
     let reason = format!(
@@ -33,10 +33,15 @@ pub(crate) fn excuses(violation: &Violation, scratch: &Path) -> io::Result<()> {
 /// An error of the harness itself, and what to do about it if the machine has nothing left.
 pub(crate) fn explained(error: io::Error, scratch: &Path) -> io::Error {
     let words = error.to_string();
-    match full(&words, scratch).or_else(|| limit_in(&words)) {
+    match lack(&words, scratch) {
         Some(reason) => io::Error::new(error.kind(), format!("{words}: {reason}")),
         None => error,
     }
+}
+
+/// What the machine lacks, if these are words of a store for want of it.
+pub(crate) fn lack(words: &str, scratch: &Path) -> Option<String> {
+    full(words, scratch).or_else(|| limit_in(words))
 }
 
 /// Why the words are of a disk that is full, if it is.

@@ -194,6 +194,18 @@ impl Tally {
         *self.classes.entry(violation.class()).or_default() += 1;
     }
 
+    /// Takes back broken promises of some classes.
+    pub(crate) fn excuse(&mut self, is_excused: impl Fn(&str) -> bool) {
+        let violations = &mut self.violations;
+        self.classes.retain(|class, count| {
+            let excused = is_excused(class);
+            if excused {
+                *violations -= *count;
+            }
+            !excused
+        });
+    }
+
     /// Counts time that went into a phase.
     pub(crate) fn spend(&mut self, phase: Phase, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);

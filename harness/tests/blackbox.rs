@@ -274,9 +274,11 @@ fn wrong_usage_is_told_apart_from_a_violation() {
     ] {
         let args = [vec!["run", "--rounds", "1", "--crash", "kill"], args].concat();
         let output = torture(&args, dir.path());
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        assert!(stderr.contains(complaint), "{args:?}: {stderr}");
+        let [told, table] =
+            [&output.stderr, &output.stdout].map(|said| String::from_utf8_lossy(said));
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told} {table}");
+        let is_there = told.contains(complaint) || table.contains(complaint);
+        assert!(is_there, "{args:?}: {told} {table}");
     }
 }
 

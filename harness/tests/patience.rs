@@ -2,6 +2,7 @@
 //! same store that really hangs is found all the same.
 
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -209,17 +210,24 @@ fn a_store_that_is_busy_for_ever_is_found() {
     }
 }
 
+/// Two crowds at once would leave nothing at all to a store.
+static ONE_CROWD: Mutex<()> = Mutex::new(());
+
 /// Busy on the first CPU of this process until they are dropped.
-struct Crowd(Vec<Child>);
+struct Crowd(
+    Vec<Child>,
+    #[expect(dead_code, reason = "held")] MutexGuard<'static, ()>,
+);
 
 impl Crowd {
     fn on(cpu: usize) -> Self {
+        let alone = ONE_CROWD.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = || {
             let mut command = Command::new("taskset");
             command.args(["-c", &cpu.to_string(), "sh", "-c", "while :; do :; done"]);
             command.spawn().expect("util-linux has it")
         };
-        Self((0..6).map(|_| busy()).collect())
+        Self((0..3).map(|_| busy()).collect(), alone)
     }
 }
 
@@ -233,7 +241,7 @@ impl Drop for Crowd {
 
 /// On one CPU, at the lowest priority, which is what it shares with the crowd.
 fn starving(cpu: usize) -> String {
-    format!("taskset -p -c {cpu} $$ >/dev/null; chrt -i -p 0 $$")
+    format!("taskset -p -c {cpu} $$ >/dev/null; renice -n 19 -p $$ >/dev/null")
 }
 
 fn first_cpu() -> usize {

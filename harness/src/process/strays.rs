@@ -49,7 +49,12 @@ pub(crate) fn end_strays(scratch: &Path) -> io::Result<u64> {
         scratch.to_string_lossy().into_owned().into_bytes(),
     ];
     let mut strays = 0;
-    for process in processes()? {
+    let processes = match processes() {
+        // Where there is no /proc, no child could be started either.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        processes => processes?,
+    };
+    for process in processes {
         // Others' cannot be read, and some are gone since.
         let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
         let mut variables = environment.split(|byte| *byte == 0);

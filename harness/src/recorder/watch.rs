@@ -97,10 +97,11 @@ impl<'a> Watch<'a> {
                 {
                     return Ok(Some(stop));
                 }
-                if self.is_silent_for_long(first_word, whole)? {
-                    return Ok(Some(Stop::Enough));
+                if let Some(how) = self.hangs(whole, since_sign)? {
+                    return Ok(Some(Stop::Hangs(how)));
                 }
-                Ok(self.hangs(whole, since_sign)?.map(Stop::Hangs))
+                let is_silent = self.is_silent_for_long(first_word, whole)?;
+                Ok(is_silent.then_some(Stop::Enough))
             };
             let stop = look().inspect_err(|_| self.stopper.stop())?;
             if stop.is_some() {
