@@ -28,7 +28,7 @@ if [ "$command" = check ]; then
 fi
 
 if [ ! -d "$repository" ]; then
-    # Made beside the directory, whole and synced before it has its name.
+    # Made next to the directory, whole and synced before it has its name.
     rm -rf "$new"
     git init -q -b main "$new" >&2
     sync --file-system "$new"

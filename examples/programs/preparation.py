@@ -1,4 +1,4 @@
-"""An empty store, made beside the directory under test and renamed into it.
+"""An empty store, made next to the directory under test and renamed into it.
 
 A crash while a database is created for the first time is a question of its own, and most programs
 promise nothing about it. So each store is whole and synced before it has its name.

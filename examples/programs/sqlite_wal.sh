@@ -31,7 +31,7 @@ statements() {
 }
 
 if [ ! -e "$database" ]; then
-    # Made beside the directory, whole and synced before it has its name.
+    # Made next to the directory, whole and synced before it has its name.
     rm -f "$new" "$new-wal" "$new-shm"
     sqlite3 "$new" 'PRAGMA journal_mode=WAL; CREATE TABLE entries (place INTEGER PRIMARY KEY, name, body)' >&2
     sync "$new"

@@ -105,7 +105,7 @@ pub(super) fn resolve(
     })
 }
 
-/// Looks at a call again that has ended, and written so many bytes: where did it write?
+/// Looks at a call again that has ended, and written this number of bytes: where did it write?
 ///
 /// The file's position may have been moved by another process after the call was stopped, as its
 /// descriptor may be shared. Where both looks do not agree, it is not known.

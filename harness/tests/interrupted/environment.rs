@@ -62,7 +62,7 @@ fn an_error_in_one_row_leaves_the_others_to_be_done() {
 
 #[test]
 fn a_violation_in_another_row_counts_more_than_the_error() {
-    let Some((_, ended)) = two_rows("a violation beside an error", EARLY_WRITER) else {
+    let Some((_, ended)) = two_rows("a violation and an error", EARLY_WRITER) else {
         return;
     };
     assert_eq!(ended.status, Some(1), "{ended:?}");

@@ -198,7 +198,7 @@ impl Drop for Victim {
     }
 }
 
-/// An example of this package, which `cargo test` has built beside this test.
+/// An example of this package, which `cargo test` has built with this test.
 pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
