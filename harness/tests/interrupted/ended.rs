@@ -244,15 +244,22 @@ fn one_signal_ends_litmus_and_leaves_nothing() {
         eprintln!("litmus: skipped: ext4 on a recorded disk is unavailable here: {why}");
         return;
     }
-    let place = Place::new();
-    let victim = place.start(&example("line_log"), &["litmus", "--fs", "ext4"]);
-    let has_begun = || std::fs::read_dir(place.scratch()).is_ok_and(|mut dir| dir.next().is_some());
-    wait_until("it has begun", has_begun);
-    victim.send(SIGINT);
-    let ended = victim.end();
-    assert_eq!(ended.status, Some(130), "{ended:?}");
-    assert!(ended.stderr.contains("Interrupted"), "{ended:?}");
-    place.is_clean();
+    // On a busy machine the signal may come when all is done.
+    for _ in 0..5 {
+        let place = Place::new();
+        let victim = place.start(&example("line_log"), &["litmus", "--fs", "ext4"]);
+        let is_there = || std::fs::read_dir(place.scratch()).is_ok_and(|dir| dir.count() > 0);
+        wait_until("it has begun", is_there);
+        victim.send(SIGINT);
+        let ended = victim.end();
+        place.is_clean();
+        if ended.status != Some(0) {
+            assert_eq!(ended.status, Some(130), "{ended:?}");
+            assert!(ended.stderr.contains("Interrupted"), "{ended:?}");
+            return;
+        }
+    }
+    panic!("a signal does not end it");
 }
 
 /// What it has is a failure still, so its status may be that of one.
