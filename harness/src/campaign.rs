@@ -298,7 +298,16 @@ impl Shared<'_> {
     fn note(&self, tally: &Tally, found: io::Result<Vec<Found>>) {
         let ledger = self.watching.ledger;
         let mut tally = tally.clone();
-        tally.excuse(|class| environment::lack(class, self.scratch).is_some());
+        // A class leaves numbers out, and not every failure of a class is handed over.
+        let found_excused = |class: &str| {
+            let mut found = found.iter().flatten().map(|found| &found.finding.violation);
+            found.any(|violation| {
+                violation.class() == class && environment::excuses(violation, self.scratch).is_err()
+            })
+        };
+        tally.excuse(|class| {
+            found_excused(class) || environment::lack(class, self.scratch).is_some()
+        });
         let (before, total) = ledger.add(&tally);
         ledger.report(&Progress::RoundEnded {
             total: &total,

@@ -75,6 +75,7 @@ mod pages;
 mod plan;
 mod process;
 mod quantity;
+mod quoted_error;
 mod recorder;
 mod report;
 mod roles;

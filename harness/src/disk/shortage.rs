@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::quoted_error::quotes_error;
+
 /// What a store could not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
@@ -43,20 +45,10 @@ const WORDS: [(Shortage, &[&str], u32); 2] = [
 pub(crate) fn shortage(words: &str) -> Option<Shortage> {
     let words = words.to_ascii_lowercase();
     let says = |texts: &[&str], number: u32| {
-        texts.iter().any(|text| words.contains(text)) || has_number(&words, number)
+        texts.iter().any(|text| words.contains(text)) || quotes_error(&words, number)
     };
     let said = WORDS.iter().find(|(_, texts, number)| says(texts, *number));
     said.map(|(shortage, ..)| *shortage)
-}
-
-/// Whether an error of this number is quoted: `os error 28` in Rust, `Errno 28` in Python.
-fn has_number(words: &str, number: u32) -> bool {
-    ["os error ", "errno "].iter().any(|before| {
-        words.split(before).skip(1).any(|rest| {
-            let digits = rest.find(|c: char| !c.is_ascii_digit());
-            rest[..digits.unwrap_or(rest.len())].parse() == Ok(number)
-        })
-    })
 }
 
 #[cfg(test)]

@@ -39,11 +39,16 @@ pub(super) type Names = HashMap<Identity, Vec<Arc<Path>>>;
 impl Image {
     /// Reads a directory. What has not changed since `before` shares its memory.
     pub(crate) fn read(dir: &Path, before: &Self) -> io::Result<Self> {
+        Self::read_with_names(dir, before).map(|(image, _)| image)
+    }
+
+    /// The same, with the names of each file.
+    pub(super) fn read_with_names(dir: &Path, before: &Self) -> io::Result<(Self, Names)> {
         let content = |found: &Found<'_>| {
             let known = before.node(found.name);
             Content::read(&found.open()?, known.and_then(|node| node.content.as_ref()))
         };
-        Self::read_with(dir, content).map(|(image, _)| image)
+        Self::read_with(dir, content)
     }
 
     /// Reads a directory, with the contents of files from `content`.

@@ -51,11 +51,7 @@ impl Mirror {
 
     /// Everything may have changed.
     pub(crate) fn read_all(&mut self) -> io::Result<()> {
-        let content = |found: &Found<'_>| {
-            let known = self.image.node(found.name);
-            Content::read(&found.open()?, known.and_then(|node| node.content.as_ref()))
-        };
-        (self.image, self.names) = Image::read_with(&self.dir, content)?;
+        (self.image, self.names) = Image::read_with_names(&self.dir, &self.image)?;
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use nix::unistd::{Uid, getuid};
 use rustix::process::{Resource, getrlimit};
 
+use crate::quoted_error::quotes_error;
+
 use super::procfs::threads_of;
 
 const MIB: u64 = 1 << 20;
@@ -106,21 +108,20 @@ pub(crate) fn limits_set() -> Vec<String> {
 /// Why a store may have failed with these words for nothing but a limit that is set here.
 pub(crate) fn limit_in(words: &str) -> Option<String> {
     // The words of the kernel's errors, and of those who pass them on.
-    let signs: [&[&str]; 4] = [
-        &["Too many open files", "os error 24"],
-        &[
-            "annot allocate memory",
-            "os error 12",
-            "memory allocation of",
-        ],
-        &["File too large", "os error 27", "signal: 25"],
-        &["Resource temporarily unavailable", "os error 11"],
+    let signs: [(&[&str], u32); 4] = [
+        (&["Too many open files"], 24),
+        (&["annot allocate memory", "memory allocation of"], 12),
+        (&["File too large", "signal: 25"], 27),
+        (&["Resource temporarily unavailable"], 11),
     ];
+    let says = |(texts, number): (&[&str], u32)| {
+        texts.iter().any(|text| words.contains(text)) || quotes_error(words, number)
+    };
     // Above this, a limit is no hint.
     let ample = [1024, 64 << 30, 64 << 30, 4096];
     let limits = LIMITS.iter().zip(signs).zip(ample);
     limits
-        .filter(|((_, signs), _)| signs.iter().any(|sign| words.contains(sign)))
+        .filter(|((_, signs), _)| says(*signs))
         .find_map(|((limit, _), ample)| {
             let current = limit.current().filter(|current| *current < ample)?;
             (!limit.is_of_threads() || !Uid::effective().is_root()).then(|| {

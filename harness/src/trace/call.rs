@@ -115,15 +115,11 @@ impl Call {
         self.flags
     }
 
-    /// Such a call is never held back, and holds nobody back: that could lock up the program.
-    pub(super) fn may_wait_for_others(&self) -> bool {
+    /// It may wait for another thread, so it is never held back, and no other call is held back for it: another
+    /// call may begin or end while it is carried out. See [`Kind::Copy`] and [`Kind::IoUring`].
+    pub fn overlaps_others(&self) -> bool {
         // One end of a splice is a pipe, and if this one was reported, it is where it reads.
         self.kind == Kind::IoUring || u64::try_from(libc::SYS_splice) == Ok(self.number)
-    }
-
-    /// Another call may begin or end while it is carried out: see [`Kind::Copy`] and [`Kind::IoUring`].
-    pub fn overlaps_others(&self) -> bool {
-        self.may_wait_for_others()
     }
 
     /// Hands requests to `io_uring`.

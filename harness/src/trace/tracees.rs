@@ -183,7 +183,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
             return Ok(None);
         };
         let waits_for_disk = self.wait_in_rings && call.hands_over();
-        if (waits_for_disk || !call.may_wait_for_others()) && !self.gate.enter(task) {
+        if (waits_for_disk || !call.overlaps_others()) && !self.gate.enter(task) {
             return Ok(None);
         }
         self.begin(task, call)

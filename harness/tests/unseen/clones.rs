@@ -1,6 +1,6 @@
 //! `FICLONE`: a file takes over another one's bytes without a write.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use plugpull::disk::{Disk, FileSystem, Image, Site, available};
 use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
 
+use crate::files::open;
 use crate::verdict::{is_caught, is_child, passes, torture};
 
 const RECORD_BYTES: usize = 8192;
@@ -25,12 +26,7 @@ impl Subject for Cloned {
     }
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
-        let open = |name: &str| {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            options.open(run.dir.join(name))
-        };
-        let (mut draft, clone) = (open("draft")?, open("clone")?);
+        let (mut draft, clone) = (open(run.dir, "draft")?, open(run.dir, "clone")?);
         // A longer file keeps its end.
         draft.set_len(0)?;
         rustix::fs::ioctl_ficlone(&draft, &clone)?;

@@ -3,5 +3,6 @@
 
 mod asynchronous;
 mod clones;
+mod files;
 mod mapped;
 mod verdict;

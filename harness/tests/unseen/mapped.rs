@@ -16,6 +16,7 @@ use std::time::Duration;
 use memmap2::{MmapOptions, MmapRaw};
 use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
 
+use crate::files::open;
 use crate::verdict::{is_caught, passes, torture};
 
 /// Two pages: the payload begins in the first, the mark that makes it whole ends the second.
@@ -110,13 +111,8 @@ impl Subject for Slots {
     }
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
-        let open = |name: &str| {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            options.open(run.dir.join(name))
-        };
-        let mapped = Mapped::open(&open("log")?)?;
-        let mut other = open("other")?;
+        let mapped = Mapped::open(&open(run.dir, "log")?)?;
+        let mut other = open(run.dir, "other")?;
         let used = slots(&fs::read(run.dir.join("log"))?).count();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
