@@ -18,7 +18,7 @@ use super::site::Site;
 
 /// Requests that may be in progress at once when a disk is recorded: one more than a loop device
 /// ever has, so that an arrival is noticed when it is one.
-const RECORDER_THREADS: usize = 2;
+pub(super) const RECORDER_THREADS: usize = 2;
 
 /// A block device on an image in memory, in a [`Site`].
 pub struct Disk {

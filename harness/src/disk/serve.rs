@@ -21,6 +21,7 @@ use fuser::{
 use nix::fcntl::FallocateFlags;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::SigSet;
 
 use super::core::Core;
 use super::error::{at_path, doing};
@@ -140,6 +141,11 @@ impl Drop for Served {
 /// # Why it leaves
 /// The last thread in a mount namespace unmounts what is in it, as it dies. If that were a thread
 /// with the FUSE descriptor, it would wait for itself: the kernel unmounts first and closes then.
+///
+/// # Why it takes no signal
+/// The kernel gives a signal to any thread of the process that does not block it, and a handler usually
+/// writes to a pipe. Here the number of that pipe is closed, or is the descriptor of FUSE: the signal would
+/// be lost. The threads of the session inherit the mask.
 fn connect(
     core: Arc<Core>,
     node: &Path,
@@ -147,6 +153,9 @@ fn connect(
     outside: &Path,
     threads: usize,
 ) -> io::Result<Session<OneFile>> {
+    SigSet::all()
+        .thread_block()
+        .map_err(doing("block signals in the thread that serves a disk"))?;
     sys::leave_descriptors().map_err(doing("have descriptors of its own (Linux 5.9 is needed)"))?;
     // Takes CAP_SYS_RESOURCE, which not every root has. Without it, all that is lost is what the
     // kernel does for such a server when memory is all but used up.
@@ -302,6 +311,58 @@ impl Filesystem for OneFile {
         match self.0.carry_out(arrived, Request::zero(offset, bytes)) {
             Ok(()) => reply.ok(),
             Err(_) => reply.error(Errno::EIO),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::disk::device::RECORDER_THREADS;
+    use crate::disk::{Disk, Image};
+
+    /// The set of signals that a thread blocks, as `/proc` shows it.
+    fn blocked(task: &Path) -> Option<u64> {
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        Some(u64::from_str_radix(mask?.trim(), 16).expect("a number in base 16"))
+    }
+
+    /// Where its descriptor is not there, a handler of signals cannot tell anyone.
+    #[test]
+    fn no_signal_goes_to_a_thread_that_has_descriptors_of_its_own() {
+        let served = || {
+            let site = Site::enter(&std::env::temp_dir())?;
+            let disk = Disk::new(&site, Image::zeros(1 << 20), Arc::new(AtomicU64::new(0)))?;
+            io::Result::Ok((disk, site))
+        };
+        let _served = match served() {
+            Ok(served) => served,
+            Err(why) => {
+                eprintln!("signals: SKIPPED, a served disk is unavailable here: {why}");
+                return;
+            }
+        };
+        let known = tempfile::NamedTempFile::new().expect("a file");
+        let number = known.as_file().as_raw_fd().to_string();
+        // A thread that is about to end has none at all.
+        let has_its_own = |task: &Path| {
+            let descriptor = |number: &str| fs::read_link(task.join("fd").join(number));
+            let is_known = descriptor(&number).is_ok_and(|path| path == known.path());
+            !is_known && descriptor("0").is_ok()
+        };
+        let tasks = fs::read_dir("/proc/self/task").expect("procfs");
+        let tasks = tasks.map(|task| task.expect("readable").path());
+        let masks: Vec<u64> = tasks
+            .filter_map(|task| blocked(&task).filter(|_| has_its_own(&task)))
+            .collect();
+        assert!(masks.len() > RECORDER_THREADS, "{masks:?}");
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            let is_blocked = |mask: &u64| mask & (1 << (signal - 1)) != 0;
+            assert!(masks.iter().all(is_blocked), "{signal}: {masks:x?}");
         }
     }
 }
