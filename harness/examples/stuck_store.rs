@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 struct Stuck;
 
 fn wait_for_ever() -> ! {
+    eprintln!("the store waits for ever");
     loop {
         std::thread::park();
     }

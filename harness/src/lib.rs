@@ -103,6 +103,7 @@ pub use kinds::Generation;
 pub use loss::{Cuts, KillPoint};
 pub use plan::Budget;
 pub use report::{Coverage, Row, SavedFailure};
+pub use roles::obey_orders;
 pub use store::{BlackBox, BlackBoxOracle, UnderTest};
 pub use subject::{
     RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, WriteRun,

@@ -6,9 +6,25 @@ use crate::process::{
 use crate::store::subject_roles;
 use crate::subject::Subject;
 
-/// In a child: carries out its order, if it is for one of these subjects, and ends the process.
-/// Elsewhere: returns.
-pub(crate) fn obey(subjects: &[&dyn Subject]) {
+/// In a process that a torture has started: does there what the torture wants of one of these subjects, or
+/// of a [`BlackBox`](crate::BlackBox), and ends the process. In every other process it returns at once.
+///
+/// A test calls it first if it makes something before its [`Torture`](crate::Torture), such as a directory
+/// of scripts: each process that is killed is the same test, started again, and would make its own, and
+/// leave it behind.
+///
+/// ```no_run
+/// # use plugpull::{BlackBox, Torture};
+/// #[test]
+/// fn a_program_in_shell_survives_a_kill() {
+///     plugpull::obey_orders(&[]);
+///     let scripts = tempfile::tempdir().unwrap();
+///     # let (writer, checker) = ("true {dir}", "true {dir}");
+///     // The two scripts are written there.
+///     Torture::new(BlackBox::new(writer, checker).unwrap()).run().unwrap();
+/// }
+/// ```
+pub fn obey_orders(subjects: &[&dyn Subject]) {
     let roles = Roles::default()
         .with(&COMMAND, |task: CommandTask, traced| {
             carry_out_command(&task, traced)?;

@@ -23,7 +23,8 @@ use crate::tally::Tally;
 ///
 /// It works with `cargo test` and nextest, in parallel tests. Each process that is killed is the
 /// same test, started again by its name: what the test does before it comes to [`run`](Self::run)
-/// happens in every one of them, so do nothing of weight before. A test can have one torture only: the
+/// happens in every one of them, so do nothing of weight before, or call
+/// [`obey_orders`](crate::obey_orders) first. A test can have one torture only: the
 /// processes of a second one would come to the first.
 #[must_use = "a torture does nothing until it is run"]
 pub struct Torture {
@@ -168,7 +169,7 @@ impl Torture {
     /// Display says which, and what to look at.
     pub fn run(self) -> Result<Report, Failure> {
         let subject = self.under_test.subject();
-        roles::obey(subject.as_slice());
+        roles::obey_orders(subject.as_slice());
         let environment = |message: String| Failure::Environment(message);
         if has_order() {
             let reason = "a process that was started for another torture came to this one first: a \

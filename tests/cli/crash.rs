@@ -11,6 +11,7 @@ const ENTRIES: u64 = 150;
 
 #[test]
 fn an_import_that_is_killed_at_any_system_call_leaves_nothing_or_all() {
+    plugpull::obey_orders(&[]);
     let src = tempfile::tempdir().unwrap();
     // Three segments' worth.
     write_files(src.path(), 0, 0, 3, ENTRIES / 3, 256);

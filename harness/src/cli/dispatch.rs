@@ -43,7 +43,7 @@ pub fn main_with(subjects: &[Box<dyn Subject>], mutants: &Mutants) -> ExitCode {
 
 fn main_of(subjects: &[Box<dyn Subject>], mutants: Option<&Mutants>) -> ExitCode {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(|subject| &**subject).collect();
-    roles::obey(&subjects);
+    roles::obey_orders(&subjects);
     keep_panics_quiet();
     let mut line = Cli::command();
     line = line.subcommands(mutants.map(|_| mutants::command()));

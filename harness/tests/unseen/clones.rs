@@ -9,7 +9,7 @@ use plugpull::disk::{Disk, FileSystem, Image, Site, available};
 use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
 
 use crate::files::open;
-use crate::verdict::{is_caught, is_child, passes, torture};
+use crate::verdict::{is_caught, passes, torture};
 
 const RECORD_BYTES: usize = 8192;
 
@@ -67,10 +67,7 @@ impl Subject for Cloned {
 
 /// On XFS, where files can be cloned. `None` where it cannot be mounted.
 fn run(subject: Cloned) -> Option<Result<Report, Failure>> {
-    let torture = torture(subject);
-    if is_child() {
-        return Some(torture.run());
-    }
+    plugpull::obey_orders(&[&subject]);
     let tmp = tempfile::tempdir().expect("a directory");
     let file_system = FileSystem::xfs();
     if let Err(why) = available(&file_system, tmp.path()) {
@@ -82,7 +79,7 @@ fn run(subject: Cloned) -> Option<Result<Report, Failure>> {
     let disk = Disk::new(&site, Image::zeros(file_system.bytes), clock).expect("a disk");
     disk.format(&file_system).expect("formatted");
     let mounted = disk.mount(&file_system).expect("mounted");
-    let outcome = torture.scratch(mounted.path()).run();
+    let outcome = torture(subject).scratch(mounted.path()).run();
     mounted.unmount().expect("unmounted");
     Some(outcome)
 }

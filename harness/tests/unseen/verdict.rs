@@ -1,18 +1,15 @@
 //! A torture with `syscall`, and what comes of it.
 
-use plugpull::{CrashKind, Failure, Report, Subject, Torture};
+use std::path::Path;
 
-/// Whether this process was started by a torture of the test that it runs.
-pub(crate) fn is_child() -> bool {
-    std::env::var_os("PLUGPULL_ORDER").is_some()
-}
+use plugpull::{CrashKind, Failure, Report, Subject, Torture};
 
 pub(crate) fn torture(subject: impl Subject + 'static) -> Torture {
     Torture::new(subject)
         .crash([CrashKind::Syscall])
         .rounds(12)
         .seed(1)
-        .artifacts(std::env::temp_dir().join(format!("plugpull-unseen-{}", std::process::id())))
+        .artifacts(Path::new(env!("CARGO_TARGET_TMPDIR")).join("unseen"))
 }
 
 /// It runs and finds nothing, in more than a few states. `None` where nothing can be traced.
