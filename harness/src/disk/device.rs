@@ -18,7 +18,7 @@ use super::site::Site;
 
 /// Requests that may be in progress at once when a disk is recorded: one more than a loop device
 /// ever has, so that an arrival is noticed when it is one.
-pub(super) const RECORDER_THREADS: usize = 2;
+const RECORDER_THREADS: usize = 2;
 
 /// A block device on an image in memory, in a [`Site`].
 pub struct Disk {
@@ -178,5 +178,56 @@ impl Disk {
     /// The block device.
     pub fn path(&self) -> &Path {
         self.device.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// The set of signals that a thread blocks, as `/proc` shows it.
+    fn blocked(task: &Path) -> Option<u64> {
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        Some(u64::from_str_radix(mask?.trim(), 16).expect("a number in base 16"))
+    }
+
+    /// Where its descriptor is not there, a handler of signals cannot tell anyone.
+    #[test]
+    fn no_signal_goes_to_a_thread_that_has_descriptors_of_its_own() {
+        let served = || {
+            let site = Site::enter(&std::env::temp_dir())?;
+            let disk = Disk::new(&site, Image::zeros(1 << 20), Arc::new(AtomicU64::new(0)))?;
+            io::Result::Ok((disk, site))
+        };
+        let _served = match served() {
+            Ok(served) => served,
+            Err(why) => {
+                eprintln!("signals: SKIPPED, a served disk is unavailable here: {why}");
+                return;
+            }
+        };
+        let known = tempfile::NamedTempFile::new().expect("a file");
+        let number = known.as_file().as_raw_fd().to_string();
+        // A thread that is about to end has none at all.
+        let has_its_own = |task: &Path| {
+            let descriptor = |number: &str| fs::read_link(task.join("fd").join(number));
+            let is_known = descriptor(&number).is_ok_and(|path| path == known.path());
+            !is_known && descriptor("0").is_ok()
+        };
+        let tasks = fs::read_dir("/proc/self/task").expect("procfs");
+        let tasks = tasks.map(|task| task.expect("readable").path());
+        let masks: Vec<u64> = tasks
+            .filter_map(|task| blocked(&task).filter(|_| has_its_own(&task)))
+            .collect();
+        assert!(masks.len() > RECORDER_THREADS, "{masks:?}");
+        for signal in [libc::SIGINT, libc::SIGTERM] {
+            let is_blocked = |mask: &u64| mask & (1 << (signal - 1)) != 0;
+            assert!(masks.iter().all(is_blocked), "{signal}: {masks:x?}");
+        }
     }
 }
