@@ -51,9 +51,11 @@ pub(crate) fn run(passes: &[Pass<'_>], plan: &Plan, watching: Watching<'_>) {
                 .map(|((tested, case), index)| (tested, case, index)),
         );
     }
-    let names = planned
-        .iter()
-        .map(|(tested, case, _)| (tested.name().to_owned(), case_name(case.crash, case.fs)));
+    let names = planned.iter().map(|(tested, case, _)| {
+        let recorder = kinds::of(case.crash).recorder(*tested, plan);
+        let case = case_name(case.crash, case.fs, recorder);
+        (tested.name().to_owned(), case)
+    });
     watching.ledger.plan(plan.seed, plan.shard, names.collect());
     for (tested, case, index) in planned {
         if plan.stop.is_set() || row(tested, case, index, plan, watching).is_break() {
@@ -164,7 +166,10 @@ fn row(
     let kind = kinds::of(case.crash);
     let Case { crash, fs } = case;
     let ledger = watching.ledger;
-    let nothing = Row::nothing(tested.name(), crash, fs, plan.seed);
+    let nothing = Row {
+        recorder: kind.recorder(tested, plan),
+        ..Row::nothing(tested.name(), crash, fs, plan.seed)
+    };
     if let Err(why) = kind.available(tested, case, plan) {
         let unavailable = Some(why);
         ledger.push(Row {
@@ -185,7 +190,7 @@ fn row(
     };
     ledger.report(&Progress::RowBegan {
         subject: tested.name(),
-        case: &case_name(crash, fs),
+        case: &nothing.case(),
         budget: plan.budget,
     });
     ledger.begin(nothing, Instant::now());

@@ -102,6 +102,7 @@ pub use history::Recorder;
 pub use kinds::Generation;
 pub use loss::{Cuts, KillPoint};
 pub use plan::Budget;
+pub use recorder::RecorderKind;
 pub use report::{Coverage, Row, SavedFailure};
 pub use roles::obey_orders;
 pub use store::{BlackBox, BlackBoxOracle, UnderTest};

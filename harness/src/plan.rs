@@ -7,6 +7,7 @@ use crate::disk::{FileSystem, FileSystemKind};
 use crate::ignored::Ignored;
 use crate::loss::Cuts;
 use crate::process::Launcher;
+use crate::recorder::RecorderKind;
 use crate::scratch::memory_dir;
 use crate::shard::Shard;
 use crate::sim::Profile;
@@ -72,6 +73,8 @@ pub(crate) struct Plan {
     pub profiles: Vec<Profile>,
     /// The time that a child has to end, or to answer.
     pub hang_limit: Duration,
+    /// What records runs, where a kind leaves the choice; the best that a store allows, if not given.
+    pub recorder: Option<RecorderKind>,
     /// Where `syscall` cuts writes.
     pub cuts: Cuts,
     /// Files that a real kill may leave in another state than a copy.
@@ -100,6 +103,7 @@ impl Default for Plan {
             disk: DiskOptions::default(),
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
+            recorder: None,
             cuts: Cuts::default(),
             ignored: Vec::new(),
             shard: Shard::WHOLE,

@@ -22,7 +22,7 @@ pub(crate) struct Deadline<'a> {
 }
 
 impl Deadline<'_> {
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.stop.is_set() || Instant::now() > self.at
     }
 }

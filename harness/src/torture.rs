@@ -13,6 +13,7 @@ use crate::hang::{self, OnHang};
 use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::process::{Launcher, has_order};
+use crate::recorder::RecorderKind;
 use crate::report::{Ledger, Row, SavedFailure, Silent, Verdict};
 use crate::roles;
 use crate::sim::Profile;
@@ -42,6 +43,7 @@ pub struct Torture {
     artifacts: PathBuf,
     hang_limit: Duration,
     cuts: Cuts,
+    recorder: Option<RecorderKind>,
     keep_going: bool,
 }
 
@@ -64,6 +66,7 @@ impl Torture {
             artifacts: failures::folder(),
             hang_limit: HANG_LIMIT,
             cuts: Cuts::default(),
+            recorder: None,
             keep_going: false,
         }
     }
@@ -146,6 +149,12 @@ impl Torture {
         self
     }
 
+    /// What records the runs of [`CrashKind::Power`]. Default: the seam, if the store has one.
+    pub fn recorder(mut self, recorder: RecorderKind) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Goes on after failures, to the end, and keeps one of each
     /// [class](crate::oracle::Violation::class); else a row stops after three.
     pub fn keep_going(mut self) -> Self {
@@ -188,6 +197,7 @@ impl Torture {
             profiles: self.profiles,
             hang_limit: self.hang_limit,
             cuts: self.cuts,
+            recorder: self.recorder,
             keep_going: self.keep_going,
             ..Plan::default()
         };

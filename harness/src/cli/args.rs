@@ -12,6 +12,7 @@ use crate::ignored::Ignored;
 use crate::litmus::{self, LitmusArgs};
 use crate::loss::Cuts;
 use crate::quantity::{parse_duration, parse_limit, parse_size};
+use crate::recorder::RecorderKind;
 use crate::shard::Shard;
 use crate::sim::Profile;
 
@@ -153,6 +154,10 @@ pub(super) struct RunArgs {
     /// For disk: the disk's size, as 64M or 4G; 1G if not given. It costs what is written.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
+    /// For power: what records the runs, seam or trace; seam for a store that has one, if not given. With
+    /// trace, any program runs as it is.
+    #[arg(long)]
+    pub(super) recorder: Option<RecorderKind>,
     /// For disk: extra options for `mkfs`, as `-O ^has_journal`. They go to every --fs.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) mkfs_options: Option<String>,

@@ -78,6 +78,7 @@ pub(super) fn run(
             mount: args.mount_options,
         },
         profiles: args.profile,
+        recorder: args.recorder,
         hang_limit: args.hang_limit,
         cuts: args.cuts,
         ignored: args.ignore,

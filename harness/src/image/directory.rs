@@ -21,6 +21,38 @@ pub(super) struct Node {
     same_as: Option<Arc<Path>>,
 }
 
+/// A name in an image, and what stands there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'i> {
+    pub(crate) name: &'i Path,
+    node: &'i Arc<Node>,
+}
+
+impl<'i> Entry<'i> {
+    pub(crate) fn kind(&self) -> &'i Kind {
+        &self.node.kind
+    }
+
+    pub(crate) fn metadata(&self) -> &'i Metadata {
+        &self.node.metadata
+    }
+
+    /// If it is a file.
+    pub(crate) fn content(&self) -> Option<&'i Content> {
+        self.node.content.as_ref()
+    }
+
+    /// The first name of the same node: this one, or another.
+    pub(crate) fn first_name(&self) -> &'i Path {
+        self.node.same_as.as_deref().unwrap_or(self.name)
+    }
+
+    /// Whether nothing can have changed between the two: they are one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.node, other.node)
+    }
+}
+
 /// Names relative to the directory, and what stands there: what belongs to it, and what is compared, says
 /// [`tree`](crate::tree). Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +150,53 @@ impl Image {
             })?;
         }
         writer.finish(self.0.root.as_ref())
+    }
+
+    /// Everything in it, a directory before what is in it.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.0.nodes.iter().map(|(name, node)| Entry { name, node })
+    }
+
+    pub(crate) fn entry(&self, name: &Path) -> Option<Entry<'_>> {
+        let (name, node) = self.0.nodes.get_key_value(name)?;
+        Some(Entry { name, node })
+    }
+
+    /// The metadata of the directory itself, if this image was read.
+    pub(crate) fn root(&self) -> Option<&Metadata> {
+        self.0.root.as_ref()
+    }
+
+    /// Whether nothing can have changed between the two: they are one.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// This image with everything under a name under another one, in place of what was there.
+    pub(crate) fn with_moved(&self, from: &Path, to: &Path) -> Self {
+        let moved = |name: &Path| -> Option<Arc<Path>> {
+            match name.strip_prefix(from) {
+                // Joining nothing would add a slash.
+                Ok(below) if below.as_os_str().is_empty() => Some(to.into()),
+                Ok(below) => Some(to.join(below).into()),
+                Err(_) => (!name.starts_with(to)).then(|| name.into()),
+            }
+        };
+        let nodes = self.0.nodes.iter();
+        let nodes = nodes.filter_map(|(name, node)| Some((moved(name)?, Arc::clone(node))));
+        Self(Arc::new(State {
+            root: self.0.root.clone(),
+            nodes: nodes.collect(),
+        }))
+    }
+
+    /// This image with a file's bytes as they are in `new`, in a range.
+    pub(crate) fn with_written(&self, name: &Path, new: &Self, range: Range<u64>) -> Option<Self> {
+        let [old, new] = [self, new].map(|image| image.node(name)?.content.as_ref());
+        let content = old?.with(new?, range);
+        let mut image = self.clone();
+        image.node_mut(name).content = Some(content);
+        Some(image)
     }
 
     /// This image with a file as it is in `before`, but for a range of bytes, under all its names. `None`

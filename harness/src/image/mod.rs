@@ -3,5 +3,5 @@
 mod directory;
 mod mirror;
 
-pub(crate) use directory::Image;
+pub(crate) use directory::{Entry, Image};
 pub(crate) use mirror::Mirror;

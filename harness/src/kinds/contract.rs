@@ -11,6 +11,7 @@ use crate::finding::{Finding, Found};
 use crate::hang::OnHang;
 use crate::oracle::Violation;
 use crate::plan::Plan;
+use crate::recorder::RecorderKind;
 use crate::report::Coverage;
 use crate::shrink::Deadline;
 use crate::store::Tested;
@@ -114,6 +115,11 @@ pub(crate) trait Kind: Sync {
 
     /// What it does, finds, and cannot find.
     fn describe(&self) -> &'static str;
+
+    /// What records the runs of what is tested, if there is a choice.
+    fn recorder(&self, _: Tested<'_>, _: &Plan) -> Option<RecorderKind> {
+        None
+    }
 
     /// Its rows for each subject.
     fn cases(&self, _: &Plan) -> Vec<Case> {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `kill` | none: SIGKILL at a random instant | nothing that was written |
 //! | `syscall` | `trace` | nothing that was written; part of the current write |
-//! | `power` | `seam` | what was not synced, by profile |
+//! | `power` | `seam`, or `trace` and a disk that follows it | what was not synced, by profile |
 //! | `fault` | `seam` | failed, short and full-disk I/O, then as `power` |
 //! | `rot` | `seam` | bytes of what survived are damaged |
 //! | `disk` | `device` | blocks that no flush covered, on a real file system |
@@ -15,6 +15,8 @@ mod contract;
 mod disk;
 mod examine;
 mod kill;
+mod power;
+mod power_traced;
 mod registry;
 mod simulated;
 mod sought;

@@ -3,7 +3,8 @@
 use super::contract::Kind;
 use super::disk::OnDisk;
 use super::kill::Kill;
-use super::simulated::{Fault, Power, Rot};
+use super::power::Power;
+use super::simulated::{Fault, Rot};
 use super::syscall::Syscall;
 use crate::crash_kind::CrashKind;
 

@@ -26,6 +26,12 @@ pub enum Stage {
     CheckerFailed,
     /// A store in the harness's own process did not return.
     StoreHangs,
+    /// Before `power` cuts anything: a writer came to its own end, and recovery does not show what it had
+    /// acknowledged. The store's clean end, its recovery or the checker is at fault, not a sync.
+    EndControl,
+    /// Before `power` cuts anything: a writer was killed, and recovery does not show what it had
+    /// acknowledged. It is lost to a kill already.
+    KillControl,
 }
 
 impl Stage {
@@ -50,6 +56,8 @@ impl fmt::Display for Stage {
             Self::DamagedRecovery => "recovery of damaged bytes",
             Self::CheckerFailed => "the checker failed",
             Self::StoreHangs => "the store hangs",
+            Self::EndControl => "it fails without a crash, after a clean end",
+            Self::KillControl => "lost to a kill already, without a power cut",
         })
     }
 }

@@ -117,7 +117,13 @@ impl Process for Kept {
 
     fn end(mut self: Box<Self>) -> io::Result<Ended> {
         drop(self.keeper.stdin.take());
-        let status = self.keeper.wait()?;
+        let status = self.keeper.wait().map_err(|error| {
+            let reason = format!(
+                "cannot wait for a command's keeper (process {}): {error}",
+                self.keeper.id()
+            );
+            io::Error::new(error.kind(), reason)
+        })?;
         let mut said = String::new();
         let mut report = self.keeper.stdout.take().expect("it is piped");
         report.read_to_string(&mut said)?;
@@ -192,7 +198,11 @@ fn keep(task: &CommandTask) -> io::Result<()> {
         while waitid(Id::Pid(group), flags) == Err(Errno::EINTR) {}
         *running.lock().expect("nothing panics with it") = false;
         let ordered = *ordered.lock().expect("nothing panics with it");
-        let status = child.wait()?.into_raw();
+        let status = child.wait().map_err(|error| {
+            let reason = format!("cannot wait for the command (process {group}): {error}");
+            io::Error::new(error.kind(), reason)
+        })?;
+        let status = status.into_raw();
         let left_behind = sweep(if ordered { Duration::ZERO } else { GRACE })?;
         let ending = Ending {
             ordered,

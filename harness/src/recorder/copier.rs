@@ -21,6 +21,11 @@ pub(crate) struct Step {
     pub(crate) before: Look,
     /// None if the run was killed in it.
     pub(crate) after: Option<Look>,
+    /// It has ended, and not with an error.
+    pub(crate) succeeded: bool,
+    /// A name of the file that it works on through a descriptor, whatever the file was called when it was
+    /// opened.
+    pub(crate) name: Option<PathBuf>,
     /// The directory when it was last looked at before the call ended.
     pub(crate) base: Image,
     /// What it wrote, if it is a write to a file of the directory and that is known.
@@ -156,6 +161,8 @@ impl<'a> Copier<'a> {
             base: before.image.clone(),
             before,
             after: None,
+            succeeded: false,
+            name: call.file().and_then(|file| self.mirror.name(file)),
             written: None,
         });
         Ok(())
@@ -180,6 +187,7 @@ impl<'a> Copier<'a> {
             step.ok_or_else(|| io::Error::other(format!("{call} ends without a beginning")))?;
         step.base = base;
         step.after = Some(after);
+        step.succeeded = result.is_ok();
         step.written = written;
         Ok(())
     }

@@ -5,11 +5,15 @@
 //! |---|---|---|
 //! | `seam` | the simulated file system, in this process | `kinds::simulated::world::Lived` |
 //! | `trace` | ptrace: a copy of the directory at every system call | [`Traced`] |
+//! | `trace`, followed | the same, and a simulated file system that does it again | [`Followed`] |
 //! | `device` | a recorded block device under a real file system | [`OnDevice`] |
 
+mod changes;
 mod contract;
 mod copier;
 mod device;
+mod followed;
+mod name;
 mod on_image;
 #[cfg(test)]
 mod tests;
@@ -19,5 +23,7 @@ mod watch;
 pub(crate) use contract::{Recorder, Recording, Run};
 pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
+pub(crate) use followed::{Followed, follow};
+pub use name::RecorderKind;
 pub(crate) use on_image::{OnImage, STORE};
 pub(crate) use trace::{TraceRecorder, TraceRun, Traced};

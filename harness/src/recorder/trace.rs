@@ -16,6 +16,7 @@ use crate::image::Image;
 use crate::oracle::Violation;
 use crate::process::{Ended, Launcher, Patience, process_of};
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
+use crate::survivor::Survivor;
 use crate::tally::Tally;
 use crate::trace::{End, Tracer};
 
@@ -45,7 +46,9 @@ pub(crate) struct Traced {
     /// What the run found in the directory.
     pub(crate) base: Image,
     pub(crate) steps: Vec<Step>,
-    announced: Announced,
+    pub(super) announced: Announced,
+    /// What a recovery showed.
+    pub(crate) recovered: Option<Vec<Survivor>>,
     /// The directory when nothing of the run was left.
     pub(crate) end: Option<Image>,
     /// What the store did wrong by itself.
@@ -132,16 +135,20 @@ impl Recorder for TraceRecorder<'_> {
             end = Some(copier.left()?);
         }
         let steps = copier.steps;
-        let (announced, failed) = if must_end {
-            (Announced::Nothing, store.recovered(&watched)?.err())
+        let (announced, failed, recovered) = if must_end {
+            match store.recovered(&watched)? {
+                Ok(survivors) => (Announced::Nothing, None, Some(survivors)),
+                Err(violation) => (Announced::Nothing, Some(violation), None),
+            }
         } else {
             let written = store.written(&watched)?;
-            (written.announced, written.failed)
+            (written.announced, written.failed, None)
         };
         Ok(Traced {
             base: base.clone(),
             steps,
             announced,
+            recovered,
             end,
             failed,
         })

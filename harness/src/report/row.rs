@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
+use crate::recorder::RecorderKind;
 use crate::tally::Tally;
 
 /// One line of the verdict table.
@@ -19,6 +20,9 @@ pub struct Row {
     /// On which real file system, if that is part of how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs: Option<FileSystemKind>,
+    /// What recorded its runs, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorder: Option<RecorderKind>,
     /// The seed.
     pub seed: u64,
     /// What was done and seen.
@@ -52,7 +56,7 @@ pub struct Row {
 impl Row {
     /// How it died, and where: `kill`, `disk ext4`.
     pub fn case(&self) -> String {
-        case_name(self.crash, self.fs)
+        case_name(self.crash, self.fs, self.recorder)
     }
 
     /// A row in which nothing was done.
@@ -66,6 +70,7 @@ impl Row {
             subject: subject.to_owned(),
             crash,
             fs,
+            recorder: None,
             seed,
             tally: Tally::default(),
             elapsed_s: 0.0,
@@ -81,11 +86,17 @@ impl Row {
     }
 }
 
-/// The name of a crash kind, with the real file system if it needs one: `kill`, `disk ext4`.
-pub(crate) fn case_name(crash: CrashKind, fs: Option<FileSystemKind>) -> String {
-    match fs {
-        Some(fs) => format!("{crash} {fs}"),
-        None => crash.to_string(),
+/// The name of a crash kind, with the real file system if it needs one, and with the recorder if it is not
+/// the seam: `kill`, `disk ext4`, `power trace`.
+pub(crate) fn case_name(
+    crash: CrashKind,
+    fs: Option<FileSystemKind>,
+    recorder: Option<RecorderKind>,
+) -> String {
+    match (fs, recorder) {
+        (Some(fs), _) => format!("{crash} {fs}"),
+        (None, Some(RecorderKind::Trace)) => format!("{crash} {}", RecorderKind::Trace),
+        (None, Some(RecorderKind::Seam) | None) => crash.to_string(),
     }
 }
 

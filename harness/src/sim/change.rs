@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::nodes::{Ino, Names, Place};
 use crate::tree::Metadata;
 
@@ -17,9 +19,16 @@ pub(crate) struct NameChange {
     pub(crate) added: Option<Place>,
     /// The node is new.
     pub(crate) creates: bool,
+    /// It is one half of an exchange: the other one has the same operation, and goes with it.
+    pub(crate) exchanges: bool,
 }
 
 impl NameChange {
+    /// Whether the two are one exchange.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        self.exchanges && other.exchanges && self.op == other.op
+    }
+
     /// Whether it gives away a name that a file had before a rename: that file would be lost without
     /// its new name.
     pub(super) fn needs(&self, earlier: &Self) -> bool {
@@ -65,7 +74,8 @@ pub(crate) struct MetadataChange {
 }
 
 /// One piece of metadata that was set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Setting {
     Mode(u32),
     /// What is `None` stays as it is.

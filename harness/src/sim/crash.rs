@@ -80,7 +80,7 @@ impl Disk {
     }
 
     /// Everything pending is durable: nothing is lost.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.names.clear();
         self.metadata.clear();
         for node in self.nodes.iter_mut().flatten() {
@@ -121,6 +121,8 @@ impl Disk {
             };
             chooser.choose(2, &question) == 0
         };
+        // The halves of an exchange share one answer.
+        let mut lost: Option<&NameChange> = None;
         if self.profile.names_in_order() {
             // The newest ones are lost, until one is kept.
             let (mut names, mut settings) = (self.names.as_slice(), self.metadata.as_slice());
@@ -137,9 +139,11 @@ impl Disk {
                         settings = older;
                     }
                     (Some((name, older)), _) => {
-                        if ask(chooser, name) {
+                        let is_lost = lost.is_some_and(|lost| lost.goes_with(name));
+                        if !is_lost && ask(chooser, name) {
                             break;
                         }
+                        lost = Some(name);
                         names = older;
                     }
                     (None, _) => break,
@@ -150,8 +154,14 @@ impl Disk {
         let mut kept: Vec<&NameChange> = Vec::new();
         for change in self.names.iter().rev() {
             // Where a rename has made room for one that is kept, it is kept too: no file is lost by it.
-            if kept.iter().any(|later| later.needs(change)) || ask(chooser, change) {
+            let is_lost = lost.is_some_and(|lost| lost.goes_with(change));
+            let is_kept = kept
+                .iter()
+                .any(|later| later.needs(change) || later.goes_with(change));
+            if !is_lost && (is_kept || ask(chooser, change)) {
                 kept.push(change);
+            } else {
+                lost = Some(change);
             }
         }
         kept.reverse();

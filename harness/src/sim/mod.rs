@@ -21,6 +21,7 @@
 //! It is one moment in memory that can be cloned for next to nothing: pages, files and directories
 //! are shared until they change. So one run, recorded once, gives any number of crash states.
 
+mod act;
 mod attributes;
 mod byte_calls;
 mod bytes;
@@ -33,6 +34,7 @@ mod disk;
 mod failed_sync;
 mod fault;
 mod file;
+mod follow;
 mod fs;
 mod layout;
 mod metadata;
@@ -61,8 +63,11 @@ pub use profile::Profile;
 pub use stat::{NodeKind, Stat};
 pub use vfs::{FileHandle, FileSystem, OsFs};
 
+pub(crate) use act::{Act, Bytes};
+pub(crate) use change::Setting;
 pub(crate) use choice::{Narrator, Odometer, Sampler};
 pub(crate) use disk::Disk;
+pub(crate) use follow::Follower;
 pub(crate) use record::{Call, Gap, Recording};
 pub(crate) use rot::Damage;
 pub(crate) use state::{Role, SyncFilter};

@@ -19,6 +19,7 @@ impl Disk {
             removed,
             added,
             creates: false,
+            exchanges: false,
         };
         change.apply(|dir, edit| edit(&mut self.dir_mut(dir).live));
         self.names.push(change);
@@ -90,6 +91,32 @@ impl Disk {
             }
         }
         self.change_name(node, Some(from), Some(to));
+        Ok(())
+    }
+
+    /// Two names change places, as renameat2(2) with `RENAME_EXCHANGE` does it: as a whole or not at all.
+    pub(crate) fn exchange(&mut self, one: &Place, two: &Place) -> io::Result<()> {
+        let first = self.find(one)?.ok_or(Errno::ENOENT)?;
+        let second = self.find(two)?.ok_or(Errno::ENOENT)?;
+        if self.is_below(two.dir, first) || self.is_below(one.dir, second) {
+            return Err(Errno::EINVAL.into());
+        }
+        if first == second {
+            return Ok(());
+        }
+        let op = self.tick();
+        for (node, removed, added) in [(first, one, two), (second, two, one)] {
+            let change = NameChange {
+                op,
+                node,
+                removed: Some(removed.clone()),
+                added: Some(added.clone()),
+                creates: false,
+                exchanges: true,
+            };
+            change.apply(|dir, edit| edit(&mut self.dir_mut(dir).live));
+            self.names.push(change);
+        }
         Ok(())
     }
 

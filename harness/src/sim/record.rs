@@ -21,6 +21,10 @@ pub(crate) enum Call {
     Rename {
         to: String,
     },
+    /// Two names change places.
+    Exchange {
+        with: String,
+    },
     Remove,
     Write {
         range: Range<u64>,
@@ -31,6 +35,8 @@ pub(crate) enum Call {
     SyncData,
     SyncAll,
     SyncDir,
+    /// Of all files and directories.
+    SyncEverything,
     /// A node that is neither a file nor a directory.
     MakeNode {
         kind: Kind,
@@ -123,7 +129,12 @@ impl Recording {
     /// Whether the operation after a gap is a sync.
     pub(crate) fn is_sync(&self, gap: usize) -> bool {
         let next = self.operations.get(gap);
-        next.is_some_and(|next| matches!(next.call, Call::SyncData | Call::SyncAll | Call::SyncDir))
+        next.is_some_and(|next| {
+            matches!(
+                next.call,
+                Call::SyncData | Call::SyncAll | Call::SyncDir | Call::SyncEverything
+            )
+        })
     }
 
     /// The first operation with an injected error, or before such a read, which is not recorded. What
@@ -208,6 +219,7 @@ impl fmt::Display for Told<'_> {
             Call::CreateDir => write!(f, "create directory {path}"),
             Call::Link { to } => write!(f, "link {path} as {to}"),
             Call::Rename { to } => write!(f, "rename {path} to {to}"),
+            Call::Exchange { with } => write!(f, "exchange {path} and {with}"),
             Call::Remove => write!(f, "remove {path}"),
             Call::Write { range } => {
                 write!(f, "write {path}, bytes {}..{}", range.start, range.end)
@@ -216,6 +228,7 @@ impl fmt::Display for Told<'_> {
             Call::SyncData => write!(f, "fdatasync {path}"),
             Call::SyncAll => write!(f, "fsync {path}"),
             Call::SyncDir => write!(f, "fsync directory {path}"),
+            Call::SyncEverything => f.write_str("sync everything"),
             Call::MakeNode { kind } => write!(f, "create {kind} {path}"),
             Call::Set { setting } => write!(f, "set the {setting} of {path}"),
             Call::PunchHole { range } => {

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::fault::{Class, Fate, Faults};
@@ -30,7 +31,8 @@ pub(crate) trait SyncFilter: Send + Sync {
 }
 
 /// What the process that asks for a sync is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Role {
     /// It opens the store and writes.
     Writer,

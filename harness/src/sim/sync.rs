@@ -111,8 +111,10 @@ impl Disk {
         // has one name at a time, so it brings all that happened to it.
         let mut whole = Vec::new();
         for change in std::mem::take(&mut self.names) {
-            let arrives =
-                is_in(&change.added) && change.removed.is_some() && !is_in(&change.removed);
+            let arrives = is_in(&change.added)
+                && change.removed.is_some()
+                && !is_in(&change.removed)
+                && !change.exchanges;
             let is_dir = matches!(self.nodes[change.node].as_deref(), Some(Node::Dir(_)));
             if arrives && !is_dir {
                 self.names.push(NameChange {
@@ -142,10 +144,19 @@ impl Disk {
     /// is history.
     fn make_names_durable(&mut self, is_due: impl Fn(&NameChange) -> bool) {
         let mut due: Vec<bool> = self.names.iter().map(is_due).collect();
+        for second in 1..due.len() {
+            // The first half of an exchange brings the second one; below, that one brings the first.
+            let first = second - 1;
+            due[second] |= due[first] && self.names[second].goes_with(&self.names[first]);
+        }
         for later in (0..due.len()).rev() {
             if due[later] {
-                let vacated = |earlier: &usize| self.names[later].needs(&self.names[*earlier]);
-                let earlier: Vec<usize> = (0..later).filter(vacated).collect();
+                let change = &self.names[later];
+                let comes_along = |earlier: &usize| {
+                    let earlier = &self.names[*earlier];
+                    change.needs(earlier) || change.goes_with(earlier)
+                };
+                let earlier: Vec<usize> = (0..later).filter(comes_along).collect();
                 for earlier in earlier {
                     due[earlier] = true;
                 }

@@ -46,6 +46,17 @@ pub enum Kind {
     IoUring,
 }
 
+/// What is durable once a call has ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// The file's bytes, and what it takes to read them: fdatasync, `O_DSYNC`, `RWF_DSYNC`, msync.
+    Data,
+    /// The file, or the directory: fsync, `O_SYNC`, `RWF_SYNC`.
+    File,
+    /// All files of the file system: sync, syncfs.
+    FileSystem,
+}
+
 /// A system call, stopped before it begins or after it has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -58,6 +69,7 @@ pub struct Call {
     pub(super) offset: Option<u64>,
     pub(super) length: Option<u64>,
     pub(super) flags: Option<u64>,
+    pub(super) syncs: Option<Durability>,
     pub(super) number: u64,
     pub(super) arguments: [u64; 6],
 }
@@ -113,6 +125,12 @@ impl Call {
     /// Its flags, if it takes any; of an `ioctl`, which one it is.
     pub fn flags(&self) -> Option<u64> {
         self.flags
+    }
+
+    /// What is durable once it has ended well; nothing of `sync_file_range` and `MS_ASYNC`, which promise
+    /// nothing.
+    pub fn syncs(&self) -> Option<Durability> {
+        self.syncs
     }
 
     /// It may wait for another thread, so it is never held back, and no other call is held back for it: another

@@ -48,6 +48,7 @@
 mod call;
 mod filter;
 mod gate;
+mod memory;
 mod observer;
 mod paths;
 mod resolve;
@@ -58,7 +59,7 @@ mod table;
 mod tracees;
 mod tracer;
 
-pub use call::{Call, Kind};
+pub use call::{Call, Durability, Kind};
 pub use filter::enter_child;
 pub use observer::{Decision, Observer};
 pub use run::{End, Run};

@@ -6,31 +6,25 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::IoSliceMut;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
-use super::call::{Call, Kind, as_int};
+use super::call::{Call, Durability, Kind, as_int};
 use super::filter::CREATING;
+use super::memory::{IOV_BYTES, Memory};
 use super::paths::{as_seen_by, undeleted, without_links};
 use super::sys::Registers;
 use super::table::{Flags, Length, Offset, PathArgument, Signature};
 
-const PATH_BYTES_MAX: usize = 4096;
-/// The smallest page: a read that ends there never runs into a page that does not exist.
-const PAGE_BYTES: usize = 4096;
-const IOV_COUNT_MAX: usize = 1024;
-const IOV_BYTES: usize = 16;
-/// Flags of `pwritev2`: to the end of the file, or not, whatever the descriptor says.
+/// Flags of `pwritev2`: durable when it ends; to the end of the file, or not, whatever the descriptor says.
+const RWF_DSYNC: u64 = 0x02;
+const RWF_SYNC: u64 = 0x04;
 const RWF_APPEND: u64 = 0x10;
 const RWF_NOAPPEND: u64 = 0x20;
 const IORING_SETUP_SQPOLL: u32 = 1 << 1;
-/// Of a socket that has a name in the file system.
-const SOCKET_ADDRESS_BYTES_MAX: usize = 110;
 /// A request of `io_submit`, and where in it the descriptor is.
 const REQUEST_BYTES: usize = 64;
 const REQUEST_FD: usize = 20;
@@ -74,6 +68,7 @@ pub(super) fn resolve(
     let paths = stopped.paths();
     if signature.kind != Kind::IoUring {
         if !paths.iter().any(|path| path.starts_with(dir))
+            && !stopped.syncs_file_system_of(dir)
             && !stopped
                 .files(&paths)
                 .any(|file| holds(signature.kind, file))
@@ -100,6 +95,7 @@ pub(super) fn resolve(
         offset: stopped.offset(),
         length: stopped.length(),
         flags,
+        syncs: stopped.syncs(),
         number,
         arguments,
     })
@@ -182,6 +178,10 @@ struct Stopped {
 }
 
 impl Stopped {
+    fn memory(&self) -> Memory {
+        Memory(self.task)
+    }
+
     fn proc(&self, what: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{what}", self.task))
     }
@@ -194,7 +194,7 @@ impl Stopped {
         match self.signature.flags {
             Flags::None => None,
             Flags::In(index) => Some(self.arguments[index]),
-            Flags::Behind(index) => self.word(self.arguments[index]),
+            Flags::Behind(index) => self.memory().word(self.arguments[index]),
             Flags::Are(flags) => Some(u64::from(flags.cast_unsigned())),
         }
     }
@@ -212,7 +212,7 @@ impl Stopped {
             Offset::None => return None,
             Offset::In(index) => Some(self.arguments[index]).filter(|at| *at != u64::MAX),
             Offset::Behind(index) if self.arguments[index] != 0 => {
-                Some(self.word(self.arguments[index])?)
+                Some(self.memory().word(self.arguments[index])?)
             }
             Offset::Behind(_) | Offset::Position => None,
         };
@@ -250,6 +250,46 @@ impl Stopped {
         }
     }
 
+    /// What is durable when it has ended well.
+    fn syncs(&self) -> Option<Durability> {
+        match (self.signature.number, self.signature.kind) {
+            (libc::SYS_fsync, _) => Some(Durability::File),
+            (libc::SYS_fdatasync, _) => Some(Durability::Data),
+            (libc::SYS_sync | libc::SYS_syncfs, _) => Some(Durability::FileSystem),
+            (libc::SYS_msync, _) => {
+                let is_sync = as_int(self.arguments[2]) & libc::MS_SYNC != 0;
+                is_sync.then_some(Durability::Data)
+            }
+            (_, Kind::Write | Kind::Copy) => self.syncs_by_itself(),
+            _ => None,
+        }
+    }
+
+    /// Whether a write syncs by itself, by its own flags or by those of its descriptor.
+    fn syncs_by_itself(&self) -> Option<Durability> {
+        let (open, flags) = (self.open_file()?.flags, self.write_flags());
+        if open & libc::O_SYNC == libc::O_SYNC || flags & RWF_SYNC != 0 {
+            Some(Durability::File)
+        } else if open & libc::O_DSYNC != 0 || flags & RWF_DSYNC != 0 {
+            Some(Durability::Data)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it syncs all of the file system that the directory is in, whatever it is called with.
+    fn syncs_file_system_of(&self, dir: &Path) -> bool {
+        match self.signature.number {
+            libc::SYS_sync => true,
+            libc::SYS_syncfs => {
+                let device = |metadata: fs::Metadata| metadata.dev();
+                let asked = self.fd().and_then(|fd| self.metadata(fd)).map(device);
+                asked.is_some() && asked == fs::metadata(dir).ok().map(device)
+            }
+            _ => false,
+        }
+    }
+
     /// What the kernel tells of the descriptor.
     fn open_file(&self) -> Option<OpenFile> {
         let info = fs::read_to_string(self.proc(&format!("fdinfo/{}", self.fd()?))).ok()?;
@@ -268,7 +308,7 @@ impl Stopped {
     /// Whether a ring that is about to be made has a thread of the kernel that picks up its requests.
     fn polls(&self) -> bool {
         // The flags are the third word of the structure that the second argument points to.
-        let flags = self.word(self.arguments[1] + 8);
+        let flags = self.memory().word(self.arguments[1] + 8);
         flags.is_some_and(|flags| flags & u64::from(IORING_SETUP_SQPOLL) != 0)
     }
 
@@ -327,7 +367,7 @@ impl Stopped {
         let given = match (self.arguments[argument.path], argument.base) {
             // Without a path, `utimensat` means the descriptor.
             (0, Some(_)) => PathBuf::new(),
-            (address, _) => self.string(address)?,
+            (address, _) => self.memory().string(address)?,
         };
         let path = if given.is_absolute() {
             given
@@ -349,20 +389,8 @@ impl Stopped {
 
     /// Where a socket is about to get a name.
     fn address(&self) -> Option<PathBuf> {
-        let mut address = vec![
-            0;
-            usize::try_from(self.arguments[2])
-                .ok()?
-                .min(SOCKET_ADDRESS_BYTES_MAX)
-        ];
-        self.read(self.arguments[1], &mut address)?;
-        let (family, name) = address.split_first_chunk::<2>()?;
-        let name = name.split(|byte| *byte == 0).next()?;
-        // A name that begins with a zero is not one of a file.
-        if i32::from(u16::from_ne_bytes(*family)) != libc::AF_UNIX || name.is_empty() {
-            return None;
-        }
-        let name = OsString::from_vec(name.to_vec());
+        let [_, address, bytes, ..] = self.arguments;
+        let name = self.memory().socket_name(address, bytes)?;
         let cwd = fs::read_link(self.proc("cwd")).ok()?;
         Some(without_links(cwd.join(name), false))
     }
@@ -373,13 +401,18 @@ impl Stopped {
             .unwrap_or(0)
             .min(REQUESTS_MAX);
         let mut addresses = vec![0; count * 8];
-        if self.read(self.arguments[2], &mut addresses).is_none() {
+        if self
+            .memory()
+            .read(self.arguments[2], &mut addresses)
+            .is_none()
+        {
             return Vec::new();
         }
         let (addresses, _) = addresses.as_chunks::<8>();
         let file = |address: &[u8; 8]| {
             let mut request = [0; REQUEST_BYTES];
-            self.read(u64::from_ne_bytes(*address), &mut request)?;
+            self.memory()
+                .read(u64::from_ne_bytes(*address), &mut request)?;
             let fd = request[REQUEST_FD..].first_chunk::<4>()?;
             self.of_fd(i32::from_ne_bytes(*fd))
         };
@@ -404,43 +437,6 @@ impl Stopped {
 
     fn iovecs(&self, index: usize) -> Option<Vec<u64>> {
         let count = usize::try_from(self.arguments[index + 1]).ok()?;
-        let mut array = vec![0; count.min(IOV_COUNT_MAX) * IOV_BYTES];
-        self.read(self.arguments[index], &mut array)?;
-        let (words, _) = array.as_chunks::<8>();
-        let lengths = words.iter().skip(1).step_by(2);
-        Some(lengths.map(|word| u64::from_ne_bytes(*word)).collect())
-    }
-
-    fn word(&self, address: u64) -> Option<u64> {
-        let mut word = [0; 8];
-        self.read(address, &mut word)?;
-        Some(u64::from_ne_bytes(word))
-    }
-
-    fn read(&self, address: u64, to: &mut [u8]) -> Option<()> {
-        let len = to.len();
-        if len == 0 {
-            return Some(());
-        }
-        let base = usize::try_from(address).ok()?;
-        let from = [RemoteIoVec { base, len }];
-        let read = process_vm_readv(self.task, &mut [IoSliceMut::new(to)], &from).ok()?;
-        (read == len).then_some(())
-    }
-
-    fn string(&self, address: u64) -> Option<PathBuf> {
-        let mut address = usize::try_from(address).ok()?;
-        let mut bytes = Vec::new();
-        while bytes.len() < PATH_BYTES_MAX {
-            let mut chunk = vec![0; PAGE_BYTES - address % PAGE_BYTES];
-            self.read(u64::try_from(address).ok()?, &mut chunk)?;
-            address += chunk.len();
-            if let Some(end) = chunk.iter().position(|byte| *byte == 0) {
-                bytes.extend_from_slice(&chunk[..end]);
-                return Some(OsString::from_vec(bytes).into());
-            }
-            bytes.append(&mut chunk);
-        }
-        None
+        self.memory().iovec_lengths(self.arguments[index], count)
     }
 }

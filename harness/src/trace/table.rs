@@ -194,6 +194,7 @@ pub(super) static TABLE: &[Signature] = &[
     call(libc::SYS_fsync, "fsync", Kind::Sync).fd(0),
     call(libc::SYS_fdatasync, "fdatasync", Kind::Sync).fd(0),
     call(libc::SYS_syncfs, "syncfs", Kind::Sync).fd(0),
+    call(libc::SYS_sync, "sync", Kind::Sync),
     call(libc::SYS_sync_file_range, "sync_file_range", Kind::Sync).fd(0)
         .range(Length::In(2), Offset::In(1)).flags(Flags::In(3)),
     // Its path is found behind its address.

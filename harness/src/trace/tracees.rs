@@ -104,7 +104,8 @@ impl<'a, O: Observer> Tracees<'a, O> {
     /// Until the end, whatever it is. Afterwards nothing is alive.
     pub(super) fn run(mut self) -> io::Result<Run> {
         let end = loop {
-            let (task, event) = wait_any()?;
+            let waited = wait_any().map_err(|error| cannot("wait for", self.root, error));
+            let (task, event) = waited?;
             if let Some(end) = self.step(task, event)? {
                 break end;
             }

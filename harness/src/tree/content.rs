@@ -18,6 +18,10 @@ const STEP: usize = 64 * PAGE_BYTES;
 pub(crate) struct Content(Pages);
 
 impl Content {
+    pub(crate) fn empty() -> Self {
+        Self(Pages::zeros(0))
+    }
+
     /// Reads an open file. What is the same as in `known` shares its memory.
     pub(crate) fn read(open: &OpenFile, known: Option<&Self>) -> io::Result<Self> {
         let OpenFile {
@@ -86,6 +90,40 @@ impl Content {
 
     pub(crate) fn len(&self) -> u64 {
         self.0.len()
+    }
+
+    /// The bytes of a range, zeros beyond the end.
+    pub(crate) fn range(&self, range: Range<u64>) -> Vec<u8> {
+        let mut bytes = vec![0; index(range.end - range.start)];
+        self.0.read(range.start, &mut bytes);
+        bytes
+    }
+
+    /// Where another content, in which this one is cut or grown to its length, has other bytes: each piece
+    /// with the first and the last of them.
+    pub(crate) fn pieces_changed_in(&self, new: &Self) -> Vec<Range<u64>> {
+        let mut old = self.0.clone();
+        old.set_len(new.len());
+        let mut pieces: Vec<Range<u64>> = Vec::new();
+        for number in old.difference(&new.0) {
+            let start = number * PAGE_BYTES as u64;
+            let end = (start + PAGE_BYTES as u64).min(new.len());
+            match pieces.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => pieces.push(start..end),
+            }
+        }
+        let old = Self(old);
+        for piece in &mut pieces {
+            let [before, after] = [&old, new].map(|content| content.range(piece.clone()));
+            let differs = |(before, after): (&u8, &u8)| before != after;
+            let first = before.iter().zip(&after).position(differs);
+            let last = before.iter().zip(&after).rposition(differs);
+            if let (Some(first), Some(last)) = (first, last) {
+                *piece = piece.start + first as u64..piece.start + last as u64 + 1;
+            }
+        }
+        pieces
     }
 
     /// These bytes, with a range of another content's.

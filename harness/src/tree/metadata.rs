@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 /// The bits that chmod(2) sets.
 const MODE_BITS: u32 = 0o7777;
@@ -19,7 +20,8 @@ const MODE_BITS: u32 = 0o7777;
 /// A node's metadata. What is `None` is left as a new node has it.
 ///
 /// Two are equal if all but the times are: see the module's documentation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Metadata {
     /// Permissions, and the three bits above them.
     pub(crate) mode: Option<u32>,

@@ -1,0 +1,134 @@
+//! What happened in one directory, life after life, so that its last crash state can be made again.
+
+use std::collections::HashSet;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::Event;
+use crate::recorder::{Followed, Recording};
+use crate::sim::{Act, Disk, Narrator, Profile, Replayed, Role};
+
+/// The evidence of a failure: everything that was done, and what each crash took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lives {
+    pub(super) profile: Profile,
+    pub(super) lives: Vec<Life>,
+}
+
+/// One process, or several, from the start to a crash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Life {
+    pub(super) role: Role,
+    pub(super) acts: Vec<Act>,
+    /// What was announced, each with the number of acts that it counts after.
+    announced: Vec<(usize, Event)>,
+    /// It ended before this act.
+    pub(super) until: usize,
+    pub(super) end: End,
+}
+
+/// How a life ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum End {
+    /// What was written is there, as little durable as before.
+    Kill,
+    /// The power is lost, with these answers to what is lost.
+    PowerLoss(Vec<u32>),
+}
+
+impl Life {
+    /// A recorded life, ended at a moment.
+    pub(super) fn of(role: Role, recording: &Followed, until: usize, end: End) -> Self {
+        let mut announced = Vec::new();
+        let mut known = HashSet::new();
+        // Of a recovery nothing counts but what was known before it.
+        let moments = match role {
+            Role::Writer => until + 1,
+            Role::Recovery => 0,
+        };
+        for moment in 0..moments {
+            let events = recording.announced_at(moment);
+            let new = events.into_iter().filter(|event| known.insert(*event));
+            announced.extend(new.map(|event| (moment, event)));
+        }
+        Self {
+            role,
+            acts: recording.acts[..until].to_vec(),
+            announced,
+            until,
+            end,
+        }
+    }
+
+    /// Nothing happens but that everything becomes durable, as by time.
+    pub(super) fn settling() -> Self {
+        Self {
+            role: Role::Recovery,
+            acts: vec![Act::SyncEverything],
+            announced: Vec::new(),
+            until: 1,
+            end: End::Kill,
+        }
+    }
+
+    /// What had been announced before an act.
+    pub(super) fn events_at(&self, moment: usize) -> Vec<Event> {
+        let by_then = self.announced.iter().filter(|(at, _)| *at <= moment);
+        by_then.map(|(_, event)| *event).collect()
+    }
+
+    /// What was announced between an act and the next one.
+    pub(super) fn events_after(&self, act: usize) -> impl Iterator<Item = &Event> {
+        let meanwhile = move |(at, _): &&(usize, Event)| *at == act + 1;
+        self.announced
+            .iter()
+            .filter(meanwhile)
+            .map(|(_, event)| event)
+    }
+
+    /// The disk before the crash.
+    pub(super) fn live(&self, mut disk: Disk) -> io::Result<Disk> {
+        for act in self.acts.iter().take(self.until) {
+            disk.act(act)?;
+        }
+        Ok(disk)
+    }
+
+    /// The disk after the crash.
+    pub(super) fn crashed(&self, disk: &Disk) -> Disk {
+        match &self.end {
+            End::Kill => disk.clone(),
+            End::PowerLoss(answers) => disk.crash(&mut Replayed::new(answers)),
+        }
+    }
+
+    /// What the crash takes, in words.
+    pub(super) fn losses(&self, disk: &Disk) -> Vec<String> {
+        let End::PowerLoss(answers) = &self.end else {
+            return Vec::new();
+        };
+        let mut narrator = Narrator::new(answers);
+        disk.crash(&mut narrator);
+        narrator.losses
+    }
+}
+
+impl Lives {
+    /// The disk before each life, and after the last one.
+    pub(super) fn disks(&self) -> io::Result<Vec<Disk>> {
+        let mut disks = vec![Disk::new(self.profile)];
+        for life in &self.lives {
+            let disk = disks.last().expect("the first is there").clone();
+            disks.push(life.crashed(&life.live(disk)?));
+        }
+        Ok(disks)
+    }
+
+    /// What the last crash leaves.
+    pub(super) fn crash_state(&self) -> io::Result<Disk> {
+        let mut disks = self.disks()?;
+        Ok(disks.pop().expect("the first is there"))
+    }
+}

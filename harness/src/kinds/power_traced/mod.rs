@@ -1,0 +1,66 @@
+//! `power` for any program: a run is traced, and a simulated file system follows it, which knows what a
+//! power cut leaves.
+//!
+//! A run is not repeatable, so a failure keeps everything that was done, and is replayed, shrunk and told
+//! from that.
+
+mod bench;
+mod control;
+mod keep;
+mod lives;
+mod shrink;
+mod story;
+mod worker;
+
+use std::io;
+
+use self::lives::Lives;
+use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
+use super::examine::{replay_image, verdict};
+use crate::oracle::Violation;
+use crate::plan::Plan;
+use crate::process;
+use crate::scratch::remove_dir;
+use crate::shrink::Deadline;
+use crate::store::Tested;
+
+pub(super) fn available(tested: Tested<'_>, plan: &Plan) -> Result<(), String> {
+    tested.has_what_it_needs()?;
+    process::available_traced(&plan.launcher, &plan.scratch_dir(true))
+}
+
+pub(super) fn worker<'a>(job: &Job<'a>) -> Box<dyn Worker + 'a> {
+    Box::new(worker::OnTrace::new(job))
+}
+
+/// Whether a failure was found here.
+pub(super) fn is_ours(saved: Saved<'_>) -> bool {
+    saved.finding.evidence::<Lives>().is_ok()
+}
+
+/// Makes the crash state again from what was done, recovers it and asks the oracle.
+pub(super) fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
+    let lives: Lives = saved.finding.evidence()?;
+    let is_writers = match &saved.finding.violation {
+        Violation::Broken { stage, .. } => stage.is_writers(),
+        _ => false,
+    };
+    // A control has no crash.
+    if is_writers || lives.lives.is_empty() {
+        return replay_image(saved);
+    }
+    let dir = saved.scratch.join("replay");
+    remove_dir(&dir)?;
+    lives.crash_state()?.lay_out(&dir)?;
+    let mut store = saved.tested.resumed(saved.finding, saved.plan)?;
+    let recovered = store.recover_apart(&dir, false)?;
+    let verdict = verdict(&*store, &saved.finding.events, &recovered);
+    Ok(Replayed {
+        verdict: verdict.map_err(|violation| violation.without_dir(&dir)),
+        note: Some("The crash state was made again from what the program did.".to_owned()),
+    })
+}
+
+pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
+    shrink::shrink(saved, deadline)
+}

@@ -1,0 +1,211 @@
+//! The smallest version of a power cut under trace: as early as possible, as little lost as breaks the
+//! promise.
+//!
+//! What the program did stays as it was recorded; what is shrunk is the last crash. First the earliest
+//! moment of its life at which a power cut breaks the same promise, then losses are taken back one by one.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::control::kill_control;
+use super::keep::keep;
+use super::lives::{End, Life, Lives};
+use crate::history::Event;
+use crate::kinds::contract::{Saved, Shrinking};
+use crate::oracle::Violation;
+use crate::scratch::remove_dir;
+use crate::shrink::{Deadline, minimise};
+use crate::sim::{Disk, Odometer, Role, Sampler};
+use crate::store::Store;
+use crate::workload::stream;
+
+/// The largest number of outcomes of a moment of which every one is tried.
+const EXHAUSTIVE: usize = 16;
+/// The number of outcomes drawn at the other moments.
+const SAMPLES: u64 = 8;
+
+/// A version that still fails.
+#[derive(Clone)]
+struct Failing {
+    lives: Lives,
+    violation: Violation,
+    events: Vec<Event>,
+}
+
+pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
+    let lives: Lives = saved.finding.evidence()?;
+    if lives.lives.is_empty() {
+        let reason = "it fails without a crash: there is nothing to be taken away".to_owned();
+        return Ok(Shrinking::Impossible(reason));
+    }
+    let mut store = saved.tested.resumed(saved.finding, saved.plan)?;
+    let dir = saved.scratch.join("state");
+    let mut search = Search {
+        store: &mut *store,
+        dir: &dir,
+        class: saved.finding.violation.class(),
+        events: saved.finding.events.clone(),
+        tried: 0,
+    };
+    let Some(found) = search.fails(lives)? else {
+        return Ok(Shrinking::Gone("its crash state breaks no promise"));
+    };
+    let found = search.earlier(found, deadline)?;
+    let found = minimise(found, deadline, with_less_lost, |lives| search.fails(lives))?;
+    let control = kill_control(&found.lives, &found.violation, |disk| {
+        search.violation(disk, &found.events)
+    })?;
+    let tried = search.tried;
+    let last = found.lives.lives.last().expect("it has one");
+    let live = last.live(before_last(&found.lives)?)?;
+    let told = format!(
+        "{} losses after {} operations of its last life, after {tried} states",
+        last.losses(&live).len(),
+        last.until
+    );
+    let Failing {
+        lives,
+        violation,
+        events,
+    } = found;
+    let image = saved.scratch.join("shrunk");
+    let finding = keep(&*store, &lives, (violation, events), &control, &image)?;
+    Ok(Shrinking::Smallest {
+        told,
+        more: finding.told().to_owned(),
+        finding: Box::new(finding),
+    })
+}
+
+/// The disk before the last life.
+fn before_last(lives: &Lives) -> io::Result<Disk> {
+    let mut disks = lives.disks()?;
+    disks.pop();
+    Ok(disks.pop().expect("it has a life"))
+}
+
+/// The same with less lost in the last crash: halves of the answers that lose nothing first, then smaller
+/// parts, down to one.
+fn with_less_lost(found: &Failing) -> Vec<Lives> {
+    let mut candidates = Vec::new();
+    let Some(Life {
+        end: End::PowerLoss(answers),
+        ..
+    }) = found.lives.lives.last()
+    else {
+        return candidates;
+    };
+    let mut size = answers.len();
+    while size > 0 {
+        for start in (0..answers.len()).step_by(size) {
+            let mut fewer = answers.clone();
+            let end = (start + size).min(fewer.len());
+            fewer[start..end].fill(0);
+            if fewer == *answers {
+                continue;
+            }
+            while fewer.last() == Some(&0) {
+                fewer.pop();
+            }
+            candidates.push(ending(&found.lives, None, End::PowerLoss(fewer)));
+        }
+        size /= 2;
+    }
+    candidates
+}
+
+/// The same lives with another end of the last one.
+fn ending(lives: &Lives, until: Option<usize>, end: End) -> Lives {
+    let mut lives = lives.clone();
+    let last = lives.lives.last_mut().expect("it has one");
+    last.until = until.unwrap_or(last.until);
+    last.end = end;
+    lives
+}
+
+struct Search<'s> {
+    store: &'s mut dyn Store,
+    /// Where states are laid out.
+    dir: &'s Path,
+    class: String,
+    /// What was known at the failure's own moment.
+    events: Vec<Event>,
+    tried: u64,
+}
+
+impl Search<'_> {
+    /// The promise that a disk breaks.
+    fn violation(&mut self, disk: &Disk, events: &[Event]) -> io::Result<Option<Violation>> {
+        self.tried += 1;
+        remove_dir(self.dir)?;
+        disk.lay_out(self.dir)?;
+        let verdict = match self.store.recover(self.dir, false)? {
+            Ok(survivors) => self.store.check(events, &survivors),
+            Err(violation) => Err(violation.without_dir(self.dir)),
+        };
+        Ok(verdict.err())
+    }
+
+    /// Whether a version fails in the same way.
+    fn fails(&mut self, lives: Lives) -> io::Result<Option<Failing>> {
+        let last = lives.lives.last().expect("it has one");
+        let events = match last.role {
+            Role::Writer if last.until < last.acts.len() => last.events_at(last.until),
+            _ => self.events.clone(),
+        };
+        let violation = self.violation(&lives.crash_state()?, &events)?;
+        let violation = violation.filter(|violation| violation.class() == self.class);
+        Ok(violation.map(|violation| Failing {
+            lives,
+            violation,
+            events,
+        }))
+    }
+
+    /// The earliest moment of the last life at which some power cut does it.
+    fn earlier(&mut self, found: Failing, deadline: Deadline<'_>) -> io::Result<Failing> {
+        let last = found.lives.lives.last().expect("it has one");
+        let mut disk = before_last(&found.lives)?;
+        for moment in 0..last.until {
+            if deadline.is_over() {
+                break;
+            }
+            let tried = self.at(&found.lives, moment, &disk)?;
+            if let ControlFlow::Break(earlier) = tried {
+                return Ok(earlier);
+            }
+            disk.act(&last.acts[moment])?;
+        }
+        Ok(found)
+    }
+
+    /// The outcomes of a power cut at a moment, on a disk as it was then.
+    fn at(
+        &mut self,
+        lives: &Lives,
+        moment: usize,
+        disk: &Disk,
+    ) -> io::Result<ControlFlow<Failing>> {
+        let mut odometer = Odometer::default();
+        for _ in 0..EXHAUSTIVE {
+            disk.crash(&mut odometer);
+            let end = End::PowerLoss(odometer.answers());
+            if let Some(found) = self.fails(ending(lives, Some(moment), end))? {
+                return Ok(ControlFlow::Break(found));
+            }
+            if !odometer.advance() {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+        for number in 0..SAMPLES {
+            let mut sampler = Sampler::new(stream(number, moment as u64));
+            disk.crash(&mut sampler);
+            let end = End::PowerLoss(sampler.answers());
+            if let Some(found) = self.fails(ending(lives, Some(moment), end))? {
+                return Ok(ControlFlow::Break(found));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}

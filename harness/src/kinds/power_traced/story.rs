@@ -1,0 +1,150 @@
+//! A power cut under trace, told: which calls were made, what was announced between them, what was lost.
+
+use std::fmt::{self, Write as _};
+use std::io;
+
+use super::lives::{End, Life, Lives};
+use crate::history::Event;
+use crate::sim::{Disk, Follower, Profile, Role};
+
+/// Acts told of each life, its last ones.
+const ACTS_TOLD: usize = 32;
+const LOSSES_TOLD: usize = 24;
+
+impl Lives {
+    /// Where it broke, in a line.
+    pub(super) fn point(&self) -> io::Result<String> {
+        let disks = self.disks()?;
+        let Some((life, disk)) = self.lives.iter().zip(disks).last() else {
+            return Ok("before anything was done".to_owned());
+        };
+        let (acts, _) = told(life, disk)?;
+        let when = match acts.last() {
+            Some(act) => format!("after operation {}", act.trim_start()),
+            None => "before its first operation".to_owned(),
+        };
+        let what = match life.end {
+            End::Kill => "killed",
+            End::PowerLoss(_) => "power loss",
+        };
+        Ok(format!(
+            "{what} in life {}, {when}, by the rules of `{}`",
+            self.lives.len(),
+            self.profile
+        ))
+    }
+
+    /// What happened, life after life.
+    pub(super) fn tell(&self) -> io::Result<String> {
+        let mut story =
+            "Numbers count what changed something, over all lives. `image/` is what recovery \
+                         found.\n\n"
+                .to_owned();
+        let disks = self.disks()?;
+        for (number, (life, disk)) in self.lives.iter().zip(disks).enumerate() {
+            self.tell_life(&mut story, number + 1, life, disk)?
+                .expect("a string takes everything");
+        }
+        Ok(story)
+    }
+
+    fn tell_life(
+        &self,
+        story: &mut String,
+        number: usize,
+        life: &Life,
+        disk: Disk,
+    ) -> io::Result<fmt::Result> {
+        let (acts, disk) = told(life, disk)?;
+        Ok(self.write_life(story, number, life, (&acts, &disk)))
+    }
+
+    fn write_life(
+        &self,
+        story: &mut String,
+        number: usize,
+        life: &Life,
+        (acts, disk): (&[String], &Disk),
+    ) -> fmt::Result {
+        if *life == Life::settling() {
+            return writeln!(
+                story,
+                "{number}. Time passes: everything becomes durable.\n"
+            );
+        }
+        let what = match life.role {
+            Role::Writer => "A process opens the store and writes.",
+            Role::Recovery => "A process opens the store and reads what is there.",
+        };
+        writeln!(story, "{number}. {what}\n")?;
+        let first = acts.len().saturating_sub(ACTS_TOLD);
+        if first > 0 {
+            writeln!(story, "          ... {first} operations before")?;
+        }
+        for (index, act) in acts.iter().enumerate().skip(first) {
+            writeln!(story, "    {act}")?;
+            for told in life.events_after(index).filter_map(tell_event) {
+                writeln!(story, "          {told}")?;
+            }
+        }
+        story.push('\n');
+        let losses = life.losses(disk);
+        match (&life.end, losses.len(), self.profile) {
+            (End::Kill, ..) => writeln!(
+                story,
+                "   It is killed. What it wrote is there, as little durable as before.\n"
+            )?,
+            (End::PowerLoss(_), _, Profile::SyncedOnly) => writeln!(
+                story,
+                "   The power is lost, by the rules of `{}`: all that no sync had made durable is lost, \
+                 names too.\n",
+                self.profile
+            )?,
+            (End::PowerLoss(_), 0, _) => writeln!(
+                story,
+                "   The power is lost, by the rules of `{}`. Nothing is lost.\n",
+                self.profile
+            )?,
+            (End::PowerLoss(_), count, _) => {
+                writeln!(
+                    story,
+                    "   The power is lost, by the rules of `{}`. Of what no sync had made durable, this is \
+                     lost:",
+                    self.profile
+                )?;
+                for loss in losses.iter().take(LOSSES_TOLD) {
+                    writeln!(story, "   - {loss}")?;
+                }
+                if count > LOSSES_TOLD {
+                    writeln!(story, "   - and {} more", count - LOSSES_TOLD)?;
+                }
+                story.push('\n');
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The acts of a life in words, and the disk before its crash.
+fn told(life: &Life, disk: Disk) -> io::Result<(Vec<String>, Disk)> {
+    let mut follower = Follower::new(disk);
+    for act in life.acts.iter().take(life.until) {
+        follower.act(act)?;
+    }
+    let (recording, disk) = follower.recorded();
+    let acts = (0..recording.operations.len()).map(|index| recording.tell(index));
+    Ok((acts.collect(), disk))
+}
+
+fn tell_event(event: &Event) -> Option<String> {
+    match event {
+        Event::Failed { id } => Some(format!("failed, outcome unknown: entry {id:#x}")),
+        Event::Refused { id } => Some(format!("refused: entry {id:#x}")),
+        event => {
+            let (id, position) = event.ack()?;
+            let at = |position| format!(" at position {position}");
+            let position = position.map(at).unwrap_or_default();
+            Some(format!("acknowledged: entry {id:#x}{position}"))
+        }
+    }
+}

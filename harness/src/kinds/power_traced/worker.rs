@@ -1,0 +1,439 @@
+//! The rounds of one thread: traced runs, followed, and what power cuts make of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::bench::Bench;
+use super::control::kill_control;
+use super::keep::keep;
+use super::lives::{End, Life, Lives};
+use crate::crash_kind::CrashKind;
+use crate::finding::{Finding, Found};
+use crate::history::Event;
+use crate::kinds::contract::{Job, Worker};
+use crate::kinds::sought::Sought;
+use crate::loss::{LossModel, Outcome, PowerLoss};
+use crate::oracle::{Stage, Violation};
+use crate::recorder::{Followed, Recording, Run};
+use crate::scratch::remove_dir;
+use crate::sim::{Disk, Profile, Role, Sampler};
+use crate::stop::Stop;
+use crate::store::{self, NextBase, Work, run};
+use crate::tally::{Tally, is_mid_work};
+use crate::workload::stream;
+
+/// Generations on one disk before a fresh one is begun.
+const GENERATIONS: usize = 3;
+/// The largest number of outcomes of a moment of which every one is looked at.
+const EXHAUSTIVE: usize = 16;
+/// The number of outcomes drawn at the other moments; three times as many right before a sync.
+const SAMPLES: usize = 6;
+/// States of a writer that are looked at.
+const STATES_MAX: u64 = 320;
+/// States of a recovery that are looked at.
+const RECOVERY_STATES_MAX: u64 = 64;
+/// Crash states of a writer that are recovered under trace, with crashes in the middle.
+const TRACED_RECOVERIES: usize = 2;
+
+/// One disk's generations after another's, on one thread.
+pub(super) struct OnTrace<'a> {
+    bench: Bench<'a>,
+    /// Where failures are laid out.
+    image: PathBuf,
+    profiles: Vec<Profile>,
+    stop: Stop,
+    /// How the disk came about; none where a fresh one is to be begun.
+    lives: Option<Lives>,
+    disk: Disk,
+    /// Disks and announcements that were looked at.
+    seen: HashSet<u64>,
+    sought: Sought,
+    /// What was found: the first of each class.
+    found: BTreeMap<String, Found>,
+    /// The controls were done.
+    is_controlled: bool,
+}
+
+/// What ends a round before its end.
+enum Halt {
+    Found,
+    Machine(io::Error),
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Machine(error)
+    }
+}
+
+/// A recorded life, and what is looked at of it.
+struct Scene<'s> {
+    role: Role,
+    recording: &'s Followed,
+}
+
+impl Worker for OnTrace<'_> {
+    fn round(&mut self, _: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
+        let outcome = self.generation(tally);
+        if outcome.is_err() || self.bench.store.generations() >= GENERATIONS {
+            self.lives = None;
+        }
+        match outcome {
+            Err(Halt::Machine(error)) if self.found.is_empty() => Err(error),
+            _ => Ok(std::mem::take(&mut self.found).into_values().collect()),
+        }
+    }
+}
+
+impl<'a> OnTrace<'a> {
+    pub(super) fn new(job: &Job<'a>) -> Self {
+        let plan = job.plan;
+        Self {
+            bench: Bench {
+                store: job.tested.store(plan),
+                dir: job.scratch.join(format!("{}-powered", job.name())),
+                ignored: plan.ignored.clone(),
+                rng: stream(plan.seed, job.row << 32 | job.lane),
+            },
+            image: job.scratch.join(format!("{}-found", job.name())),
+            profiles: plan.profiles().to_vec(),
+            stop: plan.stop.clone(),
+            lives: None,
+            disk: Disk::new(Profile::Strict),
+            seen: HashSet::new(),
+            sought: Sought::by(job.goes_on()),
+            found: BTreeMap::new(),
+            is_controlled: false,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.bench.store.begin(&mut self.bench.rng);
+        let profile = self.profiles[self.bench.rng.random_range(0..self.profiles.len())];
+        self.disk = Disk::new(profile);
+        self.seen.clear();
+        self.lives = Some(Lives {
+            profile,
+            lives: Vec::new(),
+        });
+    }
+
+    /// One writer, its crash states, and those of a few recoveries.
+    fn generation(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+        if !self.is_controlled {
+            self.control(tally)?;
+            self.is_controlled = true;
+        }
+        if self.lives.is_none() {
+            self.begin();
+        }
+        tally.count_engine(self.bench.store.engine());
+        let disk = self.disk.clone();
+        let recording = self
+            .bench
+            .record(Run::Write(Work::Traced), disk, Vec::new(), tally)?;
+        let last = recording.moments() - 1;
+        tally.count_round(&recording.announced_at(last));
+        let scene = Scene {
+            role: Role::Writer,
+            recording: &recording,
+        };
+        if (0..=last).any(|moment| is_mid_work(&recording.announced_at(moment))) {
+            tally.killed_mid_work = tally.killed_mid_work.max(1);
+        }
+        if let Some(violation) = recording.failed.clone() {
+            let life = scene.ended(last, End::Kill);
+            self.broken(life, recording.announced_at(last), violation, tally)?;
+            // What it announced may not be known, so no state can be judged.
+            return Err(Halt::Found);
+        }
+        self.look(&scene, STATES_MAX, tally)?;
+        for _ in 1..TRACED_RECOVERIES {
+            let (moment, end) = self.draw_crash(&recording);
+            self.recover(&scene, (moment, end), tally)?;
+        }
+        let crash = self.draw_crash(&recording);
+        self.go_on(&scene, crash, tally)
+    }
+
+    /// Runs the store once as it is, without a tracer and without a crash. What fails there is no matter
+    /// of power.
+    fn control(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+        self.begin();
+        remove_dir(&self.bench.dir)?;
+        std::fs::create_dir_all(&self.bench.dir)?;
+        let assignment =
+            self.bench
+                .store
+                .writer(&self.bench.dir, Work::OnDevice, &mut self.bench.rng)?;
+        let (launcher, limit) = self.bench.store.launching();
+        let watched = run(&assignment, launcher, limit, || 0)?;
+        let written = self.bench.store.written(&watched)?;
+        let events = written.announced.events();
+        let verdict = match written.failed {
+            Some(violation) => Err(violation),
+            None => self.bench.recovered(&events, tally)?.map(drop),
+        };
+        let Err(violation) = verdict else {
+            self.lives = None;
+            return Ok(());
+        };
+        let detail = violation.without_dir(&self.bench.dir).to_string();
+        let stage = match watched.stop {
+            store::Stop::Ended => Stage::EndControl,
+            _ => Stage::KillControl,
+        };
+        let lives = Lives {
+            profile: Profile::Everything,
+            lives: Vec::new(),
+        };
+        let violation = Violation::Broken { stage, detail };
+        tally.violated(&violation);
+        let finding = self
+            .bench
+            .store
+            .finding(CrashKind::Power, violation, events);
+        let finding = finding
+            .at("no crash at all: a control")
+            .with_image(&self.bench.dir)
+            .with_evidence(&lives);
+        let found = Found::now(finding, tally.crash_states);
+        self.found.insert(found.finding.violation.class(), found);
+        Err(Halt::Found)
+    }
+
+    /// Looks at crash states of a life: where most is at stake first.
+    fn look(&mut self, scene: &Scene<'_>, states_max: u64, tally: &mut Tally) -> Result<(), Halt> {
+        let recording = scene.recording;
+        let until = tally.crash_states + states_max;
+        for moment in self.moments_of(recording) {
+            let events = recording.announced_at(moment);
+            let mut rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
+            let mut loss = PowerLoss::new(EXHAUSTIVE, SAMPLES, &mut rng);
+            let looked = loss.crash_states(recording, moment..moment + 1, |_, outcome| {
+                let Outcome { disk, answers } = outcome;
+                let state = (&disk, &*events);
+                match self.examine(scene, (moment, answers), state, tally) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(halt) => ControlFlow::Break(halt),
+                }
+            });
+            tally.moments += loss.moments;
+            tally.moments_exhausted += loss.exhausted;
+            if let ControlFlow::Break(halt) = looked {
+                return Err(halt);
+            }
+            if self.stop.is_set() || tally.crash_states >= until {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The moments of a life, in the order in which they are looked at: those right before a sync and those
+    /// at which something has just been acknowledged come first.
+    fn moments_of(&mut self, recording: &Followed) -> Vec<usize> {
+        let acks = |moment| {
+            let events = recording.announced_at(moment);
+            events.iter().filter(|event| event.ack().is_some()).count()
+        };
+        let acks: Vec<usize> = (0..recording.moments()).map(acks).collect();
+        let is_at_stake = |moment: &usize| {
+            let before = moment.checked_sub(1).map_or(0, |before| acks[before]);
+            recording.as_ref().is_sync(*moment) || acks[*moment] > before
+        };
+        let (mut first, mut others): (Vec<usize>, Vec<usize>) =
+            (0..recording.moments()).partition(is_at_stake);
+        first.shuffle(&mut self.bench.rng);
+        others.shuffle(&mut self.bench.rng);
+        first.extend(others);
+        first
+    }
+
+    /// Recovers what a power cut leaves, and asks the oracle.
+    fn examine(
+        &mut self,
+        scene: &Scene<'_>,
+        (moment, answers): (usize, &dyn Fn() -> Vec<u32>),
+        (disk, events): (&Disk, &[Event]),
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        let mut hasher = DefaultHasher::new();
+        (disk.fingerprint(), events).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
+            tally.duplicates += 1;
+            return Ok(());
+        }
+        tally.crash_states += 1;
+        self.bench.lay_out(disk)?;
+        match self.bench.recovered(events, tally)? {
+            Ok(_) => Ok(()),
+            Err(violation) => {
+                let life = scene.ended(moment, End::PowerLoss(answers()));
+                self.broken(life, events.to_vec(), violation, tally)
+            }
+        }
+    }
+
+    /// A moment and an end to go on from.
+    fn draw_crash(&mut self, recording: &Followed) -> (usize, End) {
+        let moment = self.bench.rng.random_range(0..recording.moments());
+        if self.bench.rng.random_bool(0.4) {
+            return (moment, End::Kill);
+        }
+        let rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
+        let mut sampler = Sampler::new(rng);
+        let gaps = &AsRef::<crate::sim::Recording>::as_ref(recording).gaps;
+        gaps[moment].disk.crash(&mut sampler);
+        (moment, End::PowerLoss(sampler.answers()))
+    }
+
+    /// Recovers under trace what a crash leaves: crashes in the middle of recovery, and after a kill.
+    fn recover(
+        &mut self,
+        scene: &Scene<'_>,
+        (moment, end): (usize, End),
+        tally: &mut Tally,
+    ) -> Result<Option<Recovery>, Halt> {
+        let life = scene.ended(moment, end);
+        let gaps = &AsRef::<crate::sim::Recording>::as_ref(scene.recording).gaps;
+        let disk = life.crashed(&gaps[moment].disk);
+        let known = scene.recording.announced_at(moment);
+        let close = self.bench.rng.random_bool(0.2);
+        let recording = self
+            .bench
+            .record(Run::Recover { close }, disk, known.clone(), tally)?;
+        tally.recoveries_traced += 1;
+        let failed = recording.failed.clone();
+        let verdict = match (failed, &recording.recovered) {
+            (Some(violation), _) => Err(violation),
+            (None, Some(survivors)) => self.bench.store.check(&known, survivors),
+            (None, None) => Ok(()),
+        };
+        if let Err(violation) = verdict {
+            self.broken(life, known, violation, tally)?;
+            return Ok(None);
+        }
+        tally.recoveries_crashed += 1;
+        self.lives.as_mut().expect("begun").lives.push(life.clone());
+        let inner = Scene {
+            role: Role::Recovery,
+            recording: &recording,
+        };
+        let looked = self.look(&inner, RECOVERY_STATES_MAX, tally);
+        self.lives.as_mut().expect("begun").lives.pop();
+        looked?;
+        Ok(Some(Recovery {
+            crash: life,
+            known,
+            recording,
+        }))
+    }
+
+    /// The next generation opens what a recovery has left.
+    fn go_on(
+        &mut self,
+        scene: &Scene<'_>,
+        crash: (usize, End),
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        let recovery = self.recover(scene, crash, tally)?;
+        let Some(Recovery {
+            crash,
+            known,
+            recording,
+        }) = recovery
+        else {
+            self.lives = None;
+            return Ok(());
+        };
+        let Some(survivors) = &recording.recovered else {
+            self.lives = None;
+            return Ok(());
+        };
+        // What it showed may never be lost, what it did not show may never come back.
+        self.bench.store.advance(&known, survivors);
+        let last = recording.moments() - 1;
+        let inner = Scene {
+            role: Role::Recovery,
+            recording: &recording,
+        };
+        let lives = self.lives.as_mut().expect("begun");
+        lives.lives.push(crash);
+        lives.lives.push(inner.ended(last, End::Kill));
+        self.disk = recording.disk;
+        if self.bench.store.next_base() == NextBase::Recovered {
+            // A checker reads what is there and promises nothing: what it has shown without a sync may be
+            // lost by the rules of its store. It is taken to be durable from now on.
+            self.disk.settle();
+            lives.lives.push(Life::settling());
+        }
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// Counts a broken promise. Ends the round if it is what is looked for; else keeps the first of its
+    /// class.
+    fn broken(
+        &mut self,
+        life: Life,
+        events: Vec<Event>,
+        violation: Violation,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
+        tally.violated(&violation);
+        let class = violation.class();
+        let ends = self.sought.ends_with(&violation);
+        if !self.found.contains_key(&class) {
+            let finding = self.finding(life, events, violation, tally)?;
+            self.found
+                .insert(class, Found::now(finding, tally.crash_states));
+        }
+        if ends { Err(Halt::Found) } else { Ok(()) }
+    }
+
+    fn finding(
+        &mut self,
+        life: Life,
+        events: Vec<Event>,
+        violation: Violation,
+        tally: &mut Tally,
+    ) -> io::Result<Finding> {
+        let mut lives = self.lives.clone().expect("begun");
+        lives.lives.push(life);
+        let controlled = kill_control(&lives, &violation, |disk| {
+            self.bench.lay_out(disk)?;
+            Ok(self.bench.recovered(&events, tally)?.err())
+        })?;
+        let image = self.image.join(self.found.len().to_string());
+        keep(
+            &*self.bench.store,
+            &lives,
+            (violation, events),
+            &controlled,
+            &image,
+        )
+    }
+}
+
+/// A recovery under trace that went well.
+struct Recovery {
+    /// What it recovered from.
+    crash: Life,
+    known: Vec<Event>,
+    recording: Followed,
+}
+
+impl Scene<'_> {
+    fn ended(&self, moment: usize, end: End) -> Life {
+        Life::of(self.role, self.recording, moment, end)
+    }
+}
