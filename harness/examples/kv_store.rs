@@ -93,6 +93,12 @@ impl Store {
             map.insert(key, value.to_vec());
             rest = next;
         }
+        if !map.is_empty() {
+            // A killed writer may have renamed the file and synced nothing: what is shown now would be gone
+            // after a power cut.
+            File::open(dir.join("map"))?.sync_all()?;
+            File::open(dir)?.sync_all()?;
+        }
         Ok(Self {
             dir: dir.to_owned(),
             in_place,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use serde_json::Value;
 
 /// Runs the `line_log` example, which `cargo test` has built beside this test, where these system
 /// calls are forbidden.
@@ -60,13 +61,16 @@ fn what_is_unavailable_is_told_and_the_rest_is_run() {
         let row = |kind: &str| rows.iter().find(|row| row["crash"] == kind).expect("a row");
         let (kill, syscall) = (row("kill"), row("syscall"));
         assert_eq!(kill["rounds"], 12);
-        assert_eq!(kill["unavailable"], serde_json::Value::Null);
+        assert_eq!(kill["unavailable"], Value::Null);
         assert_eq!(syscall["rounds"], 0);
-        let why = row("power")["unavailable"]
-            .as_str()
-            .expect("it is told why");
-        assert!(why.contains("Subject::simulated"), "{why}");
-        let why = syscall["unavailable"].as_str().expect("it is told why");
+        let why = |row: &Value| row["unavailable"].as_str().map(str::to_owned);
+        let no_seam = why(row("fault")).expect("it is told why");
+        assert!(no_seam.contains("Subject::simulated"), "{no_seam}");
+        // The store has no seam, so this one is traced as well.
+        assert_eq!(row("power")["recorder"], "trace");
+        let untraced = why(row("power")).expect("it is told why");
+        assert!(untraced.contains("ptrace or seccomp is forbidden"));
+        let why = why(syscall).expect("it is told why");
         assert!(why.contains("ptrace or seccomp is forbidden"), "{why}");
         assert_eq!(last["summary"]["unavailable"]["syscall"], why);
         assert_eq!(last["summary"]["verdict"], "pass");

@@ -141,6 +141,11 @@ pub(crate) trait Store {
     /// What the next generation finds where a state was examined in a copy.
     fn next_base(&self) -> NextBase;
 
+    /// How an entry is named in a story.
+    fn entry_name(&self, id: u64) -> String {
+        format!("{id:#x}")
+    }
+
     /// A failure, as far as the store can tell of it.
     fn finding(&self, crash: CrashKind, violation: Violation, events: Vec<Event>) -> Finding;
 

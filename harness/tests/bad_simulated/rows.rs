@@ -1,11 +1,14 @@
 //! What a report says: the same for the same seed, and why a row is empty.
 
-use plugpull::{Coverage, CrashKind, Failure, Finding, Report, Row, Torture};
+use plugpull::{Coverage, CrashKind, Failure, Finding, RecorderKind, Report, Row, Torture};
 
 use crate::caught::{SIMULATED, torture};
 use crate::kv_store::KvStore;
 use crate::mistake::Mistake;
 use crate::store::Store;
+
+/// Those that no other recorder does.
+const NEEDS_SEAM: [CrashKind; 2] = [CrashKind::Fault, CrashKind::Rot];
 
 #[test]
 fn without_a_mistake_it_passes() {
@@ -58,7 +61,7 @@ fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
         Ok(Report { rows }) | Err(Failure::Vacuous(rows)) => rows,
         Err(other) => panic!("{other}"),
     };
-    for kind in SIMULATED {
+    for kind in NEEDS_SEAM {
         let row = rows.iter().find(|row| row.crash == kind);
         let row = row.expect("it is not left out in silence");
         let why = row.unavailable.as_deref().expect("it cannot be run");
@@ -69,13 +72,38 @@ fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
 
 #[test]
 fn to_ask_for_the_simulated_disk_by_name_is_an_error_if_the_store_does_not_run_on_it() {
-    for kind in SIMULATED {
-        let Err(Failure::Environment(why)) = Torture::new(KvStore::CORRECT).crash([kind]).run()
-        else {
+    let refused = |kind, recorder: Option<RecorderKind>| {
+        let torture = Torture::new(KvStore::CORRECT).crash([kind]);
+        let torture = match recorder {
+            Some(recorder) => torture.recorder(recorder),
+            None => torture,
+        };
+        let Err(Failure::Environment(why)) = torture.run() else {
             panic!("it runs")
         };
         let expected = format!("crash kind '{kind}' is unavailable");
         assert!(why.contains(&expected), "{why}");
         assert!(why.contains("Subject::simulated"), "{why}");
+    };
+    for kind in NEEDS_SEAM {
+        refused(kind, None);
     }
+    refused(CrashKind::Power, Some(RecorderKind::Seam));
+}
+
+/// Power loss does not need the seam: what runs is traced.
+#[test]
+fn power_is_lost_under_trace_where_there_is_no_seam() {
+    let torture = Torture::new(KvStore::CORRECT).crash([CrashKind::Power]);
+    let rows = match torture.rounds(2).seed(1).run() {
+        Ok(Report { rows }) => rows,
+        Err(Failure::Environment(why)) if why.contains("ptrace") => {
+            eprintln!("power under trace: SKIPPED: {why}");
+            return;
+        }
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(rows[0].recorder, Some(RecorderKind::Trace));
+    assert_eq!(rows[0].case(), "power trace");
+    assert!(rows[0].tally.crash_states > 50, "{:?}", rows[0].tally);
 }

@@ -25,6 +25,20 @@ pub fn mutants() -> Mutants {
         let catcher = Catcher::torture(kind, "torture", "groupwal");
         mutants = mutants.catcher(catcher.budget(Duration::from_secs(seconds)));
     }
+    // On a file system that takes self-syncing writes past the page cache, as a log on a disk has it.
+    let traced = "cargo run --release --quiet -p torture -- run groupwal --crash power \
+                  --recorder trace --engine blocking --jobs 2 --seed 1 --duration {budget}s \
+                  --dir \"$CARGO_TARGET_DIR\" --out \"$CARGO_TARGET_DIR/plugpull\"";
+    mutants = mutants.catcher(
+        Catcher::command(
+            "power-trace",
+            "cargo build --release -p torture",
+            traced,
+            "",
+        )
+        .budget(Duration::from_secs(30))
+        .sees("what power loss leaves of the log's own system calls, under ptrace"),
+    );
     let tests = [
         "cancel",
         "damage",

@@ -26,7 +26,7 @@ pub(super) fn keep(
     lives.crash_state()?.lay_out(image)?;
     let told = format!(
         "{}Then recovery finds: {violation}\n\n{control}",
-        lives.tell()?
+        lives.tell(&|id| store.entry_name(id))?
     );
     Ok(store
         .finding(CrashKind::Power, violation, events)

@@ -34,39 +34,48 @@ impl Lives {
         ))
     }
 
-    /// What happened, life after life.
-    pub(super) fn tell(&self) -> io::Result<String> {
+    /// What happened, life after life. `entry` names an entry.
+    pub(super) fn tell(&self, entry: &dyn Fn(u64) -> String) -> io::Result<String> {
         let mut story =
             "Numbers count what changed something, over all lives. `image/` is what recovery \
                          found.\n\n"
                 .to_owned();
         let disks = self.disks()?;
         for (number, (life, disk)) in self.lives.iter().zip(disks).enumerate() {
-            self.tell_life(&mut story, number + 1, life, disk)?
+            let (acts, disk) = told(life, disk)?;
+            let told = Told {
+                life,
+                acts,
+                losses: life.losses(&disk),
+                profile: self.profile,
+                entry,
+            };
+            told.write(&mut story, number + 1)
                 .expect("a string takes everything");
         }
         Ok(story)
     }
+}
 
-    fn tell_life(
-        &self,
-        story: &mut String,
-        number: usize,
-        life: &Life,
-        disk: Disk,
-    ) -> io::Result<fmt::Result> {
-        let (acts, disk) = told(life, disk)?;
-        Ok(self.write_life(story, number, life, (&acts, &disk)))
-    }
+/// A life, as it is told.
+struct Told<'t> {
+    life: &'t Life,
+    acts: Vec<String>,
+    losses: Vec<String>,
+    profile: Profile,
+    entry: &'t dyn Fn(u64) -> String,
+}
 
-    fn write_life(
-        &self,
-        story: &mut String,
-        number: usize,
-        life: &Life,
-        (acts, disk): (&[String], &Disk),
-    ) -> fmt::Result {
-        if *life == Life::settling() {
+impl Told<'_> {
+    fn write(&self, story: &mut String, number: usize) -> fmt::Result {
+        let Self {
+            life,
+            acts,
+            losses,
+            profile,
+            entry,
+        } = self;
+        if **life == Life::settling() {
             return writeln!(
                 story,
                 "{number}. Time passes: everything becomes durable.\n"
@@ -83,13 +92,15 @@ impl Lives {
         }
         for (index, act) in acts.iter().enumerate().skip(first) {
             writeln!(story, "    {act}")?;
-            for told in life.events_after(index).filter_map(tell_event) {
+            for told in life
+                .events_after(index)
+                .filter_map(|event| tell_event(event, entry))
+            {
                 writeln!(story, "          {told}")?;
             }
         }
         story.push('\n');
-        let losses = life.losses(disk);
-        match (&life.end, losses.len(), self.profile) {
+        match (&life.end, losses.len(), profile) {
             (End::Kill, ..) => writeln!(
                 story,
                 "   It is killed. What it wrote is there, as little durable as before.\n"
@@ -98,19 +109,19 @@ impl Lives {
                 story,
                 "   The power is lost, by the rules of `{}`: all that no sync had made durable is lost, \
                  names too.\n",
-                self.profile
+                profile
             )?,
             (End::PowerLoss(_), 0, _) => writeln!(
                 story,
                 "   The power is lost, by the rules of `{}`. Nothing is lost.\n",
-                self.profile
+                profile
             )?,
             (End::PowerLoss(_), count, _) => {
                 writeln!(
                     story,
                     "   The power is lost, by the rules of `{}`. Of what no sync had made durable, this is \
                      lost:",
-                    self.profile
+                    profile
                 )?;
                 for loss in losses.iter().take(LOSSES_TOLD) {
                     writeln!(story, "   - {loss}")?;
@@ -136,15 +147,15 @@ fn told(life: &Life, disk: Disk) -> io::Result<(Vec<String>, Disk)> {
     Ok((acts.collect(), disk))
 }
 
-fn tell_event(event: &Event) -> Option<String> {
+fn tell_event(event: &Event, entry: &dyn Fn(u64) -> String) -> Option<String> {
     match event {
-        Event::Failed { id } => Some(format!("failed, outcome unknown: entry {id:#x}")),
-        Event::Refused { id } => Some(format!("refused: entry {id:#x}")),
+        Event::Failed { id } => Some(format!("failed, outcome unknown: entry {}", entry(*id))),
+        Event::Refused { id } => Some(format!("refused: entry {}", entry(*id))),
         event => {
             let (id, position) = event.ack()?;
             let at = |position| format!(" at position {position}");
             let position = position.map(at).unwrap_or_default();
-            Some(format!("acknowledged: entry {id:#x}{position}"))
+            Some(format!("acknowledged: entry {}{position}", entry(id)))
         }
     }
 }

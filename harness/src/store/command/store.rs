@@ -266,6 +266,11 @@ impl Store for CommandStore<'_> {
         NextBase::Recovered
     }
 
+    /// The word that the commands use.
+    fn entry_name(&self, id: u64) -> String {
+        format!("'{}'", self.oracle.names.word(id))
+    }
+
     fn finding(&self, crash: CrashKind, violation: Violation, events: Vec<Event>) -> Finding {
         let (generation, names) = (self.oracle.generation, &self.oracle.names);
         let record = Record::new(self.store, generation, self.writer_seed, &events, names);
