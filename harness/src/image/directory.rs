@@ -190,6 +190,16 @@ impl Image {
         }))
     }
 
+    /// This image with what stands under a name in `new`, in place of what was there.
+    pub(crate) fn with_taken_over(&self, name: &Path, new: &Self) -> Self {
+        let mut image = self.clone();
+        if let Some((name, node)) = new.0.nodes.get_key_value(name) {
+            let nodes = &mut Arc::make_mut(&mut image.0).nodes;
+            nodes.insert(Arc::clone(name), Arc::clone(node));
+        }
+        image
+    }
+
     /// This image with a file's bytes as they are in `new`, in a range.
     pub(crate) fn with_written(&self, name: &Path, new: &Self, range: Range<u64>) -> Option<Self> {
         let [old, new] = [self, new].map(|image| image.node(name)?.content.as_ref());

@@ -23,6 +23,8 @@ pub(crate) struct Step {
     pub(crate) after: Option<Look>,
     /// It has ended, and not with an error.
     pub(crate) succeeded: bool,
+    /// A file that had no name here before, and that was written since it was last synced, has got one.
+    pub(crate) brings_unsynced: bool,
     /// A name of the file that it works on through a descriptor, whatever the file was called when it was
     /// opened.
     pub(crate) name: Option<PathBuf>,
@@ -64,6 +66,8 @@ pub(super) struct Copier<'a> {
     pub(super) mirror: Mirror,
     /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
     unseen: BTreeSet<Identity>,
+    /// Files without a name here that were written since they were last synced.
+    unsynced: BTreeSet<Identity>,
     pub(super) steps: Vec<Step>,
     pub(super) error: Option<io::Error>,
 }
@@ -87,6 +91,7 @@ impl<'a> Copier<'a> {
             harness: HarnessTime::new(),
             mirror: Mirror::new(dir, base)?,
             unseen: BTreeSet::new(),
+            unsynced: BTreeSet::new(),
             steps: Vec::new(),
             error: None,
         })
@@ -162,6 +167,7 @@ impl<'a> Copier<'a> {
             before,
             after: None,
             succeeded: false,
+            brings_unsynced: false,
             name: call.file().and_then(|file| self.mirror.name(file)),
             written: None,
         });
@@ -173,7 +179,9 @@ impl<'a> Copier<'a> {
         let base = self.mirror.image();
         // Read before the directory, and what changes without a call is looked at once more below.
         let claims = self.announcer.mark()?;
+        self.note_unnamed(call, result.is_ok());
         self.follow(call, result)?;
+        let brings_unsynced = self.takes_in_unsynced(call);
         if call.kind() == Kind::Map && result.is_ok() {
             self.unseen.extend(call.file());
         }
@@ -188,8 +196,34 @@ impl<'a> Copier<'a> {
         step.base = base;
         step.after = Some(after);
         step.succeeded = result.is_ok();
+        step.brings_unsynced = brings_unsynced;
         step.written = written;
         Ok(())
+    }
+
+    /// Takes note of what is done to a file that has no name here, as one that is made with `O_TMPFILE`.
+    fn note_unnamed(&mut self, call: &Call, succeeded: bool) {
+        let Some(file) = call.file().filter(|file| self.mirror.name(*file).is_none()) else {
+            return;
+        };
+        if call.syncs().is_some() && succeeded {
+            self.unsynced.remove(&file);
+        } else if call.kind() != Kind::Sync {
+            self.unsynced.insert(file);
+        }
+    }
+
+    /// Whether a call has given a name to a file that was not synced.
+    fn takes_in_unsynced(&mut self, call: &Call) -> bool {
+        if !matches!(call.kind(), Kind::Link | Kind::Rename) {
+            return false;
+        }
+        let named = self.unsynced.iter().copied();
+        let named = named.filter(|file| self.mirror.name(*file).is_some());
+        let named: Vec<Identity> = named.collect();
+        named
+            .iter()
+            .fold(false, |any, file| any | self.unsynced.remove(file))
     }
 
     /// A name of the file that a write changes, if it does so alone. The call knows the name by which the

@@ -165,6 +165,11 @@ impl Following {
     /// What a call has done that two looks do not show.
     fn tell_what_cannot_be_seen(&mut self, step: &Step, after: &Image) -> io::Result<()> {
         match (step.call.kind(), step.call.paths(), &step.written) {
+            (Kind::Rename | Kind::Link, [from, to], _)
+                if !step.brings_unsynced && self.image.entry(from).is_none() =>
+            {
+                self.adopt(to, after)
+            }
             (Kind::Rename, [from, to], _) => self.rename(from, to, after),
             (Kind::Write, _, Some(written)) => {
                 let range = written.range.clone();
@@ -188,7 +193,7 @@ impl Following {
     }
 
     fn rename(&mut self, from: &Path, to: &Path, after: &Image) -> io::Result<()> {
-        // From elsewhere, or to elsewhere, it comes or goes.
+        // To elsewhere, it goes.
         let is_here = |path: &Path| self.image.entry(path).is_some();
         if !is_here(from) || to.is_absolute() {
             return Ok(());
@@ -210,6 +215,24 @@ impl Following {
             let moved = self.image.with_moved(from, aside).with_moved(to, from);
             self.image = moved.with_moved(aside, to);
         }
+        Ok(())
+    }
+
+    /// A file that had no name here gets one, by a rename or a link. It was synced, or comes from elsewhere and
+    /// may have been: its bytes are durable, its name is not.
+    fn adopt(&mut self, path: &Path, after: &Image) -> io::Result<()> {
+        let Some(entry) = after.entry(path) else {
+            return Ok(());
+        };
+        let Some(content) = entry.content() else {
+            return Ok(());
+        };
+        self.act(Act::Adopt {
+            path: text(path)?,
+            metadata: entry.metadata().clone(),
+            bytes: Bytes(content.range(0..content.len()).into()),
+        })?;
+        self.image = self.image.with_taken_over(path, after);
         Ok(())
     }
 
@@ -254,18 +277,10 @@ fn is_one_file(image: &Image, one: &Path, two: &Path) -> bool {
 /// If it is one.
 fn refuse(step: &Step) -> io::Result<()> {
     let call = &step.call;
-    let flags = call.flags().unwrap_or(0);
-    let is_unnamed = |flags: u64| {
-        let unnamed = u64::from(libc::O_TMPFILE.cast_unsigned());
-        call.kind() == Kind::Create && flags & unnamed == unnamed
-    };
-    let what = if is_unnamed(flags) {
-        "makes files that have no name yet (O_TMPFILE)"
-    } else if call.kind() == Kind::IoUring && call.length() > Some(0) {
-        "writes through io_uring, whose requests are no calls"
-    } else {
+    if call.kind() != Kind::IoUring || call.length().is_none_or(|requests| requests == 0) {
         return Ok(());
-    };
+    }
+    let what = "writes through io_uring, whose requests are no calls";
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         format!("the store {what}: `power` under trace cannot follow it, use `disk` or `kill`"),

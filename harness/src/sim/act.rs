@@ -17,6 +17,12 @@ pub(crate) enum Act {
         kind: Kind,
         metadata: Metadata,
     },
+    /// A file that was written elsewhere gets a name here, in place of what had it. Its bytes are durable.
+    Adopt {
+        path: String,
+        metadata: Metadata,
+        bytes: Bytes,
+    },
     Link {
         from: String,
         to: String,

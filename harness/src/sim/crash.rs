@@ -230,7 +230,7 @@ impl MetadataChange {
 
 impl FileNode {
     /// A file with nothing pending.
-    fn of(content: Content) -> Self {
+    pub(super) fn of(content: Content) -> Self {
         Self {
             live: content.clone(),
             durable: content,

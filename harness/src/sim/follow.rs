@@ -69,6 +69,7 @@ impl Follower {
                 },
                 path,
             ),
+            Act::Adopt { path, .. } => (Call::Adopt, path),
             Act::Link { from, to } => (Call::Link { to: shown(to) }, from),
             Act::Rename { from, to } => (Call::Rename { to: shown(to) }, from),
             Act::Exchange { one, two } => (Call::Exchange { with: shown(two) }, one),
@@ -146,6 +147,14 @@ impl Disk {
             } => {
                 let place = self.place_at(path)?;
                 self.create(place, kind.clone(), metadata.clone())?;
+            }
+            Act::Adopt {
+                path,
+                metadata,
+                bytes: Bytes(bytes),
+            } => {
+                let place = self.place_at(path)?;
+                self.adopt(place, metadata.clone(), bytes);
             }
             Act::Link { from, to } => {
                 let (from, to) = (self.place_at(from)?, self.place_at(to)?);

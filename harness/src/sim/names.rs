@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::change::NameChange;
+use super::content::Content;
 use super::disk::Disk;
 use super::nodes::{DirNode, FileNode, Ino, Node, Place, Sides, SpecialNode};
 use crate::tree::{Kind, Metadata};
@@ -52,6 +53,19 @@ impl Disk {
         self.change_name(ino, None, Some(place));
         self.names.last_mut().expect("just changed").creates = true;
         Ok(ino)
+    }
+
+    /// A durable file from elsewhere, in place of what has the name.
+    pub(crate) fn adopt(&mut self, place: Place, metadata: Metadata, bytes: &[u8]) {
+        let mut content = Content::default();
+        content.write_at(bytes, 0);
+        let node = FileNode {
+            metadata: Sides::of(metadata),
+            ..FileNode::of(content)
+        };
+        self.nodes.push(Some(Arc::new(Node::File(node))));
+        self.change_name(self.nodes.len() - 1, None, Some(place));
+        self.names.last_mut().expect("just changed").creates = true;
     }
 
     /// A second name for a file.

@@ -107,21 +107,18 @@ impl Told<'_> {
             )?,
             (End::PowerLoss(_), _, Profile::SyncedOnly) => writeln!(
                 story,
-                "   The power is lost, by the rules of `{}`: all that no sync had made durable is lost, \
-                 names too.\n",
-                profile
+                "   The power is lost, by the rules of `{profile}`: all that no sync had made durable is \
+                 lost, names too.\n"
             )?,
             (End::PowerLoss(_), 0, _) => writeln!(
                 story,
-                "   The power is lost, by the rules of `{}`. Nothing is lost.\n",
-                profile
+                "   The power is lost, by the rules of `{profile}`. Nothing is lost.\n"
             )?,
             (End::PowerLoss(_), count, _) => {
                 writeln!(
                     story,
-                    "   The power is lost, by the rules of `{}`. Of what no sync had made durable, this is \
-                     lost:",
-                    profile
+                    "   The power is lost, by the rules of `{profile}`. Of what no sync had made durable, \
+                     this is lost:"
                 )?;
                 for loss in losses.iter().take(LOSSES_TOLD) {
                     writeln!(story, "   - {loss}")?;

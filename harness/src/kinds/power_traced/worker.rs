@@ -178,24 +178,27 @@ impl<'a> OnTrace<'a> {
         let watched = run(&assignment, launcher, limit, || 0)?;
         let written = self.bench.store.written(&watched)?;
         let events = written.announced.events();
-        let verdict = match written.failed {
-            Some(violation) => Err(violation),
-            None => self.bench.recovered(&events, tally)?.map(drop),
-        };
-        let Err(violation) = verdict else {
-            self.lives = None;
-            return Ok(());
-        };
-        let detail = violation.without_dir(&self.bench.dir).to_string();
-        let stage = match watched.stop {
-            store::Stop::Ended => Stage::EndControl,
-            _ => Stage::KillControl,
+        let violation = match (written.failed, watched.stop) {
+            // Whatever becomes of its entries: it has failed by itself.
+            (Some(violation), _) => violation.without_dir(&self.bench.dir),
+            (None, stop) => match self.bench.recovered(&events, tally)? {
+                Ok(_) => {
+                    self.lives = None;
+                    return Ok(());
+                }
+                Err(violation) => Violation::Broken {
+                    stage: match stop {
+                        store::Stop::Ended => Stage::EndControl,
+                        _ => Stage::KillControl,
+                    },
+                    detail: violation.to_string(),
+                },
+            },
         };
         let lives = Lives {
             profile: Profile::Everything,
             lives: Vec::new(),
         };
-        let violation = Violation::Broken { stage, detail };
         tally.violated(&violation);
         let finding = self
             .bench
