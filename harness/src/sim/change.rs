@@ -32,8 +32,11 @@ impl NameChange {
     /// Whether it gives away a name that a file had before a rename: that file would be lost without
     /// its new name.
     pub(super) fn needs(&self, earlier: &Self) -> bool {
-        let is_rename = earlier.added.is_some() && earlier.removed.is_some();
-        is_rename && self.added == earlier.removed
+        earlier.is_rename() && self.added == earlier.removed
+    }
+
+    pub(super) fn is_rename(&self) -> bool {
+        self.added.is_some() && self.removed.is_some()
     }
 
     /// Carries the change out on the names of the directories that it concerns.

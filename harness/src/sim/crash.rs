@@ -152,12 +152,17 @@ impl Disk {
             return (names.iter().collect(), settings.iter().collect());
         }
         let mut kept: Vec<&NameChange> = Vec::new();
-        for change in self.names.iter().rev() {
+        for (index, change) in self.names.iter().enumerate().rev() {
             // Where a rename has made room for one that is kept, it is kept too: no file is lost by it.
+            // What one half of an exchange is needed for, the other one is.
+            let others = self.names[..index].iter().rev();
+            let mut halves = others.take_while(|other| other.goes_with(change));
+            let is_needed = |change: &NameChange| {
+                let mut kept = kept.iter();
+                kept.any(|later| later.goes_with(change) || self.needs(later, change))
+            };
             let is_lost = lost.is_some_and(|lost| lost.goes_with(change));
-            let is_kept = kept
-                .iter()
-                .any(|later| later.needs(change) || later.goes_with(change));
+            let is_kept = is_needed(change) || halves.any(is_needed);
             if !is_lost && (is_kept || ask(chooser, change)) {
                 kept.push(change);
             } else {

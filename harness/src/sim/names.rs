@@ -1,5 +1,8 @@
 //! Names: making, moving and removing them.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::Arc;
 
@@ -132,6 +135,17 @@ impl Disk {
             self.names.push(change);
         }
         Ok(())
+    }
+
+    /// Whether something would be lost, or have two places, if one change were there without an earlier one.
+    pub(super) fn needs(&self, change: &NameChange, earlier: &NameChange) -> bool {
+        let is_dir = |node: Ino| matches!(self.nodes[node].as_deref(), Some(Node::Dir(_)));
+        // A directory has one name. It is not moved to where it would lie in itself.
+        let place = change.added.as_ref();
+        let is_place = place.is_some_and(|place| place.dir == earlier.node);
+        let is_led_here = change.node == earlier.node || is_place;
+        let of_directories = is_led_here && place.is_some() && earlier.is_rename();
+        change.needs(earlier) || of_directories && is_dir(change.node) && is_dir(earlier.node)
     }
 
     /// Whether a directory is `ancestor` or lies in it.

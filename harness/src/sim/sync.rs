@@ -144,21 +144,15 @@ impl Disk {
     /// is history.
     fn make_names_durable(&mut self, is_due: impl Fn(&NameChange) -> bool) {
         let mut due: Vec<bool> = self.names.iter().map(is_due).collect();
-        for second in 1..due.len() {
-            // The first half of an exchange brings the second one; below, that one brings the first.
-            let first = second - 1;
-            due[second] |= due[first] && self.names[second].goes_with(&self.names[first]);
-        }
-        for later in (0..due.len()).rev() {
-            if due[later] {
-                let change = &self.names[later];
-                let comes_along = |earlier: &usize| {
-                    let earlier = &self.names[*earlier];
-                    change.needs(earlier) || change.goes_with(earlier)
-                };
-                let earlier: Vec<usize> = (0..later).filter(comes_along).collect();
-                for earlier in earlier {
-                    due[earlier] = true;
+        // What they need comes along, and what that needs in turn.
+        let mut open: Vec<usize> = (0..due.len()).filter(|index| due[*index]).collect();
+        while let Some(index) = open.pop() {
+            let change = &self.names[index];
+            for (other, earlier) in self.names.iter().enumerate() {
+                let is_needed = other < index && self.needs(change, earlier);
+                if !due[other] && (is_needed || change.goes_with(earlier)) {
+                    due[other] = true;
+                    open.push(other);
                 }
             }
         }
