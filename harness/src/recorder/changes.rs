@@ -39,23 +39,26 @@ pub(super) fn changes(old: &Image, new: &Image) -> io::Result<Vec<Act>> {
             Some(before) if before.is_same(&entry) => {}
             // Its bytes and attributes change once.
             Some(_) if entry.first_name() != entry.name => {}
-            Some(before) => {
-                if let (Some(old), Some(new)) = (before.content(), entry.content()) {
-                    contents(&mut acts, &path, old, new);
-                }
-                settings(&mut acts, &path, before.metadata(), entry.metadata());
-            }
-            None => made(&mut acts, entry, path, new, was_there)?,
+            Some(before) => changed(&mut acts, &path, &before, &entry),
+            None => made(&mut acts, entry, &path, new, was_there)?,
         }
     }
     Ok(acts)
+}
+
+/// What makes one node of another of the same kind.
+fn changed(acts: &mut Vec<Act>, path: &str, old: &Entry<'_>, new: &Entry<'_>) {
+    if let (Some(old), Some(new)) = (old.content(), new.content()) {
+        contents(acts, path, old, new);
+    }
+    settings(acts, path, old.metadata(), new.metadata());
 }
 
 /// A new name: of a node that has others, or of a new one.
 fn made<'i>(
     acts: &mut Vec<Act>,
     entry: Entry<'_>,
-    path: String,
+    path: &str,
     new: &'i Image,
     was_there: impl Fn(&Path) -> Option<Entry<'i>>,
 ) -> io::Result<()> {
@@ -68,16 +71,23 @@ fn made<'i>(
         .find(|other| is_other(other) && is_made(other));
     if let Some(other) = other {
         let from = text(other.name)?;
-        acts.push(Act::Link { from, to: path });
+        acts.push(Act::Link {
+            from,
+            to: path.to_owned(),
+        });
+        // Its bytes and attributes may have changed meanwhile: they are told of the first name.
+        if let Some(before) = was_there(other.name).filter(|_| first == entry.name) {
+            changed(acts, path, &before, &entry);
+        }
         return Ok(());
     }
     acts.push(Act::Create {
-        path: path.clone(),
+        path: path.to_owned(),
         kind: entry.kind().clone(),
         metadata: entry.metadata().clone(),
     });
     if let Some(content) = entry.content() {
-        contents(acts, &path, &Content::empty(), content);
+        contents(acts, path, &Content::empty(), content);
     }
     Ok(())
 }
@@ -146,4 +156,27 @@ pub(super) fn text(name: &Path) -> io::Result<String> {
         );
         io::Error::new(io::ErrorKind::Unsupported, why)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A store to a mapping, and a new name that comes first: the bytes were once not told.
+    #[test]
+    fn a_file_that_gets_another_first_name_is_told_with_its_bytes() {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| tmp.path().join(name);
+        fs::write(at("b"), "before").expect("written");
+        let old = Image::read(tmp.path(), &Image::default()).expect("read");
+        fs::write(at("b"), "after!").expect("written");
+        fs::hard_link(at("b"), at("a")).expect("linked");
+        let new = Image::read(tmp.path(), &old).expect("read");
+        let acts = changes(&old, &new).expect("UTF-8");
+        let is_told = |act: &Act| matches!(act, Act::Write { bytes, .. } if &*bytes.0 == b"after!");
+        assert!(matches!(&acts[0], Act::Link { .. }), "{acts:?}");
+        assert!(is_told(&acts[1]), "{acts:?}");
+    }
 }

@@ -16,12 +16,12 @@ use super::contract::Recording;
 use super::copier::Step;
 use super::trace::Traced;
 use crate::history::Event;
-use crate::image::Image;
+use crate::image::{Entry, Image};
 use crate::oracle::Violation;
 use crate::sim::{self, Act, Bytes, Disk, Follower};
 use crate::store::{Announced, Span};
 use crate::survivor::Survivor;
-use crate::trace::{Durability, Kind};
+use crate::trace::{Call, Durability, Kind};
 
 /// A run whose moments are disks: before each act, and after the last.
 #[derive(Debug)]
@@ -69,13 +69,7 @@ impl Recording for Followed {
 /// # Errors
 /// If the run did what cannot be followed; the error names it.
 pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Result<Followed> {
-    let mut following = Following {
-        follower: Follower::new(disk),
-        image: traced.base,
-        acts: Vec::new(),
-        spans: Vec::new(),
-        span: Some(Span::NOTHING),
-    };
+    let mut following = Following::new(disk, traced.base);
     let mut is_whole = true;
     for step in &traced.steps {
         following.step(step)?;
@@ -110,18 +104,32 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
     })
 }
 
-struct Following {
-    follower: Follower,
+/// A run that is followed, call by call.
+pub(super) struct Following {
+    pub(super) follower: Follower,
     /// What the follower's disk shows.
-    image: Image,
-    acts: Vec<Act>,
+    pub(super) image: Image,
+    pub(super) acts: Vec<Act>,
     /// What was announced around the moment before each act.
-    spans: Vec<Option<Span>>,
+    pub(super) spans: Vec<Option<Span>>,
     /// The same of the present.
     span: Option<Span>,
+    /// A rename that has no end, as its process was killed in it: what comes next shows whether it was done.
+    broken_off: Option<Call>,
 }
 
 impl Following {
+    pub(super) fn new(disk: Disk, image: Image) -> Self {
+        Self {
+            follower: Follower::new(disk),
+            image,
+            acts: Vec::new(),
+            spans: Vec::new(),
+            span: Some(Span::NOTHING),
+            broken_off: None,
+        }
+    }
+
     fn act(&mut self, act: Act) -> io::Result<()> {
         let done = self.follower.act(&act);
         done.map_err(|error| differs(&act, &error))?;
@@ -131,7 +139,10 @@ impl Following {
     }
 
     /// Does what makes the disk show an image.
-    fn catch_up(&mut self, image: &Image) -> io::Result<()> {
+    pub(super) fn catch_up(&mut self, image: &Image) -> io::Result<()> {
+        if let Some(call) = self.broken_off.take() {
+            self.rename(&call, image, false)?;
+        }
         for act in changes(&self.image, image)? {
             self.act(act)?;
         }
@@ -139,16 +150,28 @@ impl Following {
         Ok(())
     }
 
-    fn step(&mut self, step: &Step) -> io::Result<()> {
-        // Done without a call: some time since the call before, so with what was announced by then.
-        self.catch_up(&step.before.image)?;
+    pub(super) fn step(&mut self, step: &Step) -> io::Result<()> {
+        let (before, call) = (&step.before, &step.call);
+        // Done without a call, some time since the call before: what was claimed by then is there, and what
+        // is there was attempted by now.
+        if let Some(span) = &mut self.span {
+            span.attempts = before.span.attempts.clone();
+        }
+        self.catch_up(&before.image)?;
         refuse(step)?;
-        self.span = Some(step.before.span.clone());
+        self.span = Some(before.span.clone());
         // What others do meanwhile is not told from what it does: it is seen before the next call.
-        let Some(after) = step.after.as_ref().filter(|_| !step.call.overlaps_others()) else {
+        let Some(after) = step.after.as_ref().filter(|_| !call.overlaps_others()) else {
+            let is_rename = step.after.is_none() && call.kind() == Kind::Rename;
+            self.broken_off = is_rename.then(|| call.clone());
             return Ok(());
         };
-        let is_sync = step.call.kind() == Kind::Sync;
+        // What a mapping shows after the call may have been attempted meanwhile.
+        self.span = Some(Span {
+            claims: before.span.claims.clone(),
+            attempts: after.span.attempts.clone(),
+        });
+        let is_sync = call.kind() == Kind::Sync;
         if step.succeeded && is_sync {
             self.sync(step)?;
         } else if step.succeeded {
@@ -170,7 +193,7 @@ impl Following {
             {
                 self.adopt(to, after)
             }
-            (Kind::Rename, [from, to], _) => self.rename(from, to, after),
+            (Kind::Rename, ..) => self.rename(&step.call, after, true),
             (Kind::Write, _, Some(written)) => {
                 let range = written.range.clone();
                 let image = self.image.with_written(&written.file, after, range.clone());
@@ -192,28 +215,39 @@ impl Following {
         }
     }
 
-    fn rename(&mut self, from: &Path, to: &Path, after: &Image) -> io::Result<()> {
+    /// Moves what a rename has moved. One that has not ended may not have been carried out: what is there
+    /// afterwards shows it.
+    fn rename(&mut self, call: &Call, after: &Image, has_ended: bool) -> io::Result<()> {
+        let [from, to] = call.paths() else {
+            return Ok(());
+        };
         // To elsewhere, it goes.
         let is_here = |path: &Path| self.image.entry(path).is_some();
         if !is_here(from) || to.is_absolute() {
             return Ok(());
         }
         let [from_text, to_text] = [text(from)?, text(to)?];
-        if after.entry(from).is_none() {
+        if exchanges(call) {
+            // By a name that is nowhere: no path in a directory is absolute.
+            let aside = Path::new("/aside");
+            let moved = self.image.with_moved(from, aside).with_moved(to, from);
+            let moved = moved.with_moved(aside, to);
+            let distance = |image: &Image| image.differences(after).len();
+            let is_done = has_ended || distance(&moved) < distance(&self.image);
+            if !is_done || is_one_file(&self.image, from, to) {
+                return Ok(());
+            }
+            self.act(Act::Exchange {
+                one: from_text,
+                two: to_text,
+            })?;
+            self.image = moved;
+        } else if after.entry(from).is_none() {
             self.act(Act::Rename {
                 from: from_text,
                 to: to_text,
             })?;
             self.image = self.image.with_moved(from, to);
-        } else if is_here(to) && !is_one_file(&self.image, from, to) {
-            self.act(Act::Exchange {
-                one: from_text,
-                two: to_text,
-            })?;
-            // By a name that is nowhere: no path in a directory is absolute.
-            let aside = Path::new("/aside");
-            let moved = self.image.with_moved(from, aside).with_moved(to, from);
-            self.image = moved.with_moved(aside, to);
         }
         Ok(())
     }
@@ -224,7 +258,10 @@ impl Following {
         let Some(entry) = after.entry(path) else {
             return Ok(());
         };
-        let Some(content) = entry.content() else {
+        // A file that has other names was named by a path that says nothing, as /proc/self/fd/3.
+        let same = |other: &Entry<'_>| other.first_name() == entry.first_name();
+        let is_only_name = after.entries().filter(same).count() == 1;
+        let Some(content) = entry.content().filter(|_| is_only_name) else {
             return Ok(());
         };
         self.act(Act::Adopt {
@@ -271,20 +308,46 @@ fn is_one_file(image: &Image, one: &Path, two: &Path) -> bool {
     first(one) == first(two)
 }
 
+fn exchanges(call: &Call) -> bool {
+    let flags = call.flags().filter(|_| call.kind() == Kind::Rename);
+    flags.unwrap_or(0) & u64::from(libc::RENAME_EXCHANGE) != 0
+}
+
 /// Calls whose effects would be told wrongly.
 ///
 /// # Errors
-/// If it is one.
+/// If it is one, and was carried out.
 fn refuse(step: &Step) -> io::Result<()> {
     let call = &step.call;
-    if call.kind() != Kind::IoUring || call.length().is_none_or(|requests| requests == 0) {
-        return Ok(());
-    }
-    let what = "writes through io_uring, whose requests are no calls";
-    Err(io::Error::new(
+    let has = |flag: i32| {
+        let flag = u64::from(flag.cast_unsigned());
+        call.flags().unwrap_or(0) & flag == flag
+    };
+    let what = match call.kind() {
+        Kind::IoUring if call.length() > Some(0) => {
+            "writes through io_uring, whose requests are no calls"
+        }
+        _ if !step.succeeded => return Ok(()),
+        Kind::Copy if call.name() == "ioctl" => "makes files share their bytes (FICLONE)",
+        Kind::Allocate if has(libc::FALLOC_FL_COLLAPSE_RANGE) => {
+            "cuts bytes out of a file (FALLOC_FL_COLLAPSE_RANGE)"
+        }
+        Kind::Allocate if has(libc::FALLOC_FL_INSERT_RANGE) => {
+            "puts room into a file (FALLOC_FL_INSERT_RANGE)"
+        }
+        Kind::Rename if exchanges(call) && call.paths().iter().any(|path| path.is_absolute()) => {
+            "exchanges a file with one from elsewhere"
+        }
+        _ => return Ok(()),
+    };
+    Err(refused(what))
+}
+
+fn refused(what: &str) -> io::Error {
+    io::Error::new(
         io::ErrorKind::Unsupported,
         format!("the store {what}: `power` under trace cannot follow it, use `disk` or `kill`"),
-    ))
+    )
 }
 
 fn differs(act: &Act, error: &io::Error) -> io::Error {

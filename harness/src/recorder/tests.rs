@@ -1,28 +1,21 @@
 //! What is copied at a stop is what is there, whatever calls brought it about.
 
 mod calls;
+mod child;
+mod followed;
 
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
 
 use self::calls::Program;
+use self::child::{copier, file_systems, seeds, traced};
 use super::copier::{Copier, Step, Written};
 use crate::image::Image;
-use crate::store::{Calls, Silent};
-use crate::trace::{Call, Decision, End, Kind, Observer, Run, Tracer, enter_child};
+use crate::trace::{Call, Decision, End, Kind, Observer, Run};
 use crate::tree::Identity;
-
-const STORE: &str = "PLUGPULL_COPIER_TEST_STORE";
-const SEED: &str = "PLUGPULL_COPIER_TEST_SEED";
-/// Far beyond what any of these children takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// In memory, if there is such a directory.
-const IN_MEMORY: &str = "/dev/shm";
 
 /// Reads the whole directory at each stop, and compares.
 struct Compared<'a> {
@@ -101,69 +94,35 @@ impl Observer for Compared<'_> {
     }
 }
 
-/// Runs the named test of this file once more as a child, under trace, and compares. In that child, it runs
-/// `script` and does not return. The result is how the run ended, and how many calls were broken off; `None`
-/// where ptrace is not permitted.
+/// Runs the named test of this file once more as a child, under trace, and compares. The result is how the
+/// run ended, and how many calls were broken off.
 fn compared(
     test: &str,
     within: &Path,
     seed: u64,
     script: impl FnOnce(&Path, u64),
 ) -> Option<(Run, usize)> {
-    if let Some(store) = std::env::var_os(STORE) {
-        let seed = std::env::var(SEED).expect("set").parse();
-        enter_child().expect("the tracer waits for us");
-        script(Path::new(&store), seed.expect("a number"));
-        std::process::exit(0);
-    }
-    let scratch = tempfile::tempdir_in(within).expect("a temporary directory");
-    let store = scratch.path().join("store");
-    fs::create_dir(&store).expect("made");
-    let child = Command::new(std::env::current_exe().expect("this program"))
-        .args([&*format!("recorder::tests::{test}"), "--exact"])
-        .args(["--nocapture", "--test-threads=1"])
-        .env(STORE, &store)
-        .env(SEED, seed.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let tracer = Tracer::new(child, &store).expect("it is there");
-    let (announcer, calls_max) = (Arc::new(Silent), Calls::FromStart(u64::MAX));
-    let copier = Copier::new(&store, announcer, false, &Image::default(), calls_max);
-    let copier = copier.expect("the directory is read");
-    let mut compared = Compared {
-        copier,
-        told: Vec::new(),
-        seed,
-    };
-    match tracer.time_limit(PATIENCE).run(&mut compared) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            eprintln!("skipped: {error}");
-            None
-        }
-        run => {
-            let is_broken_off = |step: &&Step| step.after.is_none();
-            let broken_off = compared.copier.steps.iter().filter(is_broken_off).count();
-            Some((run.expect("it is traced"), broken_off))
-        }
-    }
-}
-
-/// Where directories are made: on a disk, and in memory.
-fn file_systems() -> Vec<PathBuf> {
-    let mut all = vec![std::env::temp_dir()];
-    all.extend(Some(PathBuf::from(IN_MEMORY)).filter(|dir| dir.is_dir()));
-    all
+    let script = |store: &Path, told: &str| script(store, told.parse().expect("a number"));
+    let test = format!("recorder::tests::{test}");
+    traced(&test, within, &seed.to_string(), script, |tracer, store| {
+        let mut compared = Compared {
+            copier: copier(store),
+            told: Vec::new(),
+            seed,
+        };
+        let run = tracer.run(&mut compared)?;
+        let is_broken_off = |step: &&Step| step.after.is_none();
+        let broken_off = compared.copier.steps.iter().filter(is_broken_off).count();
+        Ok((run, broken_off))
+    })
 }
 
 fn random(test: &str, threads: usize) {
-    let seeds = std::env::var("PLUGPULL_COPIER_TEST_SEEDS").ok();
-    let seeds = seeds.map_or(3, |seeds| seeds.parse().expect("a number"));
+    let seeds = seeds(3);
     for within in file_systems() {
         for seed in 0..seeds {
             let run = compared(test, &within, seed, |store, seed| {
-                Program::run(store, seed, threads);
+                Program::run(store, seed, threads, false);
             });
             let Some((run, _)) = run else { return };
             assert_eq!(run.end, End::Exited(0), "seed {seed}");

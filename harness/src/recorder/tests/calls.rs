@@ -1,12 +1,14 @@
 //! Random programs of calls on a directory.
 
+mod processes;
+mod syncs;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
@@ -52,10 +54,12 @@ pub(super) struct Program<'p> {
     maps: Vec<(MmapRaw, File)>,
     /// It is the only thread.
     alone: bool,
+    is_followed: bool,
 }
 
 impl<'p> Program<'p> {
-    pub(super) fn run(store: &'p Path, seed: u64, threads: usize) {
+    /// One that `is_followed` also syncs, and leaves out what cannot be followed.
+    pub(super) fn run(store: &'p Path, seed: u64, threads: usize, is_followed: bool) {
         let outside = store.with_file_name("outside");
         let door = store.with_file_name("door");
         fs::create_dir(&outside).expect("made");
@@ -75,10 +79,10 @@ impl<'p> Program<'p> {
                     files: &files,
                     maps: Vec::new(),
                     alone: threads == 1,
+                    is_followed,
                 };
                 scope.spawn(move || {
                     for _ in 0..STEPS {
-                        // Many fail, as they should.
                         // Many fail: what they do then is copied as well.
                         program.step().ok();
                     }
@@ -97,7 +101,11 @@ impl<'p> Program<'p> {
 
     /// A name in the directory, by one of many ways.
     fn path(&mut self) -> PathBuf {
-        let name = Path::new(OsStr::from_bytes(self.one_of(&NAMES)));
+        let name = match self.one_of(&NAMES) {
+            name if self.is_followed => name.strip_suffix(b"\xff").unwrap_or(name),
+            name => name,
+        };
+        let name = Path::new(OsStr::from_bytes(name));
         let way = match self.below(12) {
             0 => self.door.clone(),
             1 => self.store.join("sub/.."),
@@ -148,7 +156,7 @@ impl<'p> Program<'p> {
     /// Most are near the beginning.
     fn offset(&mut self) -> u64 {
         match self.below(12) {
-            0 => (5 << 30) + self.below(100),
+            0 if !self.is_followed => (5 << 30) + self.below(100),
             1 => 70 * PAGE + self.below(100),
             2..5 => PAGE * self.below(6),
             _ => self.length(),
@@ -162,6 +170,7 @@ impl<'p> Program<'p> {
 
     fn step(&mut self) -> io::Result<()> {
         match self.below(30) {
+            _ if self.is_followed && self.below(4) == 0 => self.sync(),
             0..4 => self.open(),
             4..8 => self.write(),
             8..12 => self.write_at(),
@@ -169,10 +178,23 @@ impl<'p> Program<'p> {
             14..16 => self.resize(),
             16..22 => self.names(),
             22..24 => self.attributes(),
-            24..26 => self.other_process(),
+            24..26 => processes::run(self.one_of(&processes::SCRIPTS), self.file()?),
             _ if self.alone => self.mapping(),
             _ => self.write_at(),
         }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.below(4) > 0 {
+            let dir = self.one_of(&["", "sub", "other", "moved"]);
+            let (way, dir) = (self.below(syncs::WAYS), self.store.join(dir));
+            return syncs::sync(way, &self.file()?, &dir);
+        }
+        let (from, to) = match self.below(4) {
+            0 => (self.store.join("sub"), self.store.join("other")),
+            _ => (self.path(), self.path()),
+        };
+        syncs::rename(self.below(2) == 0, &from, &to)
     }
 
     fn open(&mut self) -> io::Result<()> {
@@ -189,6 +211,8 @@ impl<'p> Program<'p> {
             (OFlags::TRUNC, 4),
             (OFlags::APPEND, 4),
             (OFlags::EXCL, 8),
+            (OFlags::DSYNC, 5),
+            (OFlags::SYNC, 7),
         ] {
             flags.set(flag, self.below(one_in) == 0);
         }
@@ -228,8 +252,8 @@ impl<'p> Program<'p> {
             0 => drop(rustix::io::pwritev(&file, &both, offset)?),
             1 => {
                 let noappend = ReadWriteFlags::from_bits_retain(0x20);
-                let flags = [ReadWriteFlags::APPEND, ReadWriteFlags::empty(), noappend];
-                let flags = self.one_of(&flags);
+                let (append, dsync) = (ReadWriteFlags::APPEND, ReadWriteFlags::DSYNC);
+                let flags = self.one_of(&[append, ReadWriteFlags::empty(), noappend, dsync]);
                 rustix::io::pwritev2(&file, &both, offset, flags)?;
             }
             _ => drop(file.write_at(&bytes, offset)?),
@@ -271,7 +295,7 @@ impl<'p> Program<'p> {
             2 => Ok(rustix::fs::ftruncate(&file, self.offset())?),
             _ => {
                 let whole_blocks = FallocateFlags::COLLAPSE_RANGE | FallocateFlags::INSERT_RANGE;
-                let flags = self.one_of(&[
+                let all = [
                     FallocateFlags::empty(),
                     FallocateFlags::KEEP_SIZE,
                     FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
@@ -279,7 +303,8 @@ impl<'p> Program<'p> {
                     FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
                     FallocateFlags::COLLAPSE_RANGE,
                     FallocateFlags::INSERT_RANGE,
-                ]);
+                ];
+                let flags = self.one_of(&all[..if self.is_followed { 5 } else { 7 }]);
                 let unit = if flags.intersects(whole_blocks) {
                     PAGE
                 } else {
@@ -295,7 +320,7 @@ impl<'p> Program<'p> {
         let (from, to) = (self.path_or_outside(), self.path_or_outside());
         match self.below(11) {
             0 | 1 => fs::rename(from, to),
-            2 => Ok(rustix::fs::renameat_with(
+            2 if !self.is_followed => Ok(rustix::fs::renameat_with(
                 CWD,
                 from,
                 CWD,
@@ -386,26 +411,6 @@ impl<'p> Program<'p> {
                 Ok(nix::unistd::truncate(&*path, self.length().cast_signed())?)
             }
         }
-    }
-
-    /// Lets other programs do it, which have the position of an open file in common with this one.
-    fn other_process(&mut self) -> io::Result<()> {
-        let file = self.file()?;
-        let script = self.one_of(&[
-            "echo text",
-            "echo one >>a; echo two >b; mv b c",
-            "(echo one; echo two) & echo three; wait",
-            "echo x >/dev/stdout",
-            "ln a other/b; rm a; echo y >>other/b",
-            // A file may be gigabytes of nothing.
-            "head -c 9000 a",
-        ]);
-        // Nothing may wait for the other end of a FIFO that has one of these names.
-        let script = format!("for n in a b c other/b; do [ ! -p $n ] || exit; done; {script}");
-        let mut child = Command::new("timeout");
-        let args = ["--signal=KILL", "10", "sh", "-c", &script];
-        child.args(args).stdin(Stdio::null());
-        child.stdout(file).stderr(Stdio::null()).status().map(drop)
     }
 
     #[expect(unsafe_code, reason = "memory shared with a file")]
