@@ -52,6 +52,10 @@
 
 #![cfg(target_os = "linux")]
 
+// An example is a module of a test in here, and calls this crate by its name.
+#[cfg(test)]
+extern crate self as plugpull;
+
 mod ablate;
 mod campaign;
 pub mod cli;

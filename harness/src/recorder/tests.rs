@@ -2,6 +2,7 @@
 
 mod calls;
 mod child;
+mod differential;
 mod followed;
 
 use std::fs;
