@@ -53,9 +53,12 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
     };
     let found = search.earlier(found, deadline)?;
     let found = minimise(found, deadline, with_less_lost, |lives| search.fails(lives))?;
-    let control = kill_control(&found.lives, &found.violation, |disk| {
-        search.violation(disk, &found.events)
-    })?;
+    let control = kill_control(
+        &found.lives,
+        &found.violation,
+        &found.events,
+        |disk, events| search.violation(disk, events),
+    )?;
     let tried = search.tried;
     let last = found.lives.lives.last().expect("it has one");
     let live = last.live(before_last(&found.lives)?)?;

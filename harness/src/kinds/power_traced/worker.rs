@@ -412,9 +412,9 @@ impl<'a> OnTrace<'a> {
     ) -> io::Result<Finding> {
         let mut lives = self.lives.clone().expect("begun");
         lives.lives.push(life);
-        let controlled = kill_control(&lives, &violation, |disk| {
+        let controlled = kill_control(&lives, &violation, &events, |disk, events| {
             self.bench.lay_out(disk)?;
-            Ok(self.bench.recovered(&events, tally)?.err())
+            Ok(self.bench.recovered(events, tally)?.err())
         })?;
         let image = self.image.join(self.found.len().to_string());
         keep(
