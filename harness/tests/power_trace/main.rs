@@ -1,0 +1,10 @@
+//! Power loss under trace, of programs that know nothing of it: a correct one passes, and its guilty twin,
+//! which differs in one sync, is caught.
+
+mod acknowledged;
+mod appends;
+mod case;
+mod mapped;
+mod names;
+mod processes;
+mod refused;

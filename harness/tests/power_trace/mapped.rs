@@ -1,0 +1,110 @@
+//! A log of slots in a mapped file, which calls do not write: only msync makes them durable.
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::MmapMut;
+use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
+use twox_hash::XxHash3_64;
+
+use crate::case::{is_caught, passes, torture};
+
+const SLOT_BYTES: usize = 8192;
+const SLOTS: usize = 24;
+/// Of one run.
+const ENTRIES: usize = 3;
+
+/// Checksum, length and payload stand in each slot, so a torn one is no entry.
+struct Mapped {
+    name: &'static str,
+    syncs: bool,
+}
+
+fn open(dir: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(dir.join("log"))
+}
+
+fn checksum(slot: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(1, &slot[8..])
+}
+
+/// The payloads of the slots before the first one that is not whole.
+fn payloads(map: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (slots, _) = map.as_chunks::<SLOT_BYTES>();
+    slots.iter().map_while(|slot| {
+        let (sum, rest) = slot.split_first_chunk::<8>()?;
+        let (len, payload) = rest.split_first_chunk::<8>()?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
+        let is_whole = u64::from_le_bytes(*sum) == checksum(slot);
+        payload.get(..len).filter(|_| is_whole)
+    })
+}
+
+/// The log, with what is in it durable.
+fn durable(dir: &Path) -> std::io::Result<MmapMut> {
+    let file = open(dir)?;
+    file.set_len((SLOTS * SLOT_BYTES) as u64)?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()?;
+    #[expect(unsafe_code, reason = "memory shared with a file")]
+    // SAFETY: no other process changes the file.
+    unsafe {
+        MmapMut::map_mut(&file)
+    }
+}
+
+impl Subject for Mapped {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
+        let mut map = durable(run.dir)?;
+        let used = payloads(&map).count();
+        let actions = run.workload.actions(0).take(ENTRIES);
+        for (number, action) in (used..SLOTS).zip(actions) {
+            let payload = run.workload.payload(action.id);
+            run.recorder.attempt(action.id);
+            let slot = &mut map[number * SLOT_BYTES..][..SLOT_BYTES];
+            slot.fill(0);
+            slot[16..][..payload.len()].copy_from_slice(&payload);
+            slot[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+            let sum = checksum(slot);
+            slot[..8].copy_from_slice(&sum.to_le_bytes());
+            if self.syncs {
+                map.flush()?;
+            }
+            run.recorder.ack(action.id, number as u64);
+            // Only a call is a moment at which the power goes.
+            std::fs::write(run.dir.join("other"), b"x")?;
+        }
+        Ok(())
+    }
+
+    fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
+        let map = durable(run.dir)?;
+        for (number, payload) in payloads(&map).enumerate() {
+            survivors.push(number as u64, payload);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_stored_to_a_mapping_is_durable_after_msync() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let name = "msync";
+    passes(torture(Mapped { name, syncs: true }, 1, dir.path()).run());
+}
+
+#[test]
+fn what_is_stored_to_a_mapping_is_lost_without_msync() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let name = "no-msync";
+    is_caught(
+        torture(Mapped { name, syncs: false }, 4, dir.path()).run(),
+        "lost",
+    );
+}
