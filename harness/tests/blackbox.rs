@@ -212,8 +212,8 @@ fn a_broken_program_is_a_clear_verdict() {
         for crash in ["kill", "syscall"] {
             let torture = Torture::of(writer, checker);
             torture
-                // A kill may come before the first word.
-                .run(crash, &["--rounds", "6"])
+                // A kill may come before the first word. A second one is not waited for for ever.
+                .run(crash, &["--rounds", "6", "--hang-limit", "5s"])
                 .is_violation(complaint);
         }
     }

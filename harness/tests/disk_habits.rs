@@ -112,10 +112,10 @@ const ROUNDS: [&str; 2] = ["--rounds", "2"];
 
 #[test]
 fn a_store_of_many_files_finds_inodes_for_them() {
-    for kind in FileSystemKind::ALL {
-        if can("many files", kind) {
-            torture("many-files", kind, &ROUNDS).passed();
-        }
+    // The others have no fixed number of them.
+    let ext4 = FileSystemKind::Ext4;
+    if can("many files", ext4) {
+        torture("many-files", ext4, &ROUNDS).passed();
     }
 }
 

@@ -42,6 +42,7 @@ fn without_devices_for_disks() {
     // The kernel has the devices, and each run makes nodes of its own.
     Place::mounts("no /dev/fuse", &nodes).comes_to(Works, &["/dev/fuse is missing"]);
     let disk = Place::mounts("no /dev/fuse, disk", &nodes).by("disk");
+    let disk = disk.with(&["--fs", "ext4"]);
     disk.comes_to(Works, &["makes a node of its own"]);
 }
 
