@@ -190,14 +190,35 @@ impl Image {
         }))
     }
 
-    /// This image with what stands under a name in `new`, in place of what was there.
-    pub(crate) fn with_taken_over(&self, name: &Path, new: &Self) -> Self {
-        let mut image = self.clone();
-        if let Some((name, node)) = new.0.nodes.get_key_value(name) {
-            let nodes = &mut Arc::make_mut(&mut image.0).nodes;
-            nodes.insert(Arc::clone(name), Arc::clone(node));
+    /// This image with what another one has under a name, in place of what is there.
+    pub(crate) fn with_part(&self, other: &Self, name: &Path) -> Self {
+        let mine = self.0.nodes.iter();
+        let mine = mine.filter(|(known, _)| !known.starts_with(name));
+        let theirs = other.0.nodes.iter();
+        let theirs = theirs.filter(|(known, _)| known.starts_with(name));
+        let nodes = mine.chain(theirs);
+        Self(Arc::new(State {
+            root: self.0.root.clone(),
+            nodes: nodes
+                .map(|(name, node)| (Arc::clone(name), Arc::clone(node)))
+                .collect(),
+        }))
+    }
+
+    /// What is under a name alone, under another name, and without the bytes of some of the files.
+    pub(crate) fn part(&self, from: &Path, to: &Path, without: &[PathBuf]) -> Self {
+        let nodes = self.0.nodes.iter();
+        let nodes = nodes.filter(|(name, _)| name.starts_with(from));
+        let mut part = Self(Arc::new(State {
+            root: None,
+            nodes: nodes
+                .map(|(name, node)| (Arc::clone(name), Arc::clone(node)))
+                .collect(),
+        }));
+        for name in without {
+            part.node_mut(name).content = Some(Content::empty());
         }
-        image
+        part.with_moved(from, to)
     }
 
     /// This image with a file's bytes as they are in `new`, in a range.

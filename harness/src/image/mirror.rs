@@ -49,6 +49,21 @@ impl Mirror {
         Some(first.to_path_buf())
     }
 
+    /// The files under a name, each with its first name. `None` if one has a name that is not under it.
+    pub(crate) fn files_under(&self, name: &Path) -> Option<Vec<(Identity, PathBuf)>> {
+        let mut files = Vec::new();
+        for (file, names) in &self.names {
+            let under = names.iter().filter(|known| known.starts_with(name)).count();
+            if under > 0 && under < names.len() {
+                return None;
+            }
+            if under > 0 {
+                files.push((*file, names[0].to_path_buf()));
+            }
+        }
+        Some(files)
+    }
+
     /// Everything may have changed.
     pub(crate) fn read_all(&mut self) -> io::Result<()> {
         (self.image, self.names) = Image::read_with_names(&self.dir, &self.image)?;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::elsewhere::{Arrival, Elsewhere};
 use crate::ignored::Ignored;
 use crate::image::{Image, Mirror};
 use crate::process::HarnessTime;
 use crate::store::{Announcer, Calls, Span};
-use crate::trace::{Call, Decision, Kind, Observer};
+use crate::trace::{Call, Decision, Durability, Kind, Observer};
 use crate::tree::Identity;
 
 /// A system call on the directory.
@@ -23,8 +24,6 @@ pub(crate) struct Step {
     pub(crate) after: Option<Look>,
     /// It has ended, and not with an error.
     pub(crate) succeeded: bool,
-    /// A file that had no name here before, and that was written since it was last synced, has got one.
-    pub(crate) brings_unsynced: bool,
     /// A name of the file that it works on through a descriptor, whatever the file was called when it was
     /// opened.
     pub(crate) name: Option<PathBuf>,
@@ -32,6 +31,8 @@ pub(crate) struct Step {
     pub(crate) base: Image,
     /// What it wrote, if it is a write to a file of the directory and that is known.
     pub(crate) written: Option<Written>,
+    /// What it brought into the directory from elsewhere.
+    pub(crate) arrival: Option<Arrival>,
 }
 
 /// What a write has written.
@@ -66,8 +67,7 @@ pub(super) struct Copier<'a> {
     pub(super) mirror: Mirror,
     /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
     unseen: BTreeSet<Identity>,
-    /// Files without a name here that were written since they were last synced.
-    unsynced: BTreeSet<Identity>,
+    elsewhere: Elsewhere,
     pub(super) steps: Vec<Step>,
     pub(super) error: Option<io::Error>,
 }
@@ -91,7 +91,7 @@ impl<'a> Copier<'a> {
             harness: HarnessTime::new(),
             mirror: Mirror::new(dir, base)?,
             unseen: BTreeSet::new(),
-            unsynced: BTreeSet::new(),
+            elsewhere: Elsewhere::default(),
             steps: Vec::new(),
             error: None,
         })
@@ -167,9 +167,9 @@ impl<'a> Copier<'a> {
             before,
             after: None,
             succeeded: false,
-            brings_unsynced: false,
             name: call.file().and_then(|file| self.mirror.name(file)),
             written: None,
+            arrival: None,
         });
         Ok(())
     }
@@ -179,12 +179,17 @@ impl<'a> Copier<'a> {
         let base = self.mirror.image();
         // Read before the directory, and what changes without a call is looked at once more below.
         let claims = self.announcer.mark()?;
-        self.note_unnamed(call, result.is_ok());
         self.follow(call, result)?;
-        let brings_unsynced = self.takes_in_unsynced(call);
         if call.kind() == Kind::Map && result.is_ok() {
             self.unseen.extend(call.file());
         }
+        let arrival = match result {
+            Ok(_) => {
+                self.elsewhere.done(call, &self.mirror);
+                self.elsewhere.arrival(call, &base, &self.mirror)
+            }
+            Err(_) => None,
+        };
         let mut after = self.look()?;
         after.span.claims = claims;
         let written = self.file_of_write(call).zip(written(call, result));
@@ -196,34 +201,9 @@ impl<'a> Copier<'a> {
         step.base = base;
         step.after = Some(after);
         step.succeeded = result.is_ok();
-        step.brings_unsynced = brings_unsynced;
         step.written = written;
+        step.arrival = arrival;
         Ok(())
-    }
-
-    /// Takes note of what is done to a file that has no name here, as one that is made with `O_TMPFILE`.
-    fn note_unnamed(&mut self, call: &Call, succeeded: bool) {
-        let Some(file) = call.file().filter(|file| self.mirror.name(*file).is_none()) else {
-            return;
-        };
-        if call.syncs().is_some() && succeeded {
-            self.unsynced.remove(&file);
-        } else if call.kind() != Kind::Sync {
-            self.unsynced.insert(file);
-        }
-    }
-
-    /// Whether a call has given a name to a file that was not synced.
-    fn takes_in_unsynced(&mut self, call: &Call) -> bool {
-        if !matches!(call.kind(), Kind::Link | Kind::Rename) {
-            return false;
-        }
-        let named = self.unsynced.iter().copied();
-        let named = named.filter(|file| self.mirror.name(*file).is_some());
-        let named: Vec<Identity> = named.collect();
-        named
-            .iter()
-            .fold(false, |any, file| any | self.unsynced.remove(file))
     }
 
     /// A name of the file that a write changes, if it does so alone. The call knows the name by which the
@@ -318,11 +298,15 @@ impl Observer for Copier<'_> {
         }
     }
 
-    fn holds(&mut self, kind: Kind, file: Identity) -> bool {
+    fn holds(&mut self, kind: Kind, file: Identity, syncs: Option<Durability>) -> bool {
         if kind == Kind::Map {
             self.unseen.insert(file);
         }
-        self.mirror.name(file).is_some()
+        let is_here = self.mirror.name(file).is_some();
+        if !is_here {
+            self.elsewhere.begun(kind, file, syncs);
+        }
+        is_here
     }
 
     /// What it has done is not known.

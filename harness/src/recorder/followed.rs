@@ -14,9 +14,10 @@ use std::path::Path;
 use super::changes::{changes, text};
 use super::contract::Recording;
 use super::copier::Step;
+use super::elsewhere::Arrival;
 use super::trace::Traced;
 use crate::history::Event;
-use crate::image::{Entry, Image};
+use crate::image::Image;
 use crate::oracle::Violation;
 use crate::sim::{self, Act, Bytes, Disk, Follower};
 use crate::store::{Announced, Span};
@@ -187,12 +188,10 @@ impl Following {
 
     /// What a call has done that two looks do not show.
     fn tell_what_cannot_be_seen(&mut self, step: &Step, after: &Image) -> io::Result<()> {
+        if let Some(arrival) = &step.arrival {
+            return self.arrive(arrival, after);
+        }
         match (step.call.kind(), step.call.paths(), &step.written) {
-            (Kind::Rename | Kind::Link, [from, to], _)
-                if !step.brings_unsynced && self.image.entry(from).is_none() =>
-            {
-                self.adopt(to, after)
-            }
             (Kind::Rename, ..) => self.rename(&step.call, after, true),
             (Kind::Write, _, Some(written)) => {
                 let range = written.range.clone();
@@ -213,6 +212,20 @@ impl Following {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes in what comes from elsewhere, or had no name yet, with what is durable of it.
+    fn arrive(&mut self, Arrival { name, unsynced }: &Arrival, after: &Image) -> io::Result<()> {
+        let as_made = Path::new(Act::ARRIVING);
+        let durable = after.part(name, as_made, unsynced);
+        let whole = after.part(name, as_made, &[]);
+        self.act(Act::Arrive {
+            path: text(name)?,
+            durable: changes(&Image::default(), &durable)?,
+            pending: changes(&durable, &whole)?,
+        })?;
+        self.image = self.image.with_part(after, name);
+        Ok(())
     }
 
     /// Moves what a rename has moved. One that has not ended may not have been carried out: what is there
@@ -249,27 +262,6 @@ impl Following {
             })?;
             self.image = self.image.with_moved(from, to);
         }
-        Ok(())
-    }
-
-    /// A file that had no name here gets one, by a rename or a link. It was synced, or comes from elsewhere and
-    /// may have been: its bytes are durable, its name is not.
-    fn adopt(&mut self, path: &Path, after: &Image) -> io::Result<()> {
-        let Some(entry) = after.entry(path) else {
-            return Ok(());
-        };
-        // A file that has other names was named by a path that says nothing, as /proc/self/fd/3.
-        let same = |other: &Entry<'_>| other.first_name() == entry.first_name();
-        let is_only_name = after.entries().filter(same).count() == 1;
-        let Some(content) = entry.content().filter(|_| is_only_name) else {
-            return Ok(());
-        };
-        self.act(Act::Adopt {
-            path: text(path)?,
-            metadata: entry.metadata().clone(),
-            bytes: Bytes(content.range(0..content.len()).into()),
-        })?;
-        self.image = self.image.with_taken_over(path, after);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod changes;
 mod contract;
 mod copier;
 mod device;
+mod elsewhere;
 mod followed;
 mod name;
 mod on_image;

@@ -15,7 +15,7 @@ use self::calls::Program;
 use self::child::{copier, file_systems, seeds, traced};
 use super::copier::{Copier, Step, Written};
 use crate::image::Image;
-use crate::trace::{Call, Decision, End, Kind, Observer, Run};
+use crate::trace::{Call, Decision, Durability, End, Kind, Observer, Run};
 use crate::tree::Identity;
 
 /// Reads the whole directory at each stop, and compares.
@@ -85,8 +85,8 @@ impl Observer for Compared<'_> {
         flow
     }
 
-    fn holds(&mut self, kind: Kind, file: Identity) -> bool {
-        self.copier.holds(kind, file)
+    fn holds(&mut self, kind: Kind, file: Identity, syncs: Option<Durability>) -> bool {
+        self.copier.holds(kind, file, syncs)
     }
 
     fn broken_off(&mut self, call: &Call) {

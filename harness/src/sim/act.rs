@@ -17,12 +17,6 @@ pub(crate) enum Act {
         kind: Kind,
         metadata: Metadata,
     },
-    /// A file that was written elsewhere gets a name here, in place of what had it. Its bytes are durable.
-    Adopt {
-        path: String,
-        metadata: Metadata,
-        bytes: Bytes,
-    },
     Link {
         from: String,
         to: String,
@@ -31,6 +25,14 @@ pub(crate) enum Act {
     Rename {
         from: String,
         to: String,
+    },
+    /// A file or a directory from elsewhere, over whatever has the name: all of it at once.
+    Arrive {
+        path: String,
+        /// What it is, and what is durable of it. In these, its name is [`Act::ARRIVING`].
+        durable: Vec<Act>,
+        /// What was done to it since.
+        pending: Vec<Act>,
     },
     /// Two names change places.
     Exchange {
@@ -62,6 +64,11 @@ pub(crate) enum Act {
     },
     /// Of everything, as sync and syncfs do it.
     SyncEverything,
+}
+
+impl Act {
+    /// The name of what arrives while it is made.
+    pub(crate) const ARRIVING: &str = "arriving";
 }
 
 /// Bytes that are written, shared by all that hold them. In text: base 16, without the zeros at the end.

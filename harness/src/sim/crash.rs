@@ -235,7 +235,7 @@ impl MetadataChange {
 
 impl FileNode {
     /// A file with nothing pending.
-    pub(super) fn of(content: Content) -> Self {
+    fn of(content: Content) -> Self {
         Self {
             live: content.clone(),
             durable: content,

@@ -69,9 +69,9 @@ impl Follower {
                 },
                 path,
             ),
-            Act::Adopt { path, .. } => (Call::Adopt, path),
             Act::Link { from, to } => (Call::Link { to: shown(to) }, from),
             Act::Rename { from, to } => (Call::Rename { to: shown(to) }, from),
+            Act::Arrive { path, .. } => (Call::Arrive, path),
             Act::Exchange { one, two } => (Call::Exchange { with: shown(two) }, one),
             Act::Remove { path } => (Call::Remove, path),
             Act::Write {
@@ -148,14 +148,6 @@ impl Disk {
                 let place = self.place_at(path)?;
                 self.create(place, kind.clone(), metadata.clone())?;
             }
-            Act::Adopt {
-                path,
-                metadata,
-                bytes: Bytes(bytes),
-            } => {
-                let place = self.place_at(path)?;
-                self.adopt(place, metadata.clone(), bytes);
-            }
             Act::Link { from, to } => {
                 let (from, to) = (self.place_at(from)?, self.place_at(to)?);
                 self.link(&from, to)?;
@@ -163,6 +155,24 @@ impl Disk {
             Act::Rename { from, to } => {
                 let (from, to) = (self.place_at(from)?, self.place_at(to)?);
                 self.rename(from, to)?;
+            }
+            Act::Arrive {
+                path,
+                durable,
+                pending,
+            } => {
+                let mut from = Self::new(self.profile);
+                from.clock = self.clock;
+                for act in durable {
+                    from.act(act)?;
+                }
+                from.settle();
+                for act in pending {
+                    from.act(act)?;
+                }
+                let arriving = from.stands_at(Act::ARRIVING)?;
+                let place = self.place_at(path)?;
+                self.take_in(from, arriving, place);
             }
             Act::Exchange { one, two } => {
                 let (one, two) = (self.place_at(one)?, self.place_at(two)?);

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::change::NameChange;
-use super::content::Content;
 use super::disk::Disk;
-use super::nodes::{DirNode, FileNode, Ino, Node, Place, Sides, SpecialNode};
+use super::nodes::{DirNode, FileNode, Ino, Names, Node, Place, Sides, SpecialNode};
 use crate::tree::{Kind, Metadata};
 
 impl Disk {
@@ -58,19 +57,6 @@ impl Disk {
         Ok(ino)
     }
 
-    /// A durable file from elsewhere, in place of what has the name.
-    pub(crate) fn adopt(&mut self, place: Place, metadata: Metadata, bytes: &[u8]) {
-        let mut content = Content::default();
-        content.write_at(bytes, 0);
-        let node = FileNode {
-            metadata: Sides::of(metadata),
-            ..FileNode::of(content)
-        };
-        self.nodes.push(Some(Arc::new(Node::File(node))));
-        self.change_name(self.nodes.len() - 1, None, Some(place));
-        self.names.last_mut().expect("just changed").creates = true;
-    }
-
     /// A second name for a file.
     pub(crate) fn link(&mut self, from: &Place, to: Place) -> io::Result<()> {
         let node = self.find(from)?.ok_or(Errno::ENOENT)?;
@@ -109,6 +95,30 @@ impl Disk {
         }
         self.change_name(node, Some(from), Some(to));
         Ok(())
+    }
+
+    /// Gives a node of another disk, whose own name is in the root there, a name here. What is pending of
+    /// names and metadata there is dropped.
+    pub(super) fn take_in(&mut self, from: Self, node: Ino, place: Place) {
+        // The root stays where it is.
+        let shift = self.nodes.len() - 1;
+        let moved = |names: Names| -> Names {
+            let names = names.into_iter();
+            names.map(|(name, ino)| (name, ino + shift)).collect()
+        };
+        for node in from.nodes.into_iter().skip(1) {
+            let node = node.map(|node| match Arc::unwrap_or_clone(node) {
+                Node::Dir(dir) => Node::Dir(DirNode {
+                    live: moved(dir.live),
+                    durable: moved(dir.durable),
+                    ..dir
+                }),
+                node => node,
+            });
+            self.nodes.push(node.map(Arc::new));
+        }
+        self.clock = from.clock;
+        self.change_name(node + shift, None, Some(place));
     }
 
     /// Two names change places, as renameat2(2) with `RENAME_EXCHANGE` does it: as a whole or not at all.

@@ -15,14 +15,14 @@ use crate::tree::Kind;
 pub(crate) enum Call {
     Create,
     CreateDir,
-    /// A file that was written elsewhere gets a name here.
-    Adopt,
     Link {
         to: String,
     },
     Rename {
         to: String,
     },
+    /// From elsewhere.
+    Arrive,
     /// Two names change places.
     Exchange {
         with: String,
@@ -219,9 +219,9 @@ impl fmt::Display for Told<'_> {
         match &self.operation.call {
             Call::Create => write!(f, "create {path}"),
             Call::CreateDir => write!(f, "create directory {path}"),
-            Call::Adopt => write!(f, "rename or link a file from elsewhere to {path}"),
             Call::Link { to } => write!(f, "link {path} as {to}"),
             Call::Rename { to } => write!(f, "rename {path} to {to}"),
+            Call::Arrive => write!(f, "move {path} here from elsewhere"),
             Call::Exchange { with } => write!(f, "exchange {path} and {with}"),
             Call::Remove => write!(f, "remove {path}"),
             Call::Write { range } => {

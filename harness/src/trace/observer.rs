@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::call::{Call, Kind};
+use super::call::{Call, Durability, Kind};
 
 /// What is told of every call that touches the directory.
 ///
@@ -27,8 +27,8 @@ pub trait Observer {
     /// A call is about to work on a file, by device and inode number, that it names by a path elsewhere. The
     /// answer says whether the directory has the file, too: then the call is reported.
     ///
-    /// A file that is mapped by a name elsewhere may get a name in the directory later.
-    fn holds(&mut self, _: Kind, _: (u64, u64)) -> bool {
+    /// A file that is mapped, written or synced by a name elsewhere may get a name in the directory later.
+    fn holds(&mut self, _: Kind, _: (u64, u64), _: Option<Durability>) -> bool {
         false
     }
 

@@ -42,7 +42,7 @@ pub(super) fn resolve(
     task: Pid,
     registers: &Registers,
     dir: &Path,
-    holds: &mut dyn FnMut(Kind, (u64, u64)) -> bool,
+    holds: &mut dyn FnMut(Kind, (u64, u64), Option<Durability>) -> bool,
 ) -> Option<Call> {
     let (number, arguments) = (registers.number(), registers.arguments());
     let signature = Signature::of(number)?;
@@ -71,7 +71,7 @@ pub(super) fn resolve(
             && !stopped.syncs_file_system_of(dir)
             && !stopped
                 .files(&paths)
-                .any(|file| holds(signature.kind, file))
+                .any(|file| holds(signature.kind, file, stopped.syncs()))
         {
             return None;
         }

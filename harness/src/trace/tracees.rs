@@ -192,7 +192,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
 
     fn call_of(&mut self, task: Pid) -> io::Result<Option<Call>> {
         let registers = alive(Registers::of(task), "read the registers of", task)?;
-        let holds = &mut |kind, file| self.observer.holds(kind, file);
+        let holds = &mut |kind, file, syncs| self.observer.holds(kind, file, syncs);
         Ok(registers.and_then(|registers| resolve::resolve(task, &registers, self.dir, holds)))
     }
 
