@@ -420,6 +420,7 @@ impl Stopped {
     }
 
     /// The file that is mapped at an address.
+    /// The file of the mapping at an address, if it is shared: what is stored to another one never gets there.
     fn mapped_at(&self, address: u64) -> Option<PathBuf> {
         let maps = fs::read(self.proc("maps")).ok()?;
         maps.split(|byte| *byte == b'\n').find_map(|line| {
@@ -429,8 +430,9 @@ impl Stopped {
             let (start, end) = range.split_once('-')?;
             let start = u64::from_str_radix(start, 16).ok()?;
             let end = u64::from_str_radix(end, 16).ok()?;
-            let path = fields.nth(4)?.trim_ascii_start().to_vec();
-            let here = (start..end).contains(&address);
+            let is_shared = fields.next()?.ends_with(b"s");
+            let path = fields.nth(3)?.trim_ascii_start().to_vec();
+            let here = (start..end).contains(&address) && is_shared;
             here.then(|| undeleted(OsString::from_vec(path).into()))
         })
     }

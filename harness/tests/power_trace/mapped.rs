@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use memmap2::MmapMut;
-use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
+use memmap2::{MmapMut, MmapOptions};
+use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
 use twox_hash::XxHash3_64;
 
 use crate::case::{is_caught, passes, torture};
@@ -14,10 +14,19 @@ const SLOTS: usize = 24;
 /// Of one run.
 const ENTRIES: usize = 3;
 
+/// What it does before it acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    Msync,
+    Nothing,
+    /// msync of another mapping of the file, a private one: that syncs nothing.
+    OfPrivate,
+}
+
 /// Checksum, length and payload stand in each slot, so a torn one is no entry.
 struct Mapped {
     name: &'static str,
-    syncs: bool,
+    sync: Sync,
 }
 
 fn open(dir: &Path) -> std::io::Result<File> {
@@ -62,6 +71,10 @@ impl Subject for Mapped {
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
         let mut map = durable(run.dir)?;
+        let file = open(run.dir)?;
+        #[expect(unsafe_code, reason = "memory that is a copy of a file")]
+        // SAFETY: it is not read.
+        let private = unsafe { MmapOptions::new().map_copy(&file) }?;
         let used = payloads(&map).count();
         let actions = run.workload.actions(0).take(ENTRIES);
         for (number, action) in (used..SLOTS).zip(actions) {
@@ -73,8 +86,10 @@ impl Subject for Mapped {
             slot[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
             let sum = checksum(slot);
             slot[..8].copy_from_slice(&sum.to_le_bytes());
-            if self.syncs {
-                map.flush()?;
+            match self.sync {
+                Sync::Msync => map.flush()?,
+                Sync::OfPrivate => private.flush()?,
+                Sync::Nothing => {}
             }
             run.recorder.ack(action.id, number as u64);
             // Only a call is a moment at which the power goes.
@@ -92,19 +107,23 @@ impl Subject for Mapped {
     }
 }
 
+fn run(name: &'static str, sync: Sync, rounds: u64) -> Result<Report, Failure> {
+    let dir = tempfile::tempdir().expect("a directory");
+    torture(Mapped { name, sync }, rounds, dir.path()).run()
+}
+
 #[test]
 fn what_is_stored_to_a_mapping_is_durable_after_msync() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let name = "msync";
-    passes(torture(Mapped { name, syncs: true }, 1, dir.path()).run());
+    passes(run("msync", Sync::Msync, 1));
 }
 
 #[test]
 fn what_is_stored_to_a_mapping_is_lost_without_msync() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let name = "no-msync";
-    is_caught(
-        torture(Mapped { name, syncs: false }, 4, dir.path()).run(),
-        "lost",
-    );
+    is_caught(run("no-msync", Sync::Nothing, 4), "lost");
+}
+
+/// It was once taken for a sync of the file.
+#[test]
+fn msync_of_a_private_mapping_syncs_nothing() {
+    is_caught(run("private-msync", Sync::OfPrivate, 4), "lost");
 }
