@@ -126,7 +126,7 @@ impl Mirror {
             io::ErrorKind::Unsupported,
             format!(
                 "the store changes {} through a shared mapping all the time, so that no moment of it can be \
-                 copied: `syscall` cannot examine it, use `kill` or `disk`",
+                 copied: it cannot be examined under trace, use `kill` or `disk`",
                 names.join(" and ")
             ),
         ))

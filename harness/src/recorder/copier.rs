@@ -256,7 +256,7 @@ impl<'a> Copier<'a> {
             io::ErrorKind::Unsupported,
             format!(
                 "the store writes {names} through {way}, whose requests go on while all threads are \
-                 stopped: `syscall` cannot copy its states, use `kill` or `disk`"
+                 stopped: its states cannot be copied under trace, use `kill` or `disk`"
             ),
         ))
     }
