@@ -56,6 +56,7 @@ mod run;
 mod stopper;
 mod sys;
 mod table;
+mod tasks;
 mod tracees;
 mod tracer;
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, gettid};
 
 use super::call::{Call, Kind};
@@ -15,10 +14,10 @@ use super::gate::Gate;
 use super::observer::{Decision, Observer};
 use super::resolve::{self, Cut};
 use super::run::{End, Run};
-use super::sys::{Event, Registers, Resume, resume, wait_any};
-
-/// How `/proc` shows a zombie, and one that is about to vanish.
-const ENDED: [char; 2] = ['Z', 'X'];
+use super::sys::{Event, Registers, Resume, wait_any};
+use super::tasks::{
+    alive, cannot, go_on, has_ended, is_end, kill_if_alive, status_field, tracer_of,
+};
 
 /// What a task is doing.
 #[derive(Debug)]
@@ -27,6 +26,15 @@ enum Task {
     Free,
     /// Carrying out a call that was reported. It may be the last one.
     In { call: Call, last: bool },
+}
+
+/// What came of attaching to a process.
+pub(super) enum Seized<'a, O: Observer> {
+    Attached(Tracees<'a, O>),
+    /// It came to this end meanwhile, and was waited for.
+    Ended(End),
+    /// It had ended before, and was not waited for.
+    Gone,
 }
 
 /// All tasks that this thread traces. Dropping it leaves none of them alive.
@@ -42,13 +50,13 @@ pub(super) struct Tracees<'a, O> {
 }
 
 impl<'a, O: Observer> Tracees<'a, O> {
-    /// Attaches to every thread of a process. `None` if it has ended, or is about to.
+    /// Attaches to every thread of a process.
     pub(super) fn seize(
         root: Pid,
         dir: &'a Path,
         wait_in_rings: bool,
         observer: &'a mut O,
-    ) -> io::Result<Option<Self>> {
+    ) -> io::Result<Seized<'a, O>> {
         let mut tracees = Self {
             root,
             dir,
@@ -59,14 +67,79 @@ impl<'a, O: Observer> Tracees<'a, O> {
             calls: 0,
             all_reaped: false,
         };
-        // A thread that is not ours yet may start another one meanwhile; those of ours come to us
-        // by themselves. So: until a look shows nothing new.
-        while tracees.seize_new_threads()? {}
-        let attached = tracees.tasks.contains_key(&root);
-        Ok(attached.then_some(tracees))
+        // A thread that is ours starts others that come to us by themselves, but not if it had begun to start
+        // one when it became ours, and that one may not be seen yet. So: until a look shows nothing new while
+        // all of ours are stopped, for a stopped thread starts nothing.
+        let mut halted = BTreeMap::new();
+        loop {
+            let new = tracees.seize_new_threads()?;
+            if new.is_empty() {
+                break;
+            }
+            if let Some(end) = tracees.halt(new, &mut halted)? {
+                return Ok(Seized::Ended(end));
+            }
+        }
+        for (task, how) in halted {
+            go_on(task, how)?;
+        }
+        Ok(if tracees.tasks.contains_key(&root) {
+            Seized::Attached(tracees)
+        } else {
+            Seized::Gone
+        })
     }
 
-    fn seize_new_threads(&mut self) -> io::Result<bool> {
+    /// Waits until these threads are stopped, and takes note of how each of them goes on. Returns how the
+    /// process ended, if it did.
+    fn halt(
+        &mut self,
+        mut running: BTreeSet<Pid>,
+        halted: &mut BTreeMap<Pid, Resume>,
+    ) -> io::Result<Option<End>> {
+        for task in &running {
+            alive(ptrace::interrupt(*task), "stop", *task)?;
+        }
+        loop {
+            // A leader that ended before its other threads says nothing.
+            running.retain(|task| !has_ended(*task));
+            if running.is_empty() {
+                return Ok(None);
+            }
+            let waited = wait_any().map_err(|error| cannot("wait for", self.root, error));
+            let (task, event) = waited?;
+            running.remove(&task);
+            let how = match event {
+                Event::Exited(_) | Event::Signaled(_) => {
+                    self.tasks.remove(&task);
+                    halted.remove(&task);
+                    if task == self.root {
+                        return Ok(event.end());
+                    }
+                    continue;
+                }
+                Event::Born => {
+                    let born = alive(ptrace::getevent(task), "look at", task)?;
+                    if let Some(born) = born.and_then(|born| i32::try_from(born).ok()) {
+                        let born = Pid::from_raw(born);
+                        self.tasks.entry(born).or_insert(Task::Free);
+                        if !halted.contains_key(&born) {
+                            running.insert(born);
+                        }
+                    }
+                    Resume::Run { signal: 0 }
+                }
+                Event::GroupStop => Resume::Listen,
+                Event::Signal(signal) => Resume::Run { signal },
+                _ => Resume::Run { signal: 0 },
+            };
+            self.tasks.entry(task).or_insert(Task::Free);
+            halted.insert(task, how);
+        }
+    }
+
+    /// Those that are ours now and were not before.
+    fn seize_new_threads(&mut self) -> io::Result<BTreeSet<Pid>> {
         let options = Options::PTRACE_O_TRACECLONE
             | Options::PTRACE_O_TRACEFORK
             | Options::PTRACE_O_TRACEVFORK
@@ -74,9 +147,9 @@ impl<'a, O: Observer> Tracees<'a, O> {
             | Options::PTRACE_O_TRACESECCOMP
             | Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_EXITKILL;
-        let mut any = false;
+        let mut new = BTreeSet::new();
         let threads = match fs::read_dir(format!("/proc/{}/task", self.root)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(new),
             threads => threads?,
         };
         for entry in threads {
@@ -96,9 +169,9 @@ impl<'a, O: Observer> Tracees<'a, O> {
                 seized => seized.map_err(|error| cannot("attach to", thread, error))?,
             }
             self.tasks.insert(thread, Task::Free);
-            any = true;
+            new.insert(thread);
         }
-        Ok(any)
+        Ok(new)
     }
 
     /// Until the end, whatever it is. Afterwards nothing is alive.
@@ -126,14 +199,9 @@ impl<'a, O: Observer> Tracees<'a, O> {
         let run = |signal| Resume::Run { signal };
         match event {
             Event::Exited(_) | Event::Signaled(_) => {
-                let end = match event {
-                    Event::Exited(status) => End::Exited(status),
-                    Event::Signaled(signal) => End::Signaled(signal),
-                    _ => unreachable!("matched above"),
-                };
                 if task == self.root {
                     self.tasks.remove(&task);
-                    return Ok(Some(end));
+                    return Ok(event.end());
                 }
                 return self.forget(task);
             }
@@ -268,7 +336,7 @@ impl<'a, O: Observer> Tracees<'a, O> {
         let alive = self.tasks.keys().filter_map(|task| {
             let state = status_field(*task, "State:")?;
             let process = status_field(*task, "Tgid:")?;
-            (!state.starts_with(ENDED)).then_some(process)
+            (!is_end(&state)).then_some(process)
         });
         alive.collect::<BTreeSet<_>>().len()
     }
@@ -342,46 +410,13 @@ fn set_waiting(task: Pid, completions: u64, flags: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn go_on(task: Pid, how: Resume) -> io::Result<()> {
-    alive(resume(task, how), "resume", task).map(drop)
-}
-
-/// A task can be killed at any moment, also while it is stopped. Its end will be reported.
-fn alive<T>(result: Result<T, Errno>, what: &str, task: Pid) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(Errno::ESRCH) => Ok(None),
-        Err(error) => Err(cannot(what, task, error)),
+impl Event {
+    /// How a process ends, if it does.
+    fn end(self) -> Option<End> {
+        match self {
+            Self::Exited(status) => Some(End::Exited(status)),
+            Self::Signaled(signal) => Some(End::Signaled(signal)),
+            _ => None,
+        }
     }
-}
-
-fn cannot(what: &str, task: Pid, error: Errno) -> io::Error {
-    let error = io::Error::from(error);
-    io::Error::new(
-        error.kind(),
-        format!("cannot {what} process {task}: {error}"),
-    )
-}
-
-fn kill_if_alive(task: Pid) -> io::Result<()> {
-    match kill(task, Signal::SIGKILL) {
-        Err(Errno::ESRCH) | Ok(()) => Ok(()),
-        Err(error) => Err(cannot("kill", task, error)),
-    }
-}
-
-/// Whether only its exit status is left.
-fn has_ended(task: Pid) -> bool {
-    status_field(task, "State:").is_none_or(|state| state.starts_with(ENDED))
-}
-
-fn tracer_of(task: Pid) -> Option<Pid> {
-    let tracer = status_field(task, "TracerPid:")?.parse().ok()?;
-    Some(Pid::from_raw(tracer))
-}
-
-fn status_field(task: Pid, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-    Some(value.trim().to_owned())
 }

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use super::observer::Observer;
 use super::run::{End, Run};
 use super::stopper::Stopper;
-use super::tracees::Tracees;
+use super::tracees::{Seized, Tracees};
 
 /// Traces a child. Whatever happens, nothing of the child is left running: neither after
 /// [`run`](Self::run) nor when this is dropped, nor when the whole harness is killed.
@@ -107,9 +107,18 @@ impl Tracer {
 
     fn trace(&mut self, observer: &mut impl Observer) -> io::Result<Run> {
         let process = pid_of(self.child.get());
-        let Some(tracees) = Tracees::seize(process, &self.dir, self.wait_in_rings, observer)?
-        else {
-            return self.child.wait();
+        let tracees = match Tracees::seize(process, &self.dir, self.wait_in_rings, observer)? {
+            Seized::Attached(tracees) => tracees,
+            Seized::Gone => return self.child.wait(),
+            Seized::Ended(end) => {
+                // It was waited for.
+                drop(self.child.0.take());
+                return Ok(Run {
+                    end,
+                    calls: 0,
+                    left_behind: 0,
+                });
+            }
         };
         // The tracees wait for it, and then its id may become another's.
         #[expect(
