@@ -21,6 +21,9 @@ def opened(home):
     environment.set_lg_bsize(1 << 15)
     environment.open(home, FLAGS | db.DB_RECOVER | db.DB_PRIVATE)
     table = db.DB(environment)
+    # A page has to be written whole or not at all (Programmer's Reference, "Berkeley DB recoverability"), and
+    # a disk promises that of a sector.
+    table.set_pagesize(512)
     table.open("table", None, db.DB_BTREE, db.DB_CREATE | db.DB_AUTO_COMMIT)
     return environment, table
 

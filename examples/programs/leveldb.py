@@ -6,6 +6,7 @@ process and not the end of the machine (LevelDB doc/index.md, "Synchronous Write
 Weak: without `sync`.
 """
 import os
+import subprocess
 import plyvel
 from protocol import entries, main, pack, survived
 
@@ -13,10 +14,18 @@ from protocol import entries, main, pack, survived
 def opened(directory):
     # A small buffer, so that tables are written and compacted. LevelDB creates itself atomically.
     path = os.path.join(directory, "db")
-    return plyvel.DB(path, create_if_missing=True, write_buffer_size=65536)
+    try:
+        return plyvel.DB(path, create_if_missing=True, write_buffer_size=65536)
+    except plyvel.Error as error:
+        raise SystemExit(f"LevelDB does not open: {error}") from None
 
 
 def write(directory, weak):
+    path = os.path.join(directory, "db")
+    if not os.path.exists(path):
+        # LevelDB syncs what is in its directory, and not the name of that.
+        os.mkdir(path)
+        subprocess.run(["sync", directory], check=True)
     database = opened(directory)
     place = sum(1 for _ in database.iterator(include_value=False))
     for name, body in entries():
