@@ -4,11 +4,16 @@
     naive_log.py DIRECTORY [no-sync | fsync | correct]
 """
 import os
+import re
 import sys
 
 directory, mode = sys.argv[1], sys.argv[2]
-log = os.open(os.path.join(directory, "log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+path = os.path.join(directory, "log")
+log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 if mode == "correct":
+    # A line that a crash has cut, or left zeros or garbage in, would take the next one with it.
+    whole = re.match(rb"(g[0-9]+-[0-9]+\.\n)*", open(path, "rb").read())
+    os.truncate(log, whole.end())
     # What an earlier run has left may be in the page cache only, and so may the name of the log.
     os.fsync(log)
     names = os.open(directory, os.O_RDONLY)

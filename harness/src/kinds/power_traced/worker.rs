@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
@@ -50,6 +51,8 @@ pub(super) struct OnTrace<'a> {
     image: PathBuf,
     profiles: Vec<Profile>,
     stop: Stop,
+    /// When the row is over: a slow checker may take minutes for one round.
+    deadline: Option<Instant>,
     /// How the disk came about; none where a fresh one is to be begun.
     lives: Option<Lives>,
     disk: Disk,
@@ -106,6 +109,7 @@ impl<'a> OnTrace<'a> {
             image: job.scratch.join(format!("{}-found", job.name())),
             profiles: plan.profiles().to_vec(),
             stop: plan.stop.clone(),
+            deadline: plan.budget.duration().map(|time| Instant::now() + time),
             lives: None,
             disk: Disk::new(Profile::Strict),
             seen: HashSet::new(),
@@ -157,6 +161,9 @@ impl<'a> OnTrace<'a> {
         }
         self.look(&scene, STATES_MAX, tally)?;
         for _ in 1..TRACED_RECOVERIES {
+            if self.is_over() {
+                break;
+            }
             let (moment, end) = self.draw_crash(&recording);
             self.recover(&scene, (moment, end), tally)?;
         }
@@ -234,11 +241,17 @@ impl<'a> OnTrace<'a> {
             if let ControlFlow::Break(halt) = looked {
                 return Err(halt);
             }
-            if self.stop.is_set() || tally.crash_states >= until {
+            if self.is_over() || tally.crash_states >= until {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// The torture ends, or the row's time is over.
+    fn is_over(&self) -> bool {
+        let is_late = |deadline| Instant::now() > deadline;
+        self.stop.is_set() || self.deadline.is_some_and(is_late)
     }
 
     /// The moments of a life, in the order in which they are looked at: those right before a sync and those
