@@ -8,6 +8,7 @@ mod bench;
 mod control;
 mod keep;
 mod lives;
+mod scene;
 mod shrink;
 mod story;
 mod worker;

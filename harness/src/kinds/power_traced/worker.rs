@@ -16,6 +16,7 @@ use super::bench::Bench;
 use super::control::kill_control;
 use super::keep::keep;
 use super::lives::{End, Life, Lives};
+use super::scene::{Halt, Recovery, Scene};
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
@@ -63,24 +64,6 @@ pub(super) struct OnTrace<'a> {
     found: BTreeMap<String, Found>,
     /// The controls were done.
     is_controlled: bool,
-}
-
-/// What ends a round before its end.
-enum Halt {
-    Found,
-    Machine(io::Error),
-}
-
-impl From<io::Error> for Halt {
-    fn from(error: io::Error) -> Self {
-        Self::Machine(error)
-    }
-}
-
-/// A recorded life, and what is looked at of it.
-struct Scene<'s> {
-    role: Role,
-    recording: &'s Followed,
 }
 
 impl Worker for OnTrace<'_> {
@@ -437,19 +420,5 @@ impl<'a> OnTrace<'a> {
             &controlled,
             &image,
         )
-    }
-}
-
-/// A recovery under trace that went well.
-struct Recovery {
-    /// What it recovered from.
-    crash: Life,
-    known: Vec<Event>,
-    recording: Followed,
-}
-
-impl Scene<'_> {
-    fn ended(&self, moment: usize, end: End) -> Life {
-        Life::of(self.role, self.recording, moment, end)
     }
 }
