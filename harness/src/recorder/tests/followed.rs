@@ -44,7 +44,7 @@ pub(super) fn recorded(
     })
 }
 
-/// A disk laid out, beside an image.
+/// A disk laid out, next to an image.
 struct Beside<'a> {
     dir: &'a Path,
     /// The last one that was compared.
