@@ -69,6 +69,29 @@ pub(crate) fn minimise<T, C>(
     }
 }
 
+/// The same answers to what a power cut takes, with less lost: halves of those that lose nothing first, then
+/// smaller parts, down to one.
+pub(crate) fn fewer_losses(answers: &[u32]) -> Vec<Vec<u32>> {
+    let mut candidates = Vec::new();
+    let mut size = answers.len();
+    while size > 0 {
+        for start in (0..answers.len()).step_by(size) {
+            let mut fewer = answers.to_vec();
+            let end = (start + size).min(fewer.len());
+            fewer[start..end].fill(0);
+            if fewer == answers {
+                continue;
+            }
+            while fewer.last() == Some(&0) {
+                fewer.pop();
+            }
+            candidates.push(fewer);
+        }
+        size /= 2;
+    }
+    candidates
+}
+
 /// Workloads that do less, or less oddly.
 pub(crate) fn smaller_workloads(workload: &Workload) -> Vec<Workload> {
     let mut smaller = Vec::new();

@@ -10,12 +10,12 @@ use std::path::Path;
 
 use super::control::kill_control;
 use super::keep::keep;
-use super::lives::{End, Life, Lives};
+use super::lives::{End, Lives};
 use crate::history::Event;
 use crate::kinds::contract::{Saved, Shrinking};
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
-use crate::shrink::{Deadline, minimise};
+use crate::shrink::{Deadline, fewer_losses, minimise};
 use crate::sim::{Disk, Odometer, Role, Sampler};
 use crate::store::Store;
 use crate::workload::stream;
@@ -88,34 +88,16 @@ fn before_last(lives: &Lives) -> io::Result<Disk> {
     Ok(disks.pop().expect("it has a life"))
 }
 
-/// The same with less lost in the last crash: halves of the answers that lose nothing first, then smaller
-/// parts, down to one.
+/// The same with less lost in the last crash.
 fn with_less_lost(found: &Failing) -> Vec<Lives> {
-    let mut candidates = Vec::new();
-    let Some(Life {
-        end: End::PowerLoss(answers),
-        ..
-    }) = found.lives.lives.last()
-    else {
-        return candidates;
+    let last = found.lives.lives.last();
+    let answers = match last.map(|life| &life.end) {
+        Some(End::PowerLoss(answers)) => answers.as_slice(),
+        _ => &[],
     };
-    let mut size = answers.len();
-    while size > 0 {
-        for start in (0..answers.len()).step_by(size) {
-            let mut fewer = answers.clone();
-            let end = (start + size).min(fewer.len());
-            fewer[start..end].fill(0);
-            if fewer == *answers {
-                continue;
-            }
-            while fewer.last() == Some(&0) {
-                fewer.pop();
-            }
-            candidates.push(ending(&found.lives, None, End::PowerLoss(fewer)));
-        }
-        size /= 2;
-    }
-    candidates
+    let fewer = fewer_losses(answers).into_iter();
+    let candidate = |fewer| ending(&found.lives, None, End::PowerLoss(fewer));
+    fewer.map(candidate).collect()
 }
 
 /// The same lives with another end of the last one.

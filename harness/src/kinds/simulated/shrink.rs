@@ -13,7 +13,7 @@ use super::story;
 use super::timeline::{End, Life, Timeline};
 use super::world::{Bench, World};
 use crate::kinds::sought::Sought;
-use crate::shrink::{Deadline, Test, minimise, smaller_numbers, smaller_workloads};
+use crate::shrink::{Deadline, Test, fewer_losses, minimise, smaller_numbers, smaller_workloads};
 use crate::tally::Tally;
 use crate::workload::stream;
 
@@ -187,32 +187,18 @@ fn renumber(timeline: &mut Timeline) {
     }
 }
 
-/// The same timelines with less lost in a power cut: halves of the answers that lose nothing first, then
-/// smaller parts, down to one.
+/// The same timelines with less lost in a power cut.
 fn with_less_lost(timeline: &Timeline) -> Vec<Timeline> {
     let mut candidates = Vec::new();
     for (index, step) in timeline.steps.iter().enumerate() {
         let End::PowerLoss(answers) = &step.end else {
             continue;
         };
-        let mut size = answers.len();
-        while size > 0 {
-            for start in (0..answers.len()).step_by(size) {
-                let mut fewer = answers.clone();
-                let end = (start + size).min(fewer.len());
-                fewer[start..end].fill(0);
-                if fewer == *answers {
-                    continue;
-                }
-                while fewer.last() == Some(&0) {
-                    fewer.pop();
-                }
-                let mut candidate = timeline.clone();
-                candidate.steps[index].end = End::PowerLoss(fewer);
-                candidates.push(candidate);
-            }
-            size /= 2;
-        }
+        candidates.extend(fewer_losses(answers).into_iter().map(|fewer| {
+            let mut candidate = timeline.clone();
+            candidate.steps[index].end = End::PowerLoss(fewer);
+            candidate
+        }));
     }
     candidates
 }
