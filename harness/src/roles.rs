@@ -1,7 +1,8 @@
 //! Everything that a child process of a torture can be told to do.
 
 use crate::process::{
-    COMMAND, CommandTask, Failed, Obeyed, PROBE, Roles, carry_out_command, carry_out_probe,
+    COMMAND, CommandTask, Failed, KEEPER, Obeyed, PROBE, Roles, become_command, carry_out_keeper,
+    carry_out_probe,
 };
 use crate::store::subject_roles;
 use crate::subject::Subject;
@@ -26,8 +27,12 @@ use crate::subject::Subject;
 /// ```
 pub fn obey_orders(subjects: &[&dyn Subject]) {
     let roles = Roles::default()
-        .with(&COMMAND, |task: CommandTask, traced| {
-            carry_out_command(&task, traced)?;
+        .with(&COMMAND, |task: CommandTask, _| {
+            become_command(&task)?;
+            Ok(Obeyed::Done)
+        })
+        .with(&KEEPER, |(), _| {
+            carry_out_keeper()?;
             Ok(Obeyed::Done)
         })
         .with(&PROBE, |task, _| {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -20,6 +21,12 @@ pub(crate) trait Process {
     fn id(&self) -> Pid;
 
     fn is_over(&mut self) -> io::Result<bool>;
+
+    /// Waits for its end, but not for long.
+    fn rest(&mut self, nap: Duration) -> io::Result<()> {
+        std::thread::sleep(nap);
+        Ok(())
+    }
 
     /// Kills it, if it has not ended yet. Afterwards nothing of it is left.
     fn end(self: Box<Self>) -> io::Result<Ended>;

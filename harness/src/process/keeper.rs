@@ -1,23 +1,32 @@
-//! The process between the harness and a command: it sees to it that nothing of the command stays.
+//! The process between the harness and commands: it sees to it that nothing of a command stays.
 //!
 //! ```text
 //! harness ── keeper (this binary again) ── sh -c 'exec COMMAND' ── whatever that starts
 //! ```
 //!
-//! The keeper is a *subreaper*: whatever the command leaves behind, in its process group or in one
-//! of its own, becomes the keeper's child, and is killed and waited for before the keeper ends. It
-//! kills the command when its own standard input ends, so also when the harness dies.
+//! The keeper is a *subreaper*: whatever a command leaves behind, in its process group or in one
+//! of its own, becomes the keeper's child, and is killed and waited for before the next command is
+//! started. It runs one command after the other, so that a command costs no start of this binary. It
+//! ends when its standard input ends, so also when the harness dies, and kills what runs then.
+//!
+//! ```text
+//! harness                                   keeper
+//!   {"Run": {..}}                -- stdin ->
+//!   "Kill", if it is to end now  -- stdin ->
+//!                               <- stdout -  how it ended
+//! ```
 //!
 //! A traced command has no keeper: the tracer follows and kills all it starts.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -27,16 +36,18 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, dup, getpid};
 use serde::{Deserialize, Serialize};
 
-use super::ending::{Ended, Process, printed, process_of};
-use super::launcher::Launcher;
-use super::order::{NOT_THE_STORE, Order, Role, VARIABLE, exit};
+use super::ending::process_of;
+use super::order::{Role, VARIABLE};
 use super::procfs::{Stat, processes};
 
 /// The time that processes which a command has started and not waited for have to end by themselves.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A command under a keeper, or alone if it is traced.
-pub(crate) const COMMAND: Role<CommandTask> = Role::keeper("command");
+/// A command: given to a keeper, or traced.
+pub(crate) const COMMAND: Role<CommandTask> = Role::of_commands("command");
+
+/// Runs commands.
+pub(crate) const KEEPER: Role<()> = Role::of_commands("keeper");
 
 /// A command as a shell takes it, and where its output goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +61,7 @@ pub(crate) struct CommandTask {
 }
 
 impl CommandTask {
+    /// The command with its descriptors, but for standard error.
     fn shell(&self) -> io::Result<Command> {
         let mut command = Command::new("sh");
         // `exec`: the process that is killed is the program, not a shell that waits for it.
@@ -81,142 +93,139 @@ fn no_shell(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot start `sh`: {error}"))
 }
 
+/// What a keeper is to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Ask {
+    Run {
+        task: CommandTask,
+        /// A file that exists: the command's standard error.
+        stderr: PathBuf,
+    },
+    /// End the command that runs. If it has ended by itself meanwhile, nothing.
+    Kill,
+}
+
+/// What a keeper answers to [`Ask::Run`], in one line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    Ended(Ending),
+    /// There was no command at all: why.
+    NotStarted(String),
+}
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Ending {
+pub(super) struct Ending {
     /// It was to be killed.
-    ordered: bool,
+    pub(super) ordered: bool,
     /// As `waitpid` has it.
-    status: i32,
+    pub(super) status: i32,
     /// Processes that it left behind.
-    left_behind: usize,
+    pub(super) left_behind: usize,
 }
 
-/// A command with its keeper. Dropping it kills it.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    keeper: Child,
-    stderr: File,
+/// In a traced child: becomes the command.
+pub(crate) fn become_command(task: &CommandTask) -> io::Result<()> {
+    Err(no_shell(&task.shell()?.exec()))
 }
 
-impl Kept {
-    pub(super) fn start(launcher: &Launcher, order: &Order) -> io::Result<Self> {
-        let (keeper, stderr) = launcher.spawn(order, Some(Stdio::piped()))?;
-        Ok(Self { keeper, stderr })
-    }
-}
-
-impl Process for Kept {
-    fn id(&self) -> Pid {
-        process_of(&self.keeper)
-    }
-
-    fn is_over(&mut self) -> io::Result<bool> {
-        Ok(self.keeper.try_wait()?.is_some())
-    }
-
-    fn end(mut self: Box<Self>) -> io::Result<Ended> {
-        drop(self.keeper.stdin.take());
-        let status = self.keeper.wait().map_err(|error| {
-            let reason = format!(
-                "cannot wait for a command's keeper (process {}): {error}",
-                self.keeper.id()
-            );
-            io::Error::new(error.kind(), reason)
-        })?;
-        let mut said = String::new();
-        let mut report = self.keeper.stdout.take().expect("it is piped");
-        report.read_to_string(&mut said)?;
-        let stderr = printed(&self.stderr);
-        let ending = said
-            .lines()
-            .last()
-            .and_then(|line| serde_json::from_str(line).ok());
-        let Some(ending) = ending else {
-            let reason = match stderr.rsplit_once(NOT_THE_STORE) {
-                Some((_, reason)) => reason.to_owned(),
-                None => format!("the command's keeper ended ({status}): {stderr}"),
+/// In a child: runs one command after the other, and ends what each leaves behind.
+pub(crate) fn carry_out_keeper() -> io::Result<()> {
+    set_child_subreaper(true)?;
+    let current = Mutex::default();
+    std::thread::scope(|scope| {
+        let (sender, asked) = channel();
+        let current = &current;
+        // The end of what is asked ends the loop below.
+        scope.spawn(move || listen(&sender, current));
+        for (task, stderr) in asked {
+            let answer = match keep(&task, &stderr, current) {
+                Ok(ending) => Answer::Ended(ending),
+                Err(error) => Answer::NotStarted(error.to_string()),
             };
-            return Err(io::Error::other(reason));
-        };
-        let Ending {
-            ordered,
-            status,
-            left_behind,
-        } = ending;
-        let status = ExitStatus::from_raw(status);
-        Ok(Ended {
-            killed: ordered && status.signal() == Some(Signal::SIGKILL as i32),
-            status,
-            left_behind,
-            output: stderr,
-        })
-    }
+            let mut report = io::stdout();
+            // On a line of its own, also where a test harness has printed half of one.
+            writeln!(report, "\n{}", serde_json::to_string(&answer)?)?;
+            report.flush()?;
+        }
+        Ok(())
+    })
 }
 
-impl Drop for Kept {
-    fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        if let Err(error) = self.keeper.wait() {
-            eprintln!("cannot end process {}: {error}", self.keeper.id());
+/// The command that was asked for last.
+#[derive(Debug, Default)]
+struct Current {
+    /// Its process group, while it runs. Its process is not reaped before, so the id is its own.
+    group: Option<Pid>,
+    /// It is to be killed.
+    ordered: bool,
+}
+
+impl Current {
+    /// An order to kill may come before the command has been started, or after its end.
+    fn kill(&self) {
+        if let Some(group) = self.group.filter(|_| self.ordered)
+            && let Err(error) = killpg(group, Signal::SIGKILL)
+        {
+            eprintln!("cannot end process group {group}: {error}");
         }
     }
 }
 
-/// In a child: becomes the command if it is traced; else runs it, and ends what it leaves behind.
-pub(crate) fn carry_out_command(task: &CommandTask, traced: bool) -> io::Result<()> {
-    if traced {
-        return Err(no_shell(&task.shell()?.exec()));
-    }
-    keep(task)
+fn lock(current: &Mutex<Current>) -> MutexGuard<'_, Current> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn keep(task: &CommandTask) -> io::Result<()> {
-    set_child_subreaper(true)?;
+/// Hands on what is to be run, and kills what is to end. The end of standard input, or an error, is the
+/// end of all.
+fn listen(sender: &Sender<(CommandTask, PathBuf)>, current: &Mutex<Current>) {
+    let order_end = || {
+        let mut current = lock(current);
+        current.ordered = true;
+        current.kill();
+    };
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else {
+            break;
+        };
+        match serde_json::from_str(&line).expect("the harness wrote it") {
+            Ask::Run { task, stderr } => {
+                lock(current).ordered = false;
+                drop(sender.send((task, stderr)));
+            }
+            Ask::Kill => order_end(),
+        }
+    }
+    order_end();
+}
+
+/// Runs a command to its end.
+fn keep(task: &CommandTask, stderr: &Path, current: &Mutex<Current>) -> io::Result<Ending> {
     let mut shell = task.shell()?;
+    shell.stderr(open(File::options().write(true), stderr)?);
+    let mut now = lock(current);
     let spawned = shell.process_group(0).spawn();
     let mut child = spawned.map_err(|error| no_shell(&error))?;
-    drop(shell);
     let group = process_of(&child);
-    // Whether it may still be killed by its id, and whether it was.
-    let (running, ordered) = (Mutex::new(true), Mutex::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut order = Vec::new();
-            // An error is an end, too.
-            drop(io::stdin().read_to_end(&mut order));
-            let running = running.lock().expect("nothing panics with it");
-            if *running {
-                *ordered.lock().expect("nothing panics with it") = true;
-                if let Err(error) = killpg(group, Signal::SIGKILL) {
-                    eprintln!("cannot end process group {group}: {error}");
-                }
-            }
-        });
-        // Not reaped yet: its id stays its own until nothing kills by it any more.
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-        while waitid(Id::Pid(group), flags) == Err(Errno::EINTR) {}
-        *running.lock().expect("nothing panics with it") = false;
-        let ordered = *ordered.lock().expect("nothing panics with it");
-        let status = child.wait().map_err(|error| {
-            let reason = format!("cannot wait for the command (process {group}): {error}");
-            io::Error::new(error.kind(), reason)
-        })?;
-        let status = status.into_raw();
-        let left_behind = sweep(if ordered { Duration::ZERO } else { GRACE })?;
-        let ending = Ending {
-            ordered,
-            status,
-            left_behind,
-        };
-        let mut line = serde_json::to_vec(&ending)?;
-        line.push(b'\n');
-        let mut report = io::stdout();
-        report.write_all(b"\n")?;
-        report.write_all(&line)?;
-        report.flush()?;
-        // The listener still listens.
-        exit(0)
+    now.group = Some(group);
+    now.kill();
+    drop(now);
+    drop(shell);
+    // Not reaped yet: its id stays its own until nothing kills by it any more.
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    while waitid(Id::Pid(group), flags) == Err(Errno::EINTR) {}
+    let mut now = lock(current);
+    now.group = None;
+    let ordered = now.ordered;
+    drop(now);
+    let status = child.wait().map_err(|error| {
+        let reason = format!("cannot wait for the command (process {group}): {error}");
+        io::Error::new(error.kind(), reason)
+    })?;
+    Ok(Ending {
+        ordered,
+        status: status.into_raw(),
+        left_behind: sweep(if ordered { Duration::ZERO } else { GRACE })?,
     })
 }
 

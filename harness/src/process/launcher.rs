@@ -2,9 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::keeper::KEEPER;
+use super::line::Line;
 use super::order::Order;
 use crate::memory_file::memory_file;
 use crate::stop::Stop;
@@ -13,18 +17,32 @@ use crate::stop::Stop;
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// How to start this program again so that it obeys an order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Launcher {
     /// It is a test binary, and the test of this name obeys. Else it obeys at the start of `main`.
     test: Option<String>,
     /// Ends every wait for a child.
     stop: Stop,
+    /// Keepers that run no command now. All are in the mount namespace `home`.
+    keepers: Arc<Mutex<Vec<Line>>>,
+    home: Option<u64>,
+}
+
+/// The mount namespace of this thread, by its inode number.
+fn mount_namespace() -> Option<u64> {
+    let namespace = std::fs::metadata("/proc/thread-self/ns/mnt").ok()?;
+    Some(namespace.ino())
 }
 
 impl Launcher {
     /// For a program that obeys at the start of `main`.
     pub(crate) fn binary() -> Self {
-        Self::default()
+        Self {
+            test: None,
+            stop: Stop::default(),
+            keepers: Arc::default(),
+            home: mount_namespace(),
+        }
     }
 
     /// For a torture inside a test: the test harness names the thread after the test. With a single
@@ -48,7 +66,7 @@ impl Launcher {
         )?;
         Ok(Self {
             test: Some(test),
-            ..Self::default()
+            ..Self::binary()
         })
     }
 
@@ -96,7 +114,7 @@ impl Launcher {
         };
         let mut command = self.command();
         order.put_into(&mut command)?;
-        if !order.is_kept() {
+        if !order.is_of_commands() {
             // Looking up a backtrace takes longer than a writer lives: its panic would go unnoticed.
             // The environment of a command is its user's.
             command.env("RUST_BACKTRACE", "0");
@@ -113,6 +131,34 @@ impl Launcher {
                 io::Error::new(error.kind(), reason)
             })?;
         Ok((child, stderr))
+    }
+
+    /// A keeper that runs no command.
+    pub(super) fn keeper(&self) -> io::Result<Line> {
+        let idle = self.is_home().then(|| self.idle().pop()).flatten();
+        if let Some(keeper) = idle {
+            return Ok(keeper);
+        }
+        let order = Order::new(&KEEPER, &())?;
+        let (keeper, stderr) = self.spawn(&order, Some(Stdio::piped()))?;
+        Ok(Line::new(keeper, stderr))
+    }
+
+    /// For the next command.
+    pub(super) fn take_back(&self, keeper: Line) {
+        if self.is_home() {
+            self.idle().push(keeper);
+        }
+    }
+
+    /// A process keeps the mount namespace of the thread that started it, and the file systems that are
+    /// mounted in it. A thread that has one of its own leaves nothing in it.
+    fn is_home(&self) -> bool {
+        self.home.is_some() && self.home == mount_namespace()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a process that does nothing before its tracer has let it begin.

@@ -9,8 +9,10 @@
 mod checker;
 mod ending;
 mod keeper;
+mod kept;
 mod launcher;
 mod limits;
+mod line;
 mod order;
 mod patience;
 mod probe;
@@ -22,7 +24,7 @@ mod strays;
 
 pub(crate) use checker::{Checker, answer};
 pub(crate) use ending::{Ended, process_of};
-pub(crate) use keeper::{COMMAND, CommandTask, carry_out_command, quoted};
+pub(crate) use keeper::{COMMAND, CommandTask, KEEPER, become_command, carry_out_keeper, quoted};
 pub(crate) use launcher::Launcher;
 pub(crate) use limits::{limit_in, limits_set, limits_suffice};
 pub(crate) use order::{Failed, Obeyed, Order, Role, Roles, exit, has_order};

@@ -32,8 +32,8 @@ pub(crate) struct Role<T> {
     name: &'static str,
     /// The kernel kills the child when the harness dies.
     dies_with_harness: bool,
-    /// A keeper stands between the harness and what the child runs.
-    is_kept: bool,
+    /// The child runs commands, or becomes one: its environment is that of their user.
+    of_commands: bool,
     task: PhantomData<fn(T)>,
 }
 
@@ -43,16 +43,17 @@ impl<T: Serialize + DeserializeOwned> Role<T> {
         Self {
             name,
             dies_with_harness: true,
-            is_kept: false,
+            of_commands: false,
             task: PhantomData,
         }
     }
 
-    /// A child that sees by itself that the harness is gone, since it has others to end first.
-    pub(super) const fn keeper(name: &'static str) -> Self {
+    /// A child that runs commands, or becomes one. A keeper sees by itself that the harness is gone, since
+    /// it has others to end first; what is traced, the tracer ends.
+    pub(super) const fn of_commands(name: &'static str) -> Self {
         Self {
             dies_with_harness: false,
-            is_kept: true,
+            of_commands: true,
             ..Self::new(name)
         }
     }
@@ -67,7 +68,7 @@ pub(crate) struct Order {
     traced: bool,
     /// The process to die with.
     harness: Option<i32>,
-    is_kept: bool,
+    of_commands: bool,
 }
 
 impl Order {
@@ -83,7 +84,7 @@ impl Order {
             task: serde_json::to_value(task)?,
             traced: false,
             harness: role.dies_with_harness.then_some(harness),
-            is_kept: role.is_kept,
+            of_commands: role.of_commands,
         })
     }
 
@@ -94,8 +95,12 @@ impl Order {
         }
     }
 
-    pub(super) fn is_kept(&self) -> bool {
-        self.is_kept
+    pub(super) fn is_of_commands(&self) -> bool {
+        self.of_commands
+    }
+
+    pub(super) fn task<T: DeserializeOwned>(&self) -> io::Result<T> {
+        Ok(T::deserialize(&self.task)?)
     }
 
     pub(super) fn put_into(&self, command: &mut Command) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::ending::Process;
-use super::keeper::Kept;
+use super::kept::Kept;
 use super::launcher::Launcher;
 use super::order::Order;
 use super::running::Running;
@@ -15,8 +15,8 @@ pub(crate) fn start(
     order: &Order,
     limit: Duration,
 ) -> io::Result<Box<dyn Process>> {
-    Ok(if order.is_kept() {
-        Box::new(Kept::start(launcher, order)?)
+    Ok(if order.is_of_commands() {
+        Box::new(Kept::start(launcher, order.task()?)?)
     } else {
         Box::new(Running::start(launcher, order, limit)?)
     })

@@ -75,7 +75,7 @@ pub(crate) fn run(
         if let Some(how) = until.hangs(first_word, limit, &mut patience)? {
             break Stop::Hangs(how);
         }
-        thread::sleep(nap);
+        process.rest(nap)?;
         nap = (nap * 5 / 4).min(until.looks.1);
     };
     if stop == Stop::Enough {
