@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::contract::LossModel;
-use crate::recorder::Recording;
-use crate::sim::{self, Disk, Odometer, Sampler};
+use crate::recorder::Disks;
+use crate::sim::{Disk, Odometer, Sampler};
 
 /// Every outcome of a moment that has few, and drawn ones of the others.
 pub(crate) struct PowerLoss<'r> {
@@ -42,7 +42,7 @@ pub(crate) struct Outcome<'s> {
     pub(crate) answers: &'s dyn Fn() -> Vec<u32>,
 }
 
-impl<R: Recording + AsRef<sim::Recording>> LossModel<R> for PowerLoss<'_> {
+impl<R: Disks> LossModel<R> for PowerLoss<'_> {
     type State<'s> = Outcome<'s>;
 
     fn crash_states<B>(
@@ -51,9 +51,8 @@ impl<R: Recording + AsRef<sim::Recording>> LossModel<R> for PowerLoss<'_> {
         moments: Range<usize>,
         mut visit: impl FnMut(usize, Outcome<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let recording = recording.as_ref();
         for moment in moments {
-            let disk = &recording.gaps[moment].disk;
+            let disk = recording.disk_at(moment);
             self.moments += 1;
             let mut odometer = Odometer::default();
             let mut is_exhausted = false;
@@ -70,7 +69,7 @@ impl<R: Recording + AsRef<sim::Recording>> LossModel<R> for PowerLoss<'_> {
                 self.exhausted += 1;
                 continue;
             }
-            let before_sync = recording.is_sync(moment);
+            let before_sync = recording.is_before_sync(moment);
             let draws = self.samples * if before_sync { 3 } else { 1 };
             for _ in 0..draws {
                 let rng = ChaCha8Rng::seed_from_u64(self.rng.next_u64());

@@ -1,8 +1,10 @@
 //! What every recorder and every recording can do.
 
+use std::borrow::Cow;
 use std::io;
 
 use crate::history::Event;
+use crate::sim::Disk;
 use crate::store::Work;
 
 /// One run of a store, recorded: moments in the order of time, from before the first operation to the
@@ -13,6 +15,15 @@ pub(crate) trait Recording {
 
     /// What the run had announced at a moment.
     fn announced_at(&self, moment: usize) -> Vec<Event>;
+}
+
+/// A recording whose moments are disks of the simulated file system, each before an operation, and one
+/// after the last.
+pub(crate) trait Disks: Recording {
+    fn disk_at(&self, moment: usize) -> Cow<'_, Disk>;
+
+    /// Whether what comes next is a sync.
+    fn is_before_sync(&self, moment: usize) -> bool;
 }
 
 /// Turns one run of a store into a recording.

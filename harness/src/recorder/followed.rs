@@ -8,18 +8,19 @@
 //! A call has two ends, and in between it may be in flight: a crash finds what was there before its last
 //! effect, with the announcements made before it began.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
 use super::changes::{changes, text};
-use super::contract::Recording;
+use super::contract::{Disks, Recording};
 use super::copier::Step;
 use super::elsewhere::Arrival;
 use super::trace::Traced;
 use crate::history::Event;
 use crate::image::Image;
 use crate::oracle::Violation;
-use crate::sim::{self, Act, Bytes, Disk, Follower};
+use crate::sim::{Act, Bytes, Disk, Past};
 use crate::store::{Announced, Span};
 use crate::survivor::Survivor;
 use crate::trace::{Call, Durability, Kind};
@@ -27,11 +28,8 @@ use crate::trace::{Call, Durability, Kind};
 /// A run whose moments are disks: before each act, and after the last.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    recording: sim::Recording,
     /// What was done.
-    pub(crate) acts: Vec<Act>,
-    /// The disk at the end, as durable as the run has left it.
-    pub(crate) disk: Disk,
+    pub(crate) past: Past,
     /// What was announced around each moment. `None`: all that was announced.
     spans: Vec<Option<Span>>,
     announced: Announced,
@@ -43,15 +41,19 @@ pub(crate) struct Followed {
     pub(crate) recovered: Option<Vec<Survivor>>,
 }
 
-impl AsRef<sim::Recording> for Followed {
-    fn as_ref(&self) -> &sim::Recording {
-        &self.recording
+impl Disks for Followed {
+    fn disk_at(&self, moment: usize) -> Cow<'_, Disk> {
+        Cow::Owned(self.past.disk_before(moment))
+    }
+
+    fn is_before_sync(&self, moment: usize) -> bool {
+        self.past.is_sync(moment)
     }
 }
 
 impl Recording for Followed {
     fn moments(&self) -> usize {
-        self.recording.gaps.len()
+        self.past.acts().len() + 1
     }
 
     fn announced_at(&self, moment: usize) -> Vec<Event> {
@@ -74,7 +76,7 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
     let mut is_whole = true;
     for step in &traced.steps {
         following.step(step)?;
-        if following.follower.is_full() {
+        if following.past.is_full() {
             is_whole = false;
             break;
         }
@@ -85,18 +87,14 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         following.catch_up(end)?;
     }
     let Following {
-        follower,
-        acts,
+        past,
         mut spans,
         span,
         ..
     } = following;
     spans.push(span);
-    let (recording, disk) = follower.recorded();
     Ok(Followed {
-        recording,
-        acts,
-        disk,
+        past,
         spans,
         announced: traced.announced,
         known,
@@ -107,10 +105,9 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
 
 /// A run that is followed, call by call.
 pub(super) struct Following {
-    pub(super) follower: Follower,
-    /// What the follower's disk shows.
+    pub(super) past: Past,
+    /// What its disk shows.
     pub(super) image: Image,
-    pub(super) acts: Vec<Act>,
     /// What was announced around the moment before each act.
     pub(super) spans: Vec<Option<Span>>,
     /// The same of the present.
@@ -122,9 +119,8 @@ pub(super) struct Following {
 impl Following {
     pub(super) fn new(disk: Disk, image: Image) -> Self {
         Self {
-            follower: Follower::new(disk),
+            past: Past::new(disk),
             image,
-            acts: Vec::new(),
             spans: Vec::new(),
             span: Some(Span::NOTHING),
             broken_off: None,
@@ -132,11 +128,9 @@ impl Following {
     }
 
     fn act(&mut self, act: Act) -> io::Result<()> {
-        let done = self.follower.act(&act);
-        done.map_err(|error| differs(&act, &error))?;
+        let done = self.past.act(act);
         self.spans.push(self.span.clone());
-        self.acts.push(act);
-        Ok(())
+        done.map_err(|error| differs(self.past.acts().last(), &error))
     }
 
     /// Does what makes the disk show an image.
@@ -342,7 +336,7 @@ fn refused(what: &str) -> io::Error {
     )
 }
 
-fn differs(act: &Act, error: &io::Error) -> io::Error {
+fn differs(act: Option<&Act>, error: &io::Error) -> io::Error {
     io::Error::other(format!(
         "the simulated file system cannot follow the store's directory: {error}, in {act:?}"
     ))

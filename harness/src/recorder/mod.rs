@@ -21,7 +21,7 @@ mod tests;
 mod trace;
 mod watch;
 
-pub(crate) use contract::{Recorder, Recording, Run};
+pub(crate) use contract::{Disks, Recorder, Recording, Run};
 pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
 pub(crate) use followed::{Followed, follow};

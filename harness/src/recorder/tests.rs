@@ -4,6 +4,7 @@ mod calls;
 mod child;
 mod differential;
 mod followed;
+mod long;
 
 use std::fs;
 use std::io;

@@ -1,5 +1,7 @@
 //! A file system that follows a directory of a real one: what was done there is done here, so that this
 //! one knows what is durable, and what a power cut leaves.
+//!
+//! [`Follower`] notes it in the words of a story; [`Past`](super::past::Past) keeps it as it is.
 
 use std::io;
 use std::path::Path;
@@ -13,16 +15,11 @@ use super::path::Target;
 use super::record::{Call, Operation, Recording};
 use crate::tree::Kind;
 
-/// What all moments of a recording hold together that no sync has made durable, in changes. A moment keeps
-/// a list of them: without a sync, memory grows with the square of what was done.
-const PENDING_MAX: usize = 1 << 23;
-
 /// A disk, and what was done to it.
 #[derive(Debug)]
 pub(crate) struct Follower {
     pub(crate) disk: Disk,
     recording: Recording,
-    pending: usize,
 }
 
 impl Follower {
@@ -31,13 +28,7 @@ impl Follower {
         Self {
             disk,
             recording: Recording::new(None),
-            pending: 0,
         }
-    }
-
-    /// Whether it holds as much as it may: it cannot follow any further.
-    pub(crate) fn is_full(&self) -> bool {
-        self.pending > PENDING_MAX
     }
 
     /// The recording, with the present as its last moment.
@@ -53,9 +44,7 @@ impl Follower {
     pub(crate) fn act(&mut self, act: &Act) -> io::Result<()> {
         let operation = self.operation(act)?;
         self.recording.begin(&self.disk, 0, operation);
-        self.disk.act(act)?;
-        self.pending += self.disk.pending();
-        Ok(())
+        self.disk.act(act)
     }
 
     fn operation(&self, act: &Act) -> io::Result<Operation> {
@@ -220,16 +209,5 @@ impl Disk {
             Node::File(_) => Ok(node),
             Node::Dir(_) | Node::Special(_) => Err(Errno::EINVAL.into()),
         }
-    }
-
-    /// The number of changes that are not durable; of files, only of the one that has most.
-    fn pending(&self) -> usize {
-        let writes = |node: &Node| match node {
-            Node::File(file) => file.writes.len() + file.sizes.len(),
-            Node::Dir(_) | Node::Special(_) => 0,
-        };
-        let nodes = self.nodes.iter().flatten();
-        let most = nodes.map(|node| writes(node)).max().unwrap_or(0);
-        self.names.len() + self.metadata.len() + most
     }
 }

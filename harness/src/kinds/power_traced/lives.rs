@@ -55,7 +55,7 @@ impl Life {
         }
         Self {
             role,
-            acts: recording.acts[..until].to_vec(),
+            acts: recording.past.acts()[..until].to_vec(),
             announced,
             until,
             end,

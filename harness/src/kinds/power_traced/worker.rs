@@ -24,7 +24,7 @@ use crate::kinds::contract::{Job, Worker};
 use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::{Stage, Violation};
-use crate::recorder::{Followed, Recording, Run};
+use crate::recorder::{Disks, Followed, Recording, Run};
 use crate::scratch::remove_dir;
 use crate::sim::{Disk, Profile, Role, Sampler};
 use crate::stop::Stop;
@@ -247,7 +247,7 @@ impl<'a> OnTrace<'a> {
         let acks: Vec<usize> = (0..recording.moments()).map(acks).collect();
         let is_at_stake = |moment: &usize| {
             let before = moment.checked_sub(1).map_or(0, |before| acks[before]);
-            recording.as_ref().is_sync(*moment) || acks[*moment] > before
+            recording.is_before_sync(*moment) || acks[*moment] > before
         };
         let (mut first, mut others): (Vec<usize>, Vec<usize>) =
             (0..recording.moments()).partition(is_at_stake);
@@ -290,8 +290,7 @@ impl<'a> OnTrace<'a> {
         }
         let rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
         let mut sampler = Sampler::new(rng);
-        let gaps = &AsRef::<crate::sim::Recording>::as_ref(recording).gaps;
-        gaps[moment].disk.crash(&mut sampler);
+        recording.disk_at(moment).crash(&mut sampler);
         (moment, End::PowerLoss(sampler.answers()))
     }
 
@@ -303,8 +302,7 @@ impl<'a> OnTrace<'a> {
         tally: &mut Tally,
     ) -> Result<Option<Recovery>, Halt> {
         let life = scene.ended(moment, end);
-        let gaps = &AsRef::<crate::sim::Recording>::as_ref(scene.recording).gaps;
-        let disk = life.crashed(&gaps[moment].disk);
+        let disk = life.crashed(&scene.recording.disk_at(moment));
         let known = scene.recording.announced_at(moment);
         let close = self.bench.rng.random_bool(0.2);
         let recording = self
@@ -368,7 +366,7 @@ impl<'a> OnTrace<'a> {
         let lives = self.lives.as_mut().expect("begun");
         lives.lives.push(crash);
         lives.lives.push(inner.ended(last, End::Kill));
-        self.disk = recording.disk;
+        self.disk = recording.past.disk().clone();
         if self.bench.store.next_base() == NextBase::Recovered {
             // A checker reads what is there and promises nothing: what it has shown without a sync may be
             // lost by the rules of its store. It is taken to be durable from now on.

@@ -1,5 +1,6 @@
 //! A store between two lives, and everything that is known of it.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +11,7 @@ use super::timeline::{End, Life, Step, Timeline};
 use super::watch::Watch;
 use crate::history::{Event, History, Recorder as Hand};
 use crate::oracle::{self, Oracle, Stage, Violation};
-use crate::recorder::{self, Recorder, Recording as _};
+use crate::recorder::{self, Disks, Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
 use crate::stop::Stop;
 use crate::subject::{SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError};
@@ -77,6 +78,16 @@ pub(crate) enum LastWords {
 impl AsRef<Recording> for Lived {
     fn as_ref(&self) -> &Recording {
         &self.recording
+    }
+}
+
+impl Disks for Lived {
+    fn disk_at(&self, moment: usize) -> Cow<'_, Disk> {
+        Cow::Borrowed(&self.recording.gaps[moment].disk)
+    }
+
+    fn is_before_sync(&self, moment: usize) -> bool {
+        self.recording.is_sync(moment)
     }
 }
 

@@ -38,7 +38,13 @@ pub(super) fn traced<T>(
     let store = scratch.path().join("store");
     fs::create_dir(&store).expect("made");
     let child = Command::new(std::env::current_exe().expect("this program"))
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            test,
+            "--exact",
+            "--nocapture",
+            "--include-ignored",
+            "--test-threads=1",
+        ])
         .env(STORE, &store)
         .env(TOLD, told)
         .stdin(Stdio::piped())

@@ -282,7 +282,7 @@ impl Compared {
                 if is_mark {
                     let op = done.next().expect("one mark for each");
                     let result = through_the_seam(&seam, op);
-                    let disk = following.follower.disk.clone();
+                    let disk = following.past.disk().clone();
                     let what = format!("{profile}, after {op:?} ({result:?})");
                     self.compare(&seam, &SimFs::from_disk(disk, 1), &what)?;
                 }
@@ -331,10 +331,9 @@ fn a_random_program_leaves_the_same_through_the_seam_and_under_trace() {
     }
 }
 
-/// The crash states of the moments of a recording, without those that are as the moment before.
-fn sequence_of(recording: &sim::Recording, top: &str) -> Vec<Option<BTreeSet<u64>>> {
-    let gaps = recording.gaps.iter();
-    let states = gaps.map(|gap| crash_states(&SimFs::from_disk(gap.disk.clone(), 1), top));
+/// The crash states of disks, moment after moment, without those that are as the moment before.
+fn sequence_of(disks: impl Iterator<Item = Disk>, top: &str) -> Vec<Option<BTreeSet<u64>>> {
+    let states = disks.map(|disk| crash_states(&SimFs::from_disk(disk, 1), top));
     let mut states: Vec<_> = states.collect();
     states.dedup();
     states
@@ -399,9 +398,12 @@ fn a_store_leaves_the_same_through_the_seam_and_under_trace() {
             for step in &traced.steps {
                 following.step(step).expect("nothing that is refused");
             }
-            let (followed, _) = following.follower.recorded();
-            let traced = sequence_of(&followed, "/");
-            let seam = sequence_of(&lived(store, profile, &workload(number)), "/store");
+            let past = &following.past;
+            let traced = (0..=past.acts().len()).map(|moment| past.disk_before(moment));
+            let traced = sequence_of(traced, "/");
+            let lived = lived(store, profile, &workload(number));
+            let seam = lived.gaps.iter().map(|gap| gap.disk.clone());
+            let seam = sequence_of(seam, "/store");
             assert_eq!(seam, traced, "{profile}, store {number}");
             moments += seam.len();
             states += seam.iter().flatten().map(BTreeSet::len).sum::<usize>();

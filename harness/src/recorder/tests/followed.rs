@@ -87,19 +87,19 @@ fn is_followed(seed: u64, traced: &Traced) -> usize {
     for step in &traced.steps {
         told.push(format!("{}, succeeded: {}", step.call, step.succeeded));
         let what = followed(following.catch_up(&step.before.image), &told);
-        beside.compare(&following.follower.disk, &step.before.image, &what);
+        beside.compare(following.past.disk(), &step.before.image, &what);
         let what = followed(following.step(step), &told);
         if let Some(after) = step.after.as_ref().filter(|_| !step.call.overlaps_others()) {
             assert!(following.image.is_same(&after.image), "{what}");
-            beside.compare(&following.follower.disk, &after.image, &what);
+            beside.compare(following.past.disk(), &after.image, &what);
         }
     }
     let end = traced.end.as_ref().expect("it ended");
     let what = followed(following.catch_up(end), &told);
-    beside.compare(&following.follower.disk, end, &what);
+    beside.compare(following.past.disk(), end, &what);
     // What is done again from the beginning comes to the same.
     let mut again = Disk::new(Profile::Strict);
-    for act in &following.acts {
+    for act in following.past.acts() {
         again.act(act).expect("it was done before");
     }
     beside.image = None;
@@ -178,7 +178,7 @@ fn what_changes_between_two_calls_was_attempted_by_the_second() {
     for step in &traced.steps {
         following.step(step).expect("it can be followed");
     }
-    let acts = following.acts.iter().enumerate();
+    let acts = following.past.acts().iter().enumerate();
     let writes = acts.filter(|(_, act)| matches!(act, Act::Write { .. }));
     let writes: Vec<usize> = writes.map(|(index, _)| index).collect();
     assert_eq!(writes.len(), 2);
@@ -233,7 +233,7 @@ fn a_rename_that_has_no_end_is_a_rename() {
         let before = step.before.image.clone();
         traced.end = Some(if is_done { after.image } else { before });
         let followed = follow(traced, Disk::new(Profile::Strict), Vec::new());
-        let fs = SimFs::from_disk(followed.expect("it can be followed").disk, 1);
+        let fs = SimFs::from_disk(followed.expect("it can be followed").past.disk().clone(), 1);
         let mut states = BTreeSet::new();
         let mut odometer = Odometer::default();
         loop {
