@@ -54,7 +54,7 @@ impl Catcher {
                 let program = self.shell(run, argument.unwrap_or(own), bench);
                 let ended = program.run(&slot.path, budget + GRACE, bench.stop, |_| false)?;
                 match ended.how {
-                    How::ByItself(status) if status.success() => Answer::new(Verdict::Missed, ""),
+                    How::ByItself(status) if status.success() => missed(&ended.stdout),
                     How::ByItself(_) => Answer::new(Verdict::Caught, last_line(&ended)),
                     _ => Answer::new(Verdict::TimedOut, "it did not end"),
                 }
@@ -87,6 +87,24 @@ impl Catcher {
         *out = slot.out.join(FAILURES).to_string_lossy().into_owned();
         let ended = program.run(&slot.path, budget + GRACE, stop, |_| false)?;
         Ok(understand(&ended))
+    }
+}
+
+/// Of a command that has seen nothing. If it ran tests and there were none, it did not look.
+fn missed(stdout: &str) -> Answer {
+    let mut runs = stdout.lines().filter_map(|line| {
+        let count = line.strip_prefix("running ")?;
+        count.strip_suffix(" tests").or(count.strip_suffix(" test"))
+    });
+    let mut ran_none = false;
+    let ran_some = runs.any(|count| {
+        ran_none |= count == "0";
+        count != "0"
+    });
+    if ran_none && !ran_some {
+        Answer::new(Verdict::NothingShown, "no test ran")
+    } else {
+        Answer::new(Verdict::Missed, "")
     }
 }
 
@@ -127,4 +145,26 @@ fn run_tests(
     } else {
         Answer::new(Verdict::Missed, "")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name of a test had changed, and nothing noticed that the catcher did not look any more.
+    #[test]
+    fn a_command_that_ran_no_test_has_not_looked() {
+        for (stdout, verdict) in [
+            (
+                "running 0 tests\n\ntest result: ok. 0 passed\n",
+                Verdict::NothingShown,
+            ),
+            ("running 0 tests\nrunning 1 test\n.\n", Verdict::Missed),
+            ("running 12 tests\n............\n", Verdict::Missed),
+            ("no tests, but a tool\n", Verdict::Missed),
+            ("", Verdict::Missed),
+        ] {
+            assert_eq!(missed(stdout).verdict, verdict, "{stdout}");
+        }
+    }
 }

@@ -58,6 +58,7 @@ pub fn mutants() -> Mutants {
         "replay",
         "runtimes",
         "segments",
+        "spares",
         "submissions",
         "threads",
     ];
