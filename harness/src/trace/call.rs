@@ -145,7 +145,8 @@ impl Call {
         self.kind == Kind::IoUring && self.length.is_some_and(|requests| requests > 0)
     }
 
-    /// Whether it can be cut short: [`Decision::ShortenThenKill`](super::Decision).
+    /// Whether it can be cut short: [`Decision::Shorten`](super::Decision) and
+    /// [`Decision::ShortenThenKill`](super::Decision).
     pub fn can_shorten(&self) -> bool {
         matches!(self.kind, Kind::Write | Kind::Copy)
     }

@@ -45,6 +45,7 @@
 //!
 //! Linux 4.8 or newer on `x86_64` and `aarch64`, where ptrace of one's own children is permitted.
 
+mod answer;
 mod call;
 mod filter;
 mod gate;

@@ -43,6 +43,16 @@ pub trait Observer {
 pub enum Decision {
     /// The call is carried out.
     Continue,
+    /// It is not carried out: the program gets this error (an errno of at most 511, for the kernel restarts
+    /// calls that end with a larger one), and `after` is told the same.
+    ///
+    /// The run fails if there is no such error.
+    Answer(i32),
+    /// At most this number of bytes is written, and the program gets a short count. If a file is open with
+    /// `O_DIRECT`, the kernel may refuse a part of a block.
+    ///
+    /// The run fails if [`Call::can_shorten`] is false or the call is not that long.
+    Shorten(u64),
     /// The child is killed before it.
     Kill,
     /// Only so many bytes are written, then the child is killed: a crash inside a write. `after` is

@@ -162,6 +162,17 @@ impl Registers {
     fn returned(&self) -> u64 {
         self.0.rax
     }
+
+    fn returned_mut(&mut self) -> &mut u64 {
+        &mut self.0.rax
+    }
+
+    /// Makes the kernel pass over the call that the task is about to make. No call is restarted that has this
+    /// number, also where a signal is waiting at its end.
+    pub(super) fn skip(mut self, task: Pid) -> Result<(), Errno> {
+        self.0.orig_rax = u64::MAX;
+        ptrace::setregs(task, self.0)
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -180,6 +191,27 @@ impl Registers {
 
     fn returned(&self) -> u64 {
         self.0.regs[0]
+    }
+
+    fn returned_mut(&mut self) -> &mut u64 {
+        &mut self.0.regs[0]
+    }
+
+    /// Makes the kernel pass over the call that the task is about to make. Its number has been read from the
+    /// register already, so it is set where the kernel keeps it.
+    #[expect(unsafe_code, reason = "nix does not have this set of registers")]
+    pub(super) fn skip(self, task: Pid) -> Result<(), Errno> {
+        const NT_ARM_SYSTEM_CALL: usize = 0x404;
+        let mut number: libc::c_int = -1;
+        let mut registers = libc::iovec {
+            iov_base: (&raw mut number).cast(),
+            iov_len: size_of::<libc::c_int>(),
+        };
+        let set = std::ptr::without_provenance_mut::<libc::c_void>(NT_ARM_SYSTEM_CALL);
+        let request = libc::PTRACE_SETREGSET;
+        // SAFETY: the kernel reads one int through the vector; both outlive the call.
+        let result = unsafe { libc::ptrace(request, task.as_raw(), set, &raw mut registers) };
+        Errno::result(result).map(drop)
     }
 }
 
@@ -204,6 +236,12 @@ impl Registers {
     /// Changes an argument of the call that the task is about to make.
     pub(super) fn set_argument(mut self, task: Pid, index: usize, to: u64) -> Result<(), Errno> {
         *self.argument_mut(index) = to;
+        ptrace::setregs(task, self.0)
+    }
+
+    /// Makes this error the result of the call that has ended.
+    pub(super) fn set_error(mut self, task: Pid, errno: i32) -> Result<(), Errno> {
+        *self.returned_mut() = i64::from(-errno).cast_unsigned();
         ptrace::setregs(task, self.0)
     }
 }

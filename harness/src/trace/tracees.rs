@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::{Pid, gettid};
 
+use super::answer::Altered;
 use super::call::{Call, Kind};
 use super::gate::Gate;
 use super::observer::{Decision, Observer};
-use super::resolve::{self, Cut};
+use super::resolve;
 use super::run::{End, Run};
 use super::sys::{Event, Registers, Resume, wait_any};
 use super::tasks::{
@@ -24,8 +25,17 @@ use super::tasks::{
 enum Task {
     /// Running, or stopped for a moment only, or held at the gate.
     Free,
-    /// Carrying out a call that was reported. It may be the last one.
-    In { call: Call, last: bool },
+    /// Carrying out a call that was reported.
+    In(Box<Inside>),
+}
+
+/// A call that was reported and has not ended.
+#[derive(Debug)]
+struct Inside {
+    call: Call,
+    altered: Altered,
+    /// The child is killed at its end.
+    last: bool,
 }
 
 /// What came of attaching to a process.
@@ -266,34 +276,42 @@ impl<'a, O: Observer> Tracees<'a, O> {
 
     fn begin(&mut self, task: Pid, call: Call) -> io::Result<Option<End>> {
         self.calls += 1;
-        let last = match self.observer.before(&call) {
-            Decision::Continue => false,
-            Decision::Kill => return Ok(Some(End::Killed)),
-            Decision::ShortenThenKill(length) => {
-                shorten(task, &call, length)?;
-                true
-            }
-        };
+        let decision = self.observer.before(&call);
+        if decision == Decision::Kill {
+            return Ok(Some(End::Killed));
+        }
+        let last = matches!(decision, Decision::ShortenThenKill(_));
+        let altered = Altered::by(decision, task, &call)?;
         if self.wait_in_rings && call.hands_over() {
             let [_, requests, _, flags, ..] = call.arguments;
             set_waiting(task, requests, flags | IORING_ENTER_GETEVENTS)?;
         }
-        self.tasks.insert(task, Task::In { call, last });
+        let inside = Inside {
+            call,
+            altered,
+            last,
+        };
+        self.tasks.insert(task, Task::In(Box::new(inside)));
         go_on(task, Resume::ToExit)?;
         Ok(None)
     }
 
     /// A task's call is over.
     fn leave(&mut self, task: Pid) -> io::Result<Option<End>> {
-        if let Some(Task::In { mut call, last }) = self.tasks.insert(task, Task::Free)
+        if let Some(Task::In(inside)) = self.tasks.insert(task, Task::Free)
             && let Some(registers) = alive(Registers::of(task), "read the registers of", task)?
         {
+            let Inside {
+                mut call,
+                altered,
+                last,
+            } = *inside;
             if self.wait_in_rings && call.hands_over() {
                 // A system call leaves its arguments as they were.
                 let [_, _, waiting, flags, ..] = call.arguments;
                 set_waiting(task, waiting, flags)?;
             }
-            let result = registers.result();
+            let result = altered.end(task, &call, registers)?;
             if let (Kind::Write | Kind::Copy, Ok(written)) = (call.kind, &result) {
                 resolve::confirm(&mut call, *written);
             }
@@ -326,8 +344,8 @@ impl<'a, O: Observer> Tracees<'a, O> {
 
     /// A task is gone, perhaps in the middle of a call.
     fn break_off(&mut self, task: Pid) {
-        if let Some(Task::In { call, .. }) = self.tasks.remove(&task) {
-            self.observer.broken_off(&call);
+        if let Some(Task::In(inside)) = self.tasks.remove(&task) {
+            self.observer.broken_off(&inside.call);
         }
     }
 
@@ -370,32 +388,6 @@ impl<O> Drop for Tracees<'_, O> {
             eprintln!("cannot end process {}: {error}", self.root);
         }
     }
-}
-
-fn shorten(task: Pid, call: &Call, length: u64) -> io::Result<()> {
-    let refuse = || {
-        let reason = format!("{call} cannot be shortened to {length} bytes");
-        io::Error::new(io::ErrorKind::InvalidInput, reason)
-    };
-    if !call.can_shorten() || call.length().is_none_or(|whole| length > whole) {
-        return Err(refuse());
-    }
-    let cut = resolve::cut(call, length).ok_or_else(refuse)?;
-    let done = Registers::of(task).and_then(|registers| match cut {
-        Cut::Argument(index) => registers.set_argument(task, index, length),
-        Cut::Vector {
-            count_argument,
-            count,
-            address,
-            last,
-        } => {
-            // The task's own memory: it never runs again to notice.
-            let address = std::ptr::without_provenance_mut(address);
-            ptrace::write(task, address, last.cast_signed())?;
-            registers.set_argument(task, count_argument, count)
-        }
-    });
-    alive(done, "shorten the call of", task).map(drop)
 }
 
 /// Of `io_uring_enter`: also waits for completions.

@@ -2,6 +2,7 @@
 //!
 //! The children are these same tests, started again by their names.
 
+mod answered;
 mod children;
 mod ends;
 mod followed;
