@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::ignored::Ignored;
 use crate::loss::Cuts;
+use crate::planned_fault::PlannedFault;
 use crate::process::Launcher;
 use crate::recorder::RecorderKind;
 use crate::scratch::memory_dir;
@@ -75,6 +76,8 @@ pub(crate) struct Plan {
     pub hang_limit: Duration,
     /// What records runs, where a kind leaves the choice; the best that a store allows, if not given.
     pub recorder: Option<RecorderKind>,
+    /// Errors of the disk for `fault`; drawn from the seed if there are none.
+    pub faults: Vec<PlannedFault>,
     /// Where `syscall` cuts writes.
     pub cuts: Cuts,
     /// Files that a real kill may leave in another state than a copy.
@@ -104,6 +107,7 @@ impl Default for Plan {
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
             recorder: None,
+            faults: Vec::new(),
             cuts: Cuts::default(),
             ignored: Vec::new(),
             shard: Shard::WHOLE,

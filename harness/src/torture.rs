@@ -12,6 +12,7 @@ use crate::failures;
 use crate::hang::{self, OnHang};
 use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
+use crate::planned_fault::PlannedFault;
 use crate::process::{Launcher, has_order};
 use crate::recorder::RecorderKind;
 use crate::report::{Ledger, Row, SavedFailure, Silent, Verdict};
@@ -44,6 +45,7 @@ pub struct Torture {
     hang_limit: Duration,
     cuts: Cuts,
     recorder: Option<RecorderKind>,
+    faults: Vec<PlannedFault>,
     keep_going: bool,
 }
 
@@ -67,6 +69,7 @@ impl Torture {
             hang_limit: HANG_LIMIT,
             cuts: Cuts::default(),
             recorder: None,
+            faults: Vec::new(),
             keep_going: false,
         }
     }
@@ -149,9 +152,16 @@ impl Torture {
         self
     }
 
-    /// What records the runs of [`CrashKind::Power`]. Default: the seam, if the store has one.
+    /// What records the runs of [`CrashKind::Power`] and [`CrashKind::Fault`]. Default: the seam, if the store
+    /// has one.
     pub fn recorder(mut self, recorder: RecorderKind) -> Self {
         self.recorder = Some(recorder);
+        self
+    }
+
+    /// Errors of the disk for [`CrashKind::Fault`], all of them in each run. Default: drawn from the seed.
+    pub fn faults(mut self, faults: impl IntoIterator<Item = PlannedFault>) -> Self {
+        self.faults = faults.into_iter().collect();
         self
     }
 
@@ -198,6 +208,7 @@ impl Torture {
             hang_limit: self.hang_limit,
             cuts: self.cuts,
             recorder: self.recorder,
+            faults: self.faults,
             keep_going: self.keep_going,
             ..Plan::default()
         };

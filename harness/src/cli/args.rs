@@ -11,6 +11,7 @@ use crate::disk::FileSystemKind;
 use crate::ignored::Ignored;
 use crate::litmus::{self, LitmusArgs};
 use crate::loss::Cuts;
+use crate::planned_fault::PlannedFault;
 use crate::quantity::{parse_duration, parse_limit, parse_size};
 use crate::recorder::RecorderKind;
 use crate::shard::Shard;
@@ -123,6 +124,7 @@ Examples:
   run --crash syscall --duration 10m      every system call's crash states, for ten minutes
   run --crash kill --dir /mnt/disk        on a file system of your choice
   run --crash disk --fs ext4,xfs,btrfs    power cuts on the real thing: needs root, FUSE, loop devices
+  run --crash fault --fault fsync:3:EIO   the third sync of a file fails, then power is lost
   run STORE --keep-going                  what else is broken: one failure of each class
   run --hang-limit 5s                     for a store that recovers fast, or should
   run --json | jq -s '.[-1].summary'      for a script; the exit status says it, too
@@ -154,10 +156,17 @@ pub(super) struct RunArgs {
     /// For disk: the disk's size, as 64M or 4G; 1G if not given. It costs what is written.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
-    /// For power: what records the runs, seam or trace; seam for a store that has one, if not given. With
-    /// trace, any program runs as it is.
+    /// For power and fault: what records the runs, seam or trace; seam for a store that has one, if not
+    /// given. With trace, any program runs as it is.
     #[arg(long)]
     pub(super) recorder: Option<RecorderKind>,
+    /// For fault: an error of the disk, as KIND:N[:ERRNO], such as fsync:3:EIO for the third sync of a file;
+    /// drawn from the seed if not given. Kinds: fsync, fsync-dir, write, short-write, no-space, create, rename
+    /// and, on the seam, read. N counts such calls on the store's directory from 1; +N those after the first
+    /// announcement. ERRNO is EIO, ENOSPC, EINTR and others; no-space:N:COUNT fails COUNT times. Repeatable:
+    /// all of them are met in each run.
+    #[arg(long, value_name = "KIND:N[:ERRNO]")]
+    pub(super) fault: Vec<PlannedFault>,
     /// For disk: extra options for `mkfs`, as `-O ^has_journal`. They go to every --fs.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     pub(super) mkfs_options: Option<String>,

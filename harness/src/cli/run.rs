@@ -50,11 +50,16 @@ pub(super) fn run(
     let named = !args.crash.is_empty();
     let kinds = if named {
         args.crash
+    } else if !args.fault.is_empty() {
+        vec![CrashKind::Fault]
     } else if args.fs.is_empty() {
         CrashKind::UNPRIVILEGED.to_vec()
     } else {
         vec![CrashKind::Disk]
     };
+    if !args.fault.is_empty() && !kinds.contains(&CrashKind::Fault) {
+        return Err("--fault is for the crash kind fault: add it to --crash".to_owned());
+    }
     let mut passes = vec![(chosen.as_slice(), kinds.as_slice())];
     if args.with_disk {
         passes.push((&chosen[..1], &[CrashKind::Disk]));
@@ -79,6 +84,7 @@ pub(super) fn run(
         },
         profiles: args.profile,
         recorder: args.recorder,
+        faults: args.fault,
         hang_limit: args.hang_limit,
         cuts: args.cuts,
         ignored: args.ignore,

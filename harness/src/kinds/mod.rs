@@ -5,7 +5,7 @@
 //! | `kill` | none: SIGKILL at a random instant | nothing that was written |
 //! | `syscall` | `trace` | nothing that was written; part of the current write |
 //! | `power` | `seam`, or `trace` and a disk that follows it | what was not synced, by profile |
-//! | `fault` | `seam` | failed, short and full-disk I/O, then as `power` |
+//! | `fault` | the same; under `trace`, the tracer answers calls with errors | failed, short and full-disk I/O, then as `power` |
 //! | `rot` | `seam` | bytes of what survived are damaged |
 //! | `disk` | `device` | blocks that no flush covered, on a real file system |
 //!
@@ -14,6 +14,7 @@
 mod contract;
 mod disk;
 mod examine;
+mod fault;
 mod kill;
 mod power;
 mod power_traced;

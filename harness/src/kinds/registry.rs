@@ -2,9 +2,10 @@
 
 use super::contract::Kind;
 use super::disk::OnDisk;
+use super::fault::Fault;
 use super::kill::Kill;
 use super::power::Power;
-use super::simulated::{Fault, Rot};
+use super::simulated::Rot;
 use super::syscall::Syscall;
 use crate::crash_kind::CrashKind;
 

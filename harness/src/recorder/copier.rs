@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::elsewhere::{Arrival, Elsewhere};
+use super::faults::{Effect, Injected, Injection};
 use crate::ignored::Ignored;
 use crate::image::{Image, Mirror};
 use crate::process::HarnessTime;
@@ -33,6 +34,8 @@ pub(crate) struct Step {
     pub(crate) written: Option<Written>,
     /// What it brought into the directory from elsewhere.
     pub(crate) arrival: Option<Arrival>,
+    /// The fault that it met.
+    pub(crate) fault: Option<Injected>,
 }
 
 /// What a write has written.
@@ -68,6 +71,8 @@ pub(super) struct Copier<'a> {
     /// Files whose bytes change without a call that can be held: they are mapped, or spliced to.
     unseen: BTreeSet<Identity>,
     elsewhere: Elsewhere,
+    /// The disk fails.
+    pub(super) injection: Option<Injection>,
     pub(super) steps: Vec<Step>,
     pub(super) error: Option<io::Error>,
 }
@@ -92,6 +97,7 @@ impl<'a> Copier<'a> {
             mirror: Mirror::new(dir, base)?,
             unseen: BTreeSet::new(),
             elsewhere: Elsewhere::default(),
+            injection: None,
             steps: Vec::new(),
             error: None,
         })
@@ -170,8 +176,27 @@ impl<'a> Copier<'a> {
             name: call.file().and_then(|file| self.mirror.name(file)),
             written: None,
             arrival: None,
+            fault: None,
         });
         Ok(())
+    }
+
+    /// What the call that has just begun comes to: the disk may fail.
+    fn fate(&mut self, call: &Call) -> io::Result<Decision> {
+        let Some(injection) = &mut self.injection else {
+            return Ok(Decision::Continue);
+        };
+        let has_spoken = self.announcer.heard()? > 0;
+        let met = injection.meet(call, self.dir, has_spoken);
+        let decision = match met.as_ref().map(|met| met.effect) {
+            None => Decision::Continue,
+            Some(Effect::Error(errno)) => Decision::Answer(errno),
+            Some(Effect::Short(bytes)) => Decision::Shorten(bytes),
+        };
+        if let Some(step) = self.steps.last_mut() {
+            step.fault = met;
+        }
+        Ok(decision)
     }
 
     /// Calls that are never held back may overlap: the end belongs to the call of the same thread.
@@ -275,8 +300,12 @@ impl Observer for Copier<'_> {
         if self.error.is_some() {
             return Decision::Kill;
         }
-        match self.harness.clone().spend(|| self.begin(call)) {
-            Ok(()) => Decision::Continue,
+        let begun = self.harness.clone().spend(|| {
+            self.begin(call)?;
+            self.fate(call)
+        });
+        match begun {
+            Ok(decision) => decision,
             Err(error) => {
                 self.error = Some(error);
                 Decision::Kill

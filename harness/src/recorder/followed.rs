@@ -16,6 +16,7 @@ use super::changes::{changes, text};
 use super::contract::{Disks, Recording};
 use super::copier::Step;
 use super::elsewhere::Arrival;
+use super::faults::{Injected, Met};
 use super::trace::Traced;
 use crate::history::Event;
 use crate::image::Image;
@@ -39,6 +40,12 @@ pub(crate) struct Followed {
     pub(crate) failed: Option<Violation>,
     /// What a recovery showed.
     pub(crate) recovered: Option<Vec<Survivor>>,
+    /// The first act at which the disk failed.
+    pub(crate) faulted: Option<usize>,
+    /// The number of calls that met a fault.
+    pub(crate) injected: u32,
+    /// The calls that a fault could have met.
+    pub(crate) met: Met,
 }
 
 impl Disks for Followed {
@@ -90,9 +97,11 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         past,
         mut spans,
         span,
+        faulted,
         ..
     } = following;
     spans.push(span);
+    let injection = traced.injection;
     Ok(Followed {
         past,
         spans,
@@ -100,6 +109,9 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         known,
         failed: traced.failed,
         recovered: traced.recovered,
+        faulted,
+        injected: injection.as_ref().map_or(0, |faults| faults.injected),
+        met: injection.map(|faults| faults.met).unwrap_or_default(),
     })
 }
 
@@ -114,6 +126,8 @@ pub(super) struct Following {
     span: Option<Span>,
     /// A rename that has no end, as its process was killed in it: what comes next shows whether it was done.
     broken_off: Option<Call>,
+    /// The first act at which the disk failed.
+    faulted: Option<usize>,
 }
 
 impl Following {
@@ -124,6 +138,7 @@ impl Following {
             spans: Vec::new(),
             span: Some(Span::NOTHING),
             broken_off: None,
+            faulted: None,
         }
     }
 
@@ -155,6 +170,9 @@ impl Following {
         self.catch_up(&before.image)?;
         refuse(step)?;
         self.span = Some(before.span.clone());
+        if let Some(fault) = &step.fault {
+            self.fail(step, fault)?;
+        }
         // What others do meanwhile is not told from what it does: it is seen before the next call.
         let Some(after) = step.after.as_ref().filter(|_| !call.overlaps_others()) else {
             let is_rename = step.after.is_none() && call.kind() == Kind::Rename;
@@ -259,12 +277,43 @@ impl Following {
         Ok(())
     }
 
+    /// The disk fails at a call: what follows is known of a sync that could not write. Of all others, nothing
+    /// was carried out, or what the next looks show.
+    fn fail(&mut self, step: &Step, fault: &Injected) -> io::Result<()> {
+        self.faulted.get_or_insert(self.past.acts().len());
+        let call = &step.call;
+        let path = self.synced(step).map(text).transpose()?;
+        let is_sync = call.kind() == Kind::Sync && fault.drops_pages();
+        self.act(match path.filter(|_| is_sync) {
+            Some(path) => Act::SyncFailed {
+                path,
+                data_only: call.syncs() == Some(Durability::Data),
+                told: fault.told(),
+                chance: fault.chance,
+            },
+            None => Act::Answered {
+                told: format!("{call}: {}", fault.told()),
+            },
+        })
+    }
+
     fn sync(&mut self, step: &Step) -> io::Result<()> {
         let data_only = match step.call.syncs() {
             None => return Ok(()),
             Some(Durability::FileSystem) => return self.act(Act::SyncEverything),
             Some(durability) => durability == Durability::Data,
         };
+        match self.synced(step) {
+            Some(name) => self.act(Act::Sync {
+                path: text(name)?,
+                data_only,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The name of what a call syncs, if it has one here.
+    fn synced<'s>(&self, step: &'s Step) -> Option<&'s Path> {
         // A file by its name of now; a directory has one name. What has none is of no use after a crash.
         let first = step.call.paths().first();
         let name = match (&step.name, step.call.file()) {
@@ -279,13 +328,7 @@ impl Following {
         let is_here = |name: &&std::path::PathBuf| {
             name.as_os_str().is_empty() || self.image.entry(name).is_some()
         };
-        match name.filter(is_here) {
-            Some(name) => self.act(Act::Sync {
-                path: text(name)?,
-                data_only,
-            }),
-            None => Ok(()),
-        }
+        name.filter(is_here).map(std::path::PathBuf::as_path)
     }
 }
 

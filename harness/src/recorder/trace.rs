@@ -9,11 +9,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::contract::{Recorder, Recording, Run};
 use super::copier::{Copier, Step};
+use super::faults::Injection;
 use super::watch::Watch;
 use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
-use crate::oracle::Violation;
+use crate::oracle::{Stage, Violation};
 use crate::process::{Ended, Launcher, Patience, process_of};
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
 use crate::survivor::Survivor;
@@ -35,6 +36,8 @@ pub(crate) struct TraceRun<'r> {
     pub(crate) run: Run<'r>,
     /// The run is killed after this many calls; if not given, after as many as the store says.
     pub(crate) calls_max: Option<u64>,
+    /// The disk fails.
+    pub(crate) injection: Option<Injection>,
     pub(crate) rng: &'r mut ChaCha8Rng,
     pub(crate) tally: &'r mut Tally,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Traced {
     pub(crate) end: Option<Image>,
     /// What the store did wrong by itself.
     pub(crate) failed: Option<Violation>,
+    /// How the disk failed.
+    pub(crate) injection: Option<Injection>,
 }
 
 impl Traced {
@@ -102,6 +107,7 @@ impl Recorder for TraceRecorder<'_> {
             base,
             run,
             calls_max,
+            injection,
             rng,
             tally,
         } = run;
@@ -113,7 +119,8 @@ impl Recorder for TraceRecorder<'_> {
         let calls_max = calls_max.map_or(assignment.until.calls, Calls::FromStart);
         let must_end = matches!(run, Run::Recover { .. });
         let heard_by = Arc::clone(&assignment.announcer);
-        let copier = Copier::new(self.dir, heard_by, assignment.ring_waits, base, calls_max)?;
+        let mut copier = Copier::new(self.dir, heard_by, assignment.ring_waits, base, calls_max)?;
+        copier.injection = injection;
         let (launcher, limit) = store.launching();
         let (watched, copier) = trace(&assignment, launcher, limit, must_end, copier)?;
         tally.calls += copier.steps.len() as u64;
@@ -134,7 +141,8 @@ impl Recorder for TraceRecorder<'_> {
         } else {
             end = Some(copier.left()?);
         }
-        let steps = copier.steps;
+        let (steps, injection) = (copier.steps, copier.injection);
+        let has_met_fault = injection.as_ref().is_some_and(|faults| faults.injected > 0);
         let (announced, failed, recovered) = if must_end {
             match store.recovered(&watched)? {
                 Ok(survivors) => (Announced::Nothing, None, Some(survivors)),
@@ -142,7 +150,12 @@ impl Recorder for TraceRecorder<'_> {
             }
         } else {
             let written = store.written(&watched)?;
-            (written.announced, written.failed, None)
+            // A store may stop working when its disk does, if it stops.
+            let is_excused = has_met_fault && watched.stop == Stop::Ended;
+            let failed = written
+                .failed
+                .filter(|failed| !(is_excused && is_an_end(failed)));
+            (written.announced, failed, None)
         };
         Ok(Traced {
             base: base.clone(),
@@ -151,8 +164,15 @@ impl Recorder for TraceRecorder<'_> {
             recovered,
             end,
             failed,
+            injection,
         })
     }
+}
+
+/// Whether a writer has done nothing wrong but to end with an error.
+fn is_an_end(failed: &Violation) -> bool {
+    let ends = [Stage::WriterStopped, Stage::WriterFailed];
+    matches!(failed, Violation::Broken { stage, .. } if ends.contains(stage))
 }
 
 /// Runs a process under trace to its end, or until it is to be ended.

@@ -64,6 +64,20 @@ pub(crate) enum Act {
     },
     /// Of everything, as sync and syncfs do it.
     SyncEverything,
+    /// A sync that could not write. Of a file, what was pending is clean from then on, and never written; of a
+    /// directory, the names stay pending.
+    SyncFailed {
+        path: String,
+        data_only: bool,
+        /// How, in words.
+        told: String,
+        /// What of it is on the disk nevertheless derives from it.
+        chance: u64,
+    },
+    /// A call that was answered with an error, or cut short. It changes nothing by itself.
+    Answered {
+        told: String,
+    },
 }
 
 impl Act {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::disk::Disk;
 use super::nodes::{Ino, Write};
@@ -61,6 +63,14 @@ impl Disk {
                 }
             }
         }
+    }
+
+    /// The same where the program reads a real file, which goes on showing what was written, whatever the
+    /// profile says. The same chance gives the same disk.
+    pub(crate) fn fail_sync_unseen(&mut self, ino: Ino, chance: u64) {
+        let live = self.file_mut(ino).live.clone();
+        self.fail_sync(ino, &mut ChaCha8Rng::seed_from_u64(chance));
+        self.file_mut(ino).live = live;
     }
 
     /// A sync of a directory that failed. Nothing is known of the names; they stay pending.

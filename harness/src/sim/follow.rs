@@ -47,6 +47,14 @@ impl Follower {
         self.disk.act(act)
     }
 
+    fn sync_of(&self, path: &str, data_only: bool) -> io::Result<Call> {
+        Ok(match self.disk.node(self.disk.stands_at(path)?) {
+            Node::Dir(_) => Call::SyncDir,
+            _ if data_only => Call::SyncData,
+            _ => Call::SyncAll,
+        })
+    }
+
     fn operation(&self, act: &Act) -> io::Result<Operation> {
         let disk = &self.disk;
         let (call, path) = match act {
@@ -78,29 +86,39 @@ impl Follower {
                 },
                 path,
             ),
-            Act::Sync { path, data_only } => {
-                let call = match disk.node(disk.stands_at(path)?) {
-                    Node::Dir(_) => Call::SyncDir,
-                    _ if *data_only => Call::SyncData,
-                    _ => Call::SyncAll,
-                };
+            Act::Sync { path, data_only }
+            | Act::SyncFailed {
+                path, data_only, ..
+            } => {
+                let call = self.sync_of(path, *data_only)?;
                 (call, path)
             }
-            Act::SyncEverything => {
-                return Ok(Operation {
-                    call: Call::SyncEverything,
-                    ino: None,
-                    path: None,
-                    failed: None,
-                });
+            Act::Answered { told } => {
+                let told = told.clone();
+                return Ok(pathless(Call::Answered { told }));
             }
+            Act::SyncEverything => return Ok(pathless(Call::SyncEverything)),
+        };
+        let failed = match act {
+            Act::SyncFailed { told, .. } => Some(told.clone()),
+            _ => None,
         };
         Ok(Operation {
             call,
             ino: disk.stands_at(path).ok(),
             path: Some(shown(path)),
-            failed: None,
+            failed,
         })
+    }
+}
+
+/// An operation on nothing that has a name.
+fn pathless(call: Call) -> Operation {
+    Operation {
+        call,
+        ino: None,
+        path: None,
+        failed: None,
     }
 }
 
@@ -194,6 +212,17 @@ impl Disk {
                     Node::File(_) => self.sync_file(node, *data_only),
                     Node::Special(_) => {}
                 }
+            }
+            Act::SyncFailed { path, chance, .. } => {
+                let node = self.stands_at(path)?;
+                match self.node(node) {
+                    Node::Dir(_) => self.fail_sync_dir(),
+                    Node::File(_) => self.fail_sync_unseen(node, *chance),
+                    Node::Special(_) => {}
+                }
+            }
+            Act::Answered { .. } => {
+                self.tick();
             }
             Act::SyncEverything => {
                 self.tick();

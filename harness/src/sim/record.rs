@@ -39,6 +39,10 @@ pub(crate) enum Call {
     SyncDir,
     /// Of all files and directories.
     SyncEverything,
+    /// It was not carried out as it was made.
+    Answered {
+        told: String,
+    },
     /// A node that is neither a file nor a directory.
     MakeNode {
         kind: Kind,
@@ -232,6 +236,7 @@ impl fmt::Display for Told<'_> {
             Call::SyncAll => write!(f, "fsync {path}"),
             Call::SyncDir => write!(f, "fsync directory {path}"),
             Call::SyncEverything => f.write_str("sync everything"),
+            Call::Answered { told } => f.write_str(told),
             Call::MakeNode { kind } => write!(f, "create {kind} {path}"),
             Call::Set { setting } => write!(f, "set the {setting} of {path}"),
             Call::PunchHole { range } => {

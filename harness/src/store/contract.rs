@@ -87,6 +87,9 @@ pub(crate) trait Store {
     /// The last generation's writer once more, of a store that was [resumed](Self::resume).
     fn writer_again(&mut self, dir: &Path) -> io::Result<Assignment>;
 
+    /// The last writer's run did not happen: the next one takes its place in its generation.
+    fn take_back(&mut self);
+
     /// What the writer announced, and what it did wrong.
     ///
     /// # Errors

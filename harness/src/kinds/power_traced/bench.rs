@@ -10,7 +10,7 @@ use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::kinds::examine::recover_again;
-use crate::recorder::{Followed, Recorder, Run, TraceRecorder, TraceRun, follow};
+use crate::recorder::{Followed, Injection, Recorder, Run, TraceRecorder, TraceRun, follow};
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
 use crate::store::{Recovered, Store};
@@ -31,6 +31,7 @@ impl Bench<'_> {
         run: Run<'_>,
         disk: Disk,
         known: Vec<Event>,
+        injection: Option<Injection>,
         tally: &mut Tally,
     ) -> io::Result<Followed> {
         self.lay_out(&disk)?;
@@ -44,6 +45,7 @@ impl Bench<'_> {
             base: &base,
             run,
             calls_max: None,
+            injection,
             rng: &mut self.rng,
             tally,
         })?;

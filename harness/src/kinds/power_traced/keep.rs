@@ -18,6 +18,7 @@ use crate::store::Store;
 pub(super) fn keep(
     store: &dyn Store,
     lives: &Lives,
+    crash: CrashKind,
     (violation, events): (Violation, Vec<Event>),
     control: &str,
     image: &Path,
@@ -29,7 +30,7 @@ pub(super) fn keep(
         lives.tell(&|id| store.entry_name(id))?
     );
     Ok(store
-        .finding(CrashKind::Power, violation, events)
+        .finding(crash, violation, events)
         .at(lives.point()?)
         .with_image(image)
         .and_story(&told)

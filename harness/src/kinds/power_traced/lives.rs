@@ -6,6 +6,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
+use crate::planned_fault::PlannedFault;
 use crate::recorder::{Followed, Recording};
 use crate::sim::{Act, Disk, Narrator, Profile, Replayed, Role};
 
@@ -20,6 +21,9 @@ pub(super) struct Lives {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Life {
     pub(super) role: Role,
+    /// How its disk was to fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) plan: Vec<PlannedFault>,
     pub(super) acts: Vec<Act>,
     /// What was announced, each with the number of acts that it counts after.
     announced: Vec<(usize, Event)>,
@@ -55,6 +59,7 @@ impl Life {
         }
         Self {
             role,
+            plan: Vec::new(),
             acts: recording.past.acts()[..until].to_vec(),
             announced,
             until,
@@ -66,6 +71,7 @@ impl Life {
     pub(super) fn settling() -> Self {
         Self {
             role: Role::Recovery,
+            plan: Vec::new(),
             acts: vec![Act::SyncEverything],
             announced: Vec::new(),
             until: 1,
@@ -86,6 +92,15 @@ impl Life {
             .iter()
             .filter(meanwhile)
             .map(|(_, event)| event)
+    }
+
+    /// The first act before its end at which its disk failed.
+    pub(super) fn faulted(&self) -> Option<usize> {
+        let acts = self.acts.iter().take(self.until);
+        let fails = |act: &Act| matches!(act, Act::SyncFailed { .. } | Act::Answered { .. });
+        acts.enumerate()
+            .find(|(_, act)| fails(act))
+            .map(|(at, _)| at)
     }
 
     /// The disk before the crash.

@@ -1,11 +1,12 @@
-//! `power` for any program: a run is traced, and a simulated file system follows it, which knows what a
-//! power cut leaves.
+//! `power` and `fault` for any program: a run is traced, and a simulated file system follows it, which knows
+//! what a power cut leaves. For `fault`, the tracer answers some calls with an error.
 //!
 //! A run is not repeatable, so a failure keeps everything that was done, and is replayed, shrunk and told
 //! from that.
 
 mod bench;
 mod control;
+mod faulty;
 mod keep;
 mod lives;
 mod scene;
@@ -15,15 +16,19 @@ mod worker;
 
 use std::io;
 
+use self::bench::Bench;
 use self::lives::Lives;
 use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
 use super::examine::{replay_image, verdict};
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::process;
+use crate::recorder::{Injection, Run};
 use crate::scratch::remove_dir;
 use crate::shrink::Deadline;
-use crate::store::Tested;
+use crate::store::{Tested, Work};
+use crate::tally::Tally;
+use crate::workload::stream;
 
 pub(super) fn available(tested: Tested<'_>, plan: &Plan) -> Result<(), String> {
     tested.has_what_it_needs()?;
@@ -46,6 +51,10 @@ pub(super) fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
         Violation::Broken { stage, .. } => stage.is_writers(),
         _ => false,
     };
+    let has_faults = lives.lives.last().is_some_and(|life| !life.plan.is_empty());
+    if is_writers && has_faults {
+        return write_again(saved, &lives);
+    }
     // A control has no crash.
     if is_writers || lives.lives.is_empty() {
         return replay_image(saved);
@@ -59,6 +68,33 @@ pub(super) fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
     Ok(Replayed {
         verdict: verdict.map_err(|violation| violation.without_dir(&dir)),
         note: Some("The crash state was made again from what the program did.".to_owned()),
+    })
+}
+
+/// Lets the writer run once more, on a disk that fails as it did.
+fn write_again(saved: Saved<'_>, lives: &Lives) -> io::Result<Replayed> {
+    let mut disks = lives.disks()?;
+    disks.pop();
+    let (disk, life) = disks.pop().zip(lives.lives.last()).expect("it has a life");
+    let mut bench = Bench {
+        store: saved.tested.resumed(saved.finding, saved.plan)?,
+        dir: saved.scratch.join("replay"),
+        ignored: saved.plan.ignored.clone(),
+        rng: stream(saved.finding.seed, 0),
+    };
+    bench.store.take_back();
+    let injection = Injection::new(&life.plan, saved.finding.seed);
+    let run = Run::Write(Work::Traced);
+    let recording = bench.record(
+        run,
+        disk,
+        Vec::new(),
+        Some(injection),
+        &mut Tally::default(),
+    )?;
+    Ok(Replayed {
+        verdict: recording.failed.map_or(Ok(()), Err),
+        note: Some("The writer ran once more, on a disk that fails in the same way.".to_owned()),
     })
 }
 

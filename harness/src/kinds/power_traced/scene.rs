@@ -4,6 +4,7 @@ use std::io;
 
 use super::lives::{End, Life};
 use crate::history::Event;
+use crate::planned_fault::PlannedFault;
 use crate::recorder::Followed;
 use crate::sim::Role;
 
@@ -23,6 +24,10 @@ impl From<io::Error> for Halt {
 pub(super) struct Scene<'s> {
     pub(super) role: Role,
     pub(super) recording: &'s Followed,
+    /// The first moment at which the power may be lost.
+    pub(super) from: usize,
+    /// The errors of its disk.
+    pub(super) plan: &'s [PlannedFault],
 }
 
 /// A recovery under trace that went well.
@@ -33,8 +38,29 @@ pub(super) struct Recovery {
     pub(super) recording: Followed,
 }
 
-impl Scene<'_> {
+impl<'s> Scene<'s> {
+    /// A writer's, from the first error of its disk on.
+    pub(super) fn of_writer(recording: &'s Followed, plan: &'s [PlannedFault]) -> Self {
+        Self {
+            role: Role::Writer,
+            recording,
+            from: recording.faulted.unwrap_or(0),
+            plan,
+        }
+    }
+
+    pub(super) fn of_recovery(recording: &'s Followed) -> Self {
+        Self {
+            role: Role::Recovery,
+            recording,
+            from: 0,
+            plan: &[],
+        }
+    }
+
     pub(super) fn ended(&self, moment: usize, end: End) -> Life {
-        Life::of(self.role, self.recording, moment, end)
+        let mut life = Life::of(self.role, self.recording, moment, end);
+        life.plan = self.plan.to_vec();
+        life
     }
 }

@@ -16,7 +16,7 @@ use crate::kinds::contract::{Saved, Shrinking};
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
 use crate::shrink::{Deadline, fewer_losses, minimise};
-use crate::sim::{Disk, Odometer, Role, Sampler};
+use crate::sim::{Act, Disk, Odometer, Role, Sampler};
 use crate::store::Store;
 use crate::workload::stream;
 
@@ -52,6 +52,7 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
         return Ok(Shrinking::Gone("its crash state breaks no promise"));
     };
     let found = search.earlier(found, deadline)?;
+    let (found, needs) = search.without_fault(found)?;
     let found = minimise(found, deadline, with_less_lost, |lives| search.fails(lives))?;
     let control = kill_control(
         &found.lives,
@@ -63,7 +64,7 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
     let last = found.lives.lives.last().expect("it has one");
     let live = last.live(before_last(&found.lives)?)?;
     let told = format!(
-        "{} losses after {} operations of its last life, after {tried} states",
+        "{} losses after {} operations of its last life, after {tried} states{needs}",
         last.losses(&live).len(),
         last.until
     );
@@ -73,7 +74,14 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
         events,
     } = found;
     let image = saved.scratch.join("shrunk");
-    let finding = keep(&*store, &lives, (violation, events), &control, &image)?;
+    let finding = keep(
+        &*store,
+        &lives,
+        saved.finding.crash,
+        (violation, events),
+        &control,
+        &image,
+    )?;
     Ok(Shrinking::Smallest {
         told,
         more: finding.told().to_owned(),
@@ -107,6 +115,27 @@ fn ending(lives: &Lives, until: Option<usize>, end: End) -> Lives {
     last.until = until.unwrap_or(last.until);
     last.end = end;
     lives
+}
+
+/// The same where no sync of the last life failed, if one did. What else its program did stays as it was.
+fn with_syncs_carried_out(lives: &Lives) -> Option<Lives> {
+    let mut lives = lives.clone();
+    let last = lives.lives.last_mut()?;
+    let mut is_changed = false;
+    for act in &mut last.acts {
+        if let Act::SyncFailed {
+            path, data_only, ..
+        } = act
+        {
+            is_changed = true;
+            *act = Act::Sync {
+                path: path.clone(),
+                data_only: *data_only,
+            };
+        }
+    }
+    last.plan.clear();
+    is_changed.then_some(lives)
 }
 
 struct Search<'s> {
@@ -163,6 +192,39 @@ impl Search<'_> {
             disk.act(&last.acts[moment])?;
         }
         Ok(found)
+    }
+
+    /// The same without an error of the disk, if it fails so, too; and what that says, in words.
+    fn without_fault(&mut self, found: Failing) -> io::Result<(Failing, &'static str)> {
+        let last = found.lives.lives.last().expect("it has one");
+        if last.plan.is_empty() {
+            return Ok((found, ""));
+        }
+        if last.faulted().is_none() {
+            let mut found = found;
+            if let Some(last) = found.lives.lives.last_mut() {
+                last.plan.clear();
+            }
+            return Ok((
+                found,
+                "; it fails without a fault, too: before the disk does",
+            ));
+        }
+        let Some(well) = with_syncs_carried_out(&found.lives) else {
+            return Ok((found, ""));
+        };
+        let last = well.lives.last().expect("it has one");
+        let disk = last.live(before_last(&well)?)?;
+        Ok(match self.at(&well, last.until, &disk)? {
+            ControlFlow::Break(found) => (
+                found,
+                "; it fails without a fault, too: if its failed syncs had been carried out",
+            ),
+            ControlFlow::Continue(()) => (
+                found,
+                "; it does not fail if the syncs that failed had been carried out",
+            ),
+        })
     }
 
     /// The outcomes of a power cut at a moment, on a disk as it was then.

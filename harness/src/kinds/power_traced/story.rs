@@ -20,7 +20,10 @@ impl Lives {
         };
         let (acts, _) = told(life, disk)?;
         let when = match acts.last() {
-            Some(act) => format!("after operation {}", act.trim_start()),
+            Some(act) => {
+                let act = act.lines().next().unwrap_or_default();
+                format!("after operation {}", act.trim_start())
+            }
             None => "before its first operation".to_owned(),
         };
         let what = match life.end {
@@ -86,6 +89,10 @@ impl Told<'_> {
             Role::Recovery => "A process opens the store and reads what is there.",
         };
         writeln!(story, "{number}. {what}\n")?;
+        if !life.plan.is_empty() {
+            let plan: Vec<String> = life.plan.iter().map(ToString::to_string).collect();
+            writeln!(story, "   Its disk fails: {}.\n", plan.join(", "))?;
+        }
         let first = acts.len().saturating_sub(ACTS_TOLD);
         if first > 0 {
             writeln!(story, "          ... {first} operations before")?;
@@ -140,7 +147,13 @@ fn told(life: &Life, disk: Disk) -> io::Result<(Vec<String>, Disk)> {
         follower.act(act)?;
     }
     let (recording, disk) = follower.recorded();
-    let acts = (0..recording.operations.len()).map(|index| recording.tell(index));
+    let acts = (0..recording.operations.len()).map(|index| {
+        let told = recording.tell(index);
+        match recording.tell_dropped(index) {
+            Some(dropped) => format!("{told}\n              {dropped}"),
+            None => told,
+        }
+    });
     Ok((acts.collect(), disk))
 }
 

@@ -1,6 +1,7 @@
 //! The rounds of one thread: traced runs, followed, and what power cuts make of them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::ControlFlow;
@@ -24,9 +25,10 @@ use crate::kinds::contract::{Job, Worker};
 use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::{Stage, Violation};
-use crate::recorder::{Disks, Followed, Recording, Run};
+use crate::planned_fault::PlannedFault;
+use crate::recorder::{Disks, Recording, Run};
 use crate::scratch::remove_dir;
-use crate::sim::{Disk, Profile, Role, Sampler};
+use crate::sim::{Disk, Profile, Sampler};
 use crate::stop::Stop;
 use crate::store::{self, NextBase, Work, run};
 use crate::tally::{Tally, is_mid_work};
@@ -47,7 +49,13 @@ const TRACED_RECOVERIES: usize = 2;
 
 /// One disk's generations after another's, on one thread.
 pub(super) struct OnTrace<'a> {
-    bench: Bench<'a>,
+    pub(super) bench: Bench<'a>,
+    crash: CrashKind,
+    /// Errors of the disk that are asked for.
+    pub(super) planned: Vec<PlannedFault>,
+    pub(super) is_unmet_told: bool,
+    /// States of the last run without an error of its disk that broke no promise.
+    pub(super) well_states: u64,
     /// Where failures are laid out.
     image: PathBuf,
     profiles: Vec<Profile>,
@@ -55,10 +63,10 @@ pub(super) struct OnTrace<'a> {
     /// When the row is over: a slow checker may take minutes for one round.
     deadline: Option<Instant>,
     /// How the disk came about; none where a fresh one is to be begun.
-    lives: Option<Lives>,
-    disk: Disk,
+    pub(super) lives: Option<Lives>,
+    pub(super) disk: Disk,
     /// Disks and announcements that were looked at.
-    seen: HashSet<u64>,
+    pub(super) seen: HashSet<u64>,
     sought: Sought,
     /// What was found: the first of each class.
     found: BTreeMap<String, Found>,
@@ -68,7 +76,10 @@ pub(super) struct OnTrace<'a> {
 
 impl Worker for OnTrace<'_> {
     fn round(&mut self, _: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
-        let outcome = self.generation(tally);
+        let outcome = match self.crash {
+            CrashKind::Fault => self.faulty_generation(tally),
+            _ => self.generation(tally),
+        };
         if outcome.is_err() || self.bench.store.generations() >= GENERATIONS {
             self.lives = None;
         }
@@ -89,6 +100,10 @@ impl<'a> OnTrace<'a> {
                 ignored: plan.ignored.clone(),
                 rng: stream(plan.seed, job.row << 32 | job.lane),
             },
+            crash: job.case.crash,
+            planned: plan.faults.clone(),
+            is_unmet_told: false,
+            well_states: 0,
             image: job.scratch.join(format!("{}-found", job.name())),
             profiles: plan.profiles().to_vec(),
             stop: plan.stop.clone(),
@@ -113,8 +128,8 @@ impl<'a> OnTrace<'a> {
         });
     }
 
-    /// One writer, its crash states, and those of a few recoveries.
-    fn generation(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+    /// The control, once; and a fresh disk, if the last one is done with.
+    pub(super) fn prepare(&mut self, tally: &mut Tally) -> Result<(), Halt> {
         if !self.is_controlled {
             self.control(tally)?;
             self.is_controlled = true;
@@ -123,34 +138,32 @@ impl<'a> OnTrace<'a> {
             self.begin();
         }
         tally.count_engine(self.bench.store.engine());
+        Ok(())
+    }
+
+    /// One writer, its crash states, and those of a few recoveries.
+    fn generation(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+        self.prepare(tally)?;
         let disk = self.disk.clone();
-        let recording = self
-            .bench
-            .record(Run::Write(Work::Traced), disk, Vec::new(), tally)?;
+        let recording =
+            self.bench
+                .record(Run::Write(Work::Traced), disk, Vec::new(), None, tally)?;
         let last = recording.moments() - 1;
         tally.count_round(&recording.announced_at(last));
-        let scene = Scene {
-            role: Role::Writer,
-            recording: &recording,
-        };
+        let scene = Scene::of_writer(&recording, &[]);
         if (0..=last).any(|moment| is_mid_work(&recording.announced_at(moment))) {
             tally.killed_mid_work = tally.killed_mid_work.max(1);
         }
-        if let Some(violation) = recording.failed.clone() {
-            let life = scene.ended(last, End::Kill);
-            self.broken(life, recording.announced_at(last), violation, tally)?;
-            // What it announced may not be known, so no state can be judged.
-            return Err(Halt::Found);
-        }
+        self.judge_writer(&scene, tally)?;
         self.look(&scene, STATES_MAX, tally)?;
         for _ in 1..TRACED_RECOVERIES {
             if self.is_over() {
                 break;
             }
-            let (moment, end) = self.draw_crash(&recording);
+            let (moment, end) = self.draw_crash(&scene);
             self.recover(&scene, (moment, end), tally)?;
         }
-        let crash = self.draw_crash(&recording);
+        let crash = self.draw_crash(&scene);
         self.go_on(&scene, crash, tally)
     }
 
@@ -190,10 +203,7 @@ impl<'a> OnTrace<'a> {
             lives: Vec::new(),
         };
         tally.violated(&violation);
-        let finding = self
-            .bench
-            .store
-            .finding(CrashKind::Power, violation, events);
+        let finding = self.bench.store.finding(self.crash, violation, events);
         let finding = finding
             .at("no crash at all: a control")
             .with_image(&self.bench.dir)
@@ -204,10 +214,15 @@ impl<'a> OnTrace<'a> {
     }
 
     /// Looks at crash states of a life: where most is at stake first.
-    fn look(&mut self, scene: &Scene<'_>, states_max: u64, tally: &mut Tally) -> Result<(), Halt> {
+    pub(super) fn look(
+        &mut self,
+        scene: &Scene<'_>,
+        states_max: u64,
+        tally: &mut Tally,
+    ) -> Result<(), Halt> {
         let recording = scene.recording;
         let until = tally.crash_states + states_max;
-        for moment in self.moments_of(recording) {
+        for moment in self.moments_of(scene) {
             let events = recording.announced_at(moment);
             let mut rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
             let mut loss = PowerLoss::new(EXHAUSTIVE, SAMPLES, &mut rng);
@@ -232,14 +247,15 @@ impl<'a> OnTrace<'a> {
     }
 
     /// The torture ends, or the row's time is over.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let is_late = |deadline| Instant::now() > deadline;
         self.stop.is_set() || self.deadline.is_some_and(is_late)
     }
 
     /// The moments of a life, in the order in which they are looked at: those right before a sync and those
     /// at which something has just been acknowledged come first.
-    fn moments_of(&mut self, recording: &Followed) -> Vec<usize> {
+    fn moments_of(&mut self, scene: &Scene<'_>) -> Vec<usize> {
+        let recording = scene.recording;
         let acks = |moment| {
             let events = recording.announced_at(moment);
             events.iter().filter(|event| event.ack().is_some()).count()
@@ -250,7 +266,7 @@ impl<'a> OnTrace<'a> {
             recording.is_before_sync(*moment) || acks[*moment] > before
         };
         let (mut first, mut others): (Vec<usize>, Vec<usize>) =
-            (0..recording.moments()).partition(is_at_stake);
+            (scene.from..recording.moments()).partition(is_at_stake);
         first.shuffle(&mut self.bench.rng);
         others.shuffle(&mut self.bench.rng);
         first.extend(others);
@@ -282,10 +298,13 @@ impl<'a> OnTrace<'a> {
         }
     }
 
-    /// A moment and an end to go on from.
-    fn draw_crash(&mut self, recording: &Followed) -> (usize, End) {
-        let moment = self.bench.rng.random_range(0..recording.moments());
-        if self.bench.rng.random_bool(0.4) {
+    /// A moment and an end to go on from. After a failed sync, memory shows what no disk has and no sync
+    /// writes: a recovery that reads it there after a kill cannot know, so there the power is lost.
+    pub(super) fn draw_crash(&mut self, scene: &Scene<'_>) -> (usize, End) {
+        let recording = scene.recording;
+        let moments = scene.from..recording.moments();
+        let moment = self.bench.rng.random_range(moments);
+        if scene.plan.is_empty() && self.bench.rng.random_bool(0.4) {
             return (moment, End::Kill);
         }
         let rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
@@ -305,9 +324,9 @@ impl<'a> OnTrace<'a> {
         let disk = life.crashed(&scene.recording.disk_at(moment));
         let known = scene.recording.announced_at(moment);
         let close = self.bench.rng.random_bool(0.2);
-        let recording = self
-            .bench
-            .record(Run::Recover { close }, disk, known.clone(), tally)?;
+        let recording =
+            self.bench
+                .record(Run::Recover { close }, disk, known.clone(), None, tally)?;
         tally.recoveries_traced += 1;
         let failed = recording.failed.clone();
         let verdict = match (failed, &recording.recovered) {
@@ -321,10 +340,7 @@ impl<'a> OnTrace<'a> {
         }
         tally.recoveries_crashed += 1;
         self.lives.as_mut().expect("begun").lives.push(life.clone());
-        let inner = Scene {
-            role: Role::Recovery,
-            recording: &recording,
-        };
+        let inner = Scene::of_recovery(&recording);
         let looked = self.look(&inner, RECOVERY_STATES_MAX, tally);
         self.lives.as_mut().expect("begun").lives.pop();
         looked?;
@@ -336,7 +352,7 @@ impl<'a> OnTrace<'a> {
     }
 
     /// The next generation opens what a recovery has left.
-    fn go_on(
+    pub(super) fn go_on(
         &mut self,
         scene: &Scene<'_>,
         crash: (usize, End),
@@ -359,10 +375,7 @@ impl<'a> OnTrace<'a> {
         // What it showed may never be lost, what it did not show may never come back.
         self.bench.store.advance(&known, survivors);
         let last = recording.moments() - 1;
-        let inner = Scene {
-            role: Role::Recovery,
-            recording: &recording,
-        };
+        let inner = Scene::of_recovery(&recording);
         let lives = self.lives.as_mut().expect("begun");
         lives.lives.push(crash);
         lives.lives.push(inner.ended(last, End::Kill));
@@ -379,7 +392,7 @@ impl<'a> OnTrace<'a> {
 
     /// Counts a broken promise. Ends the round if it is what is looked for; else keeps the first of its
     /// class.
-    fn broken(
+    pub(super) fn broken(
         &mut self,
         life: Life,
         events: Vec<Event>,
@@ -406,14 +419,24 @@ impl<'a> OnTrace<'a> {
     ) -> io::Result<Finding> {
         let mut lives = self.lives.clone().expect("begun");
         lives.lives.push(life);
-        let controlled = kill_control(&lives, &violation, &events, |disk, events| {
+        let mut controlled = kill_control(&lives, &violation, &events, |disk, events| {
             self.bench.lay_out(disk)?;
             Ok(self.bench.recovered(events, tally)?.err())
         })?;
+        let has_failed = |life: &Life| life.faulted().is_some();
+        if lives.lives.last().is_some_and(has_failed) {
+            writeln!(
+                controlled,
+                "Control: {} crash states of a run on a disk that did not fail broke no promise.",
+                self.well_states
+            )
+            .expect("a string takes everything");
+        }
         let image = self.image.join(self.found.len().to_string());
         keep(
             &*self.bench.store,
             &lives,
+            self.crash,
             (violation, events),
             &controlled,
             &image,

@@ -26,6 +26,8 @@ const DAMAGED: usize = 120;
 pub(super) struct Round<'r, 'a> {
     pub(super) explorer: Explorer<'r>,
     pub(super) world: World<'a>,
+    /// Errors of the disk that are asked for; drawn if there are none.
+    pub(super) planned: Vec<Fault>,
 }
 
 impl Round<'_, '_> {
@@ -130,6 +132,9 @@ impl Round<'_, '_> {
 
     /// One or two errors that a run like this one meets.
     fn draw_faults(&mut self, well: &Lived) -> Vec<Fault> {
+        if !self.planned.is_empty() {
+            return self.planned.clone();
+        }
         let rng = &mut self.explorer.rng;
         let count = rng.random_range(1..3);
         let draw = |_| {
@@ -225,7 +230,9 @@ impl Round<'_, '_> {
 
     /// Damages what is left, again and again.
     fn decay(&mut self, lived: &Lived) -> Result<(), Halt> {
-        let Self { explorer, world } = self;
+        let Self {
+            explorer, world, ..
+        } = self;
         let Explorer { rng, search } = explorer;
         let mut loss = Rot {
             disk: &world.disk,

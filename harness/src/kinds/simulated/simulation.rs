@@ -97,7 +97,10 @@ impl Worker for Simulation<'_> {
         tally.count_engine(&timeline.engine);
         tally.rounds += 1;
         let sought = Sought::by(self.goes_on);
+        let planned = self.plan.faults.iter();
+        let planned = planned.filter_map(|planned| planned.simulated().ok());
         let mut round = Round {
+            planned: planned.collect(),
             world: World::new(self.bench.clone(), timeline),
             explorer: Explorer::new(rng, sought.clone(), tally),
         };

@@ -318,6 +318,7 @@ impl<'a> Tracing<'a> {
             base,
             run,
             calls_max: kill.map(|kill| kill.calls),
+            injection: None,
             rng: &mut self.rng,
             tally,
         })?;

@@ -40,6 +40,7 @@ pub(super) fn recorded(
             announced: Announced::Nothing,
             recovered: None,
             failed: None,
+            injection: None,
         })
     })
 }

@@ -67,6 +67,16 @@ impl Names {
         self.name(number)?.generation
     }
 
+    /// What a generation tried was not tried.
+    pub(super) fn take_back(&mut self, generation: u32) {
+        for name in &mut self.names {
+            if name.generation == Some(generation) {
+                name.generation = None;
+                name.hash = None;
+            }
+        }
+    }
+
     /// An event as the writer said it.
     pub(super) fn line(&self, event: &Event) -> String {
         match *event {

@@ -205,6 +205,10 @@ impl Store for CommandStore<'_> {
         self.assignment(&self.store.cmd, dir, until)
     }
 
+    fn take_back(&mut self) {
+        self.oracle.names.take_back(self.oracle.generation);
+    }
+
     fn written(&mut self, watched: &Watched) -> io::Result<Written> {
         if let Some(first_word) = watched.first_word {
             self.first_word = first_word;

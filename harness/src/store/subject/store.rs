@@ -223,6 +223,10 @@ impl Store for SubjectStore<'_> {
         self.start(dir, workload, false, until)
     }
 
+    fn take_back(&mut self) {
+        self.workloads.pop();
+    }
+
     fn written(&mut self, watched: &Watched) -> io::Result<Written> {
         let Writing { history, may_end } = self.writing.take().expect("a writer was started");
         let broken = |stage, detail| Some(Violation::Broken { stage, detail });
