@@ -64,12 +64,14 @@ fn what_is_unavailable_is_told_and_the_rest_is_run() {
         assert_eq!(kill["unavailable"], Value::Null);
         assert_eq!(syscall["rounds"], 0);
         let why = |row: &Value| row["unavailable"].as_str().map(str::to_owned);
-        let no_seam = why(row("fault")).expect("it is told why");
+        let no_seam = why(row("rot")).expect("it is told why");
         assert!(no_seam.contains("Subject::simulated"), "{no_seam}");
-        // The store has no seam, so this one is traced as well.
-        assert_eq!(row("power")["recorder"], "trace");
-        let untraced = why(row("power")).expect("it is told why");
-        assert!(untraced.contains("ptrace or seccomp is forbidden"));
+        // The store has no seam, so these are traced as well.
+        for kind in ["power", "fault"] {
+            assert_eq!(row(kind)["recorder"], "trace");
+            let untraced = why(row(kind)).expect("it is told why");
+            assert!(untraced.contains("ptrace or seccomp is forbidden"));
+        }
         let why = why(syscall).expect("it is told why");
         assert!(why.contains("ptrace or seccomp is forbidden"), "{why}");
         assert_eq!(last["summary"]["unavailable"]["syscall"], why);

@@ -8,7 +8,7 @@ use crate::mistake::Mistake;
 use crate::store::Store;
 
 /// Those that no other recorder does.
-const NEEDS_SEAM: [CrashKind; 2] = [CrashKind::Fault, CrashKind::Rot];
+const NEEDS_SEAM: [CrashKind; 1] = [CrashKind::Rot];
 
 #[test]
 fn without_a_mistake_it_passes() {
@@ -88,22 +88,28 @@ fn to_ask_for_the_simulated_disk_by_name_is_an_error_if_the_store_does_not_run_o
     for kind in NEEDS_SEAM {
         refused(kind, None);
     }
-    refused(CrashKind::Power, Some(RecorderKind::Seam));
+    for kind in [CrashKind::Power, CrashKind::Fault] {
+        refused(kind, Some(RecorderKind::Seam));
+    }
 }
 
-/// Power loss does not need the seam: what runs is traced.
+/// Power loss and failing disks do not need the seam: what runs is traced.
 #[test]
-fn power_is_lost_under_trace_where_there_is_no_seam() {
-    let torture = Torture::new(KvStore::CORRECT).crash([CrashKind::Power]);
-    let rows = match torture.rounds(2).seed(1).run() {
-        Ok(Report { rows }) => rows,
-        Err(Failure::Environment(why)) if why.contains("ptrace") => {
-            eprintln!("power under trace: SKIPPED: {why}");
-            return;
-        }
-        Err(other) => panic!("{other}"),
-    };
-    assert_eq!(rows[0].recorder, Some(RecorderKind::Trace));
-    assert_eq!(rows[0].case(), "power trace");
-    assert!(rows[0].tally.crash_states > 50, "{:?}", rows[0].tally);
+fn power_is_lost_and_disks_fail_under_trace_where_there_is_no_seam() {
+    for kind in [CrashKind::Power, CrashKind::Fault] {
+        let torture = Torture::new(KvStore::CORRECT).crash([kind]);
+        let rows = match torture.rounds(2).seed(1).run() {
+            Ok(Report { rows }) => rows,
+            Err(Failure::Environment(why)) if why.contains("ptrace") => {
+                eprintln!("{kind} under trace: SKIPPED: {why}");
+                return;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(rows[0].recorder, Some(RecorderKind::Trace));
+        assert_eq!(rows[0].case(), format!("{kind} trace"));
+        let tally = &rows[0].tally;
+        assert!(tally.crash_states > 50, "{tally:?}");
+        assert_eq!(tally.faults > 0, kind == CrashKind::Fault, "{tally:?}");
+    }
 }

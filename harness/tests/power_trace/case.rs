@@ -82,6 +82,16 @@ impl Program {
         writer: &str,
         rounds: u64,
     ) -> (tempfile::TempDir, Result<Report, Failure>) {
+        self.run_with(writer, rounds, |torture| torture)
+    }
+
+    /// The same with other settings.
+    pub(crate) fn run_with(
+        &self,
+        writer: &str,
+        rounds: u64,
+        set: impl FnOnce(Torture) -> Torture,
+    ) -> (tempfile::TempDir, Result<Report, Failure>) {
         plugpull::obey_orders(&[]);
         let dir = tempfile::tempdir().expect("a directory");
         let at = |name: &str, script: String| {
@@ -94,7 +104,7 @@ impl Program {
             at("checker", self.checker.to_owned()),
         );
         let store = store.expect("both name the directory");
-        let outcome = torture(store, rounds, dir.path()).run();
+        let outcome = set(torture(store, rounds, dir.path())).run();
         (dir, outcome)
     }
 }

@@ -1,9 +1,10 @@
-//! Power loss under trace, of programs that know nothing of it: a correct one passes, and its guilty twin,
+//! Power loss and failing disks under trace, of programs that know nothing of it: a correct one passes, and its guilty twin,
 //! which differs in one sync, is caught.
 
 mod acknowledged;
 mod appends;
 mod case;
+mod faults;
 mod mapped;
 mod names;
 mod processes;
