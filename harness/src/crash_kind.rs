@@ -31,11 +31,11 @@ pub enum CrashKind {
     /// Finds the same as `Power`, on the real thing, in any store that takes a directory. Cannot find
     /// what a device does wrong. Needs root, FUSE and loop devices.
     Disk,
-    /// The simulated disk fails: syncs, writes, reads, creation, renames, space. Then the store goes
-    /// on, is started again, loses power.
+    /// The disk fails: syncs, writes, creation, renames, space, and on the simulated one reads. Then the store
+    /// goes on or stops, and loses power.
     ///
-    /// Finds retried syncs, acknowledgements after errors, forgotten rollbacks. Needs
-    /// [`Subject::simulated`](crate::Subject::simulated).
+    /// Finds retried syncs, acknowledgements after errors, ignored counts, forgotten rollbacks. A store
+    /// without [`Subject::simulated`](crate::Subject::simulated) is traced.
     Fault,
     /// Bytes rot in what survived: flipped bits, zeroed, swapped, stale and misplaced sectors.
     ///

@@ -58,7 +58,10 @@ impl OnTrace<'_> {
         let recording = self.write(Injection::new(&[], 0), tally)?;
         let scene = Scene::of_writer(&recording, &[]);
         let events = recording.announced_at(recording.moments() - 1);
-        tally.acked += events.iter().filter(|event| event.ack().is_some()).count() as u64;
+        // Only a run whose disk fails shows something of work that was interrupted.
+        let mid_work = tally.killed_mid_work;
+        tally.count_run(&events);
+        tally.killed_mid_work = mid_work;
         self.judge_writer(&scene, tally)?;
         let before = tally.crash_states;
         self.look(&scene, WELL_STATES_MAX, tally)?;
