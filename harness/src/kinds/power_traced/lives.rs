@@ -103,6 +103,12 @@ impl Life {
             .map(|(at, _)| at)
     }
 
+    /// Whether a sync failed before its end: memory may show what no disk has.
+    pub(super) fn has_failed_sync(&self) -> bool {
+        let mut acts = self.acts.iter().take(self.until);
+        acts.any(|act| matches!(act, Act::SyncFailed { .. }))
+    }
+
     /// The disk before the crash.
     pub(super) fn live(&self, mut disk: Disk) -> io::Result<Disk> {
         for act in self.acts.iter().take(self.until) {

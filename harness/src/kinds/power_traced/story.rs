@@ -117,7 +117,7 @@ impl Told<'_> {
                 "   The power is lost, by the rules of `{profile}`: all that no sync had made durable is \
                  lost, names too.\n"
             )?,
-            (End::PowerLoss(_), 0, _) if life.faulted().is_some() => writeln!(
+            (End::PowerLoss(_), 0, _) if life.has_failed_sync() => writeln!(
                 story,
                 "   The power is lost, by the rules of `{profile}`. Nothing is lost but what was in memory only.\n"
             )?,
