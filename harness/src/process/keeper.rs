@@ -21,7 +21,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,8 +61,9 @@ pub(crate) struct CommandTask {
 }
 
 impl CommandTask {
-    /// The command with its descriptors, but for standard error.
-    fn shell(&self) -> io::Result<Command> {
+    /// The command with its descriptors, but for standard error. The second of the two is the one that has to
+    /// be open when it is started.
+    fn shell(&self) -> io::Result<(Command, Option<OwnedFd>)> {
         let mut command = Command::new("sh");
         // `exec`: the process that is killed is the program, not a shell that waits for it.
         command.arg("-c").arg(format!("exec {}", self.command));
@@ -70,13 +71,14 @@ impl CommandTask {
         command.env_remove(VARIABLE);
         command.stdin(open(File::options().read(true), Path::new("/dev/null"))?);
         command.stdout(open(File::options().write(true), &self.output)?);
+        let mut inherited = None;
         if let Some(path) = &self.descriptor {
             // Unlike the file, its duplicate stays open in the programs that this one becomes.
             let kept = dup(open(File::options().write(true), path)?)?;
             command.env("PLUGPULL_FD", kept.as_raw_fd().to_string());
-            std::mem::forget(kept);
+            inherited = Some(kept);
         }
-        Ok(command)
+        Ok((command, inherited))
     }
 }
 
@@ -126,7 +128,8 @@ pub(super) struct Ending {
 
 /// In a traced child: becomes the command.
 pub(crate) fn become_command(task: &CommandTask) -> io::Result<()> {
-    Err(no_shell(&task.shell()?.exec()))
+    let (mut shell, _inherited) = task.shell()?;
+    Err(no_shell(&shell.exec()))
 }
 
 /// In a child: runs one command after the other, and ends what each leaves behind.
@@ -201,7 +204,7 @@ fn listen(sender: &Sender<(CommandTask, PathBuf)>, current: &Mutex<Current>) {
 
 /// Runs a command to its end.
 fn keep(task: &CommandTask, stderr: &Path, current: &Mutex<Current>) -> io::Result<Ending> {
-    let mut shell = task.shell()?;
+    let (mut shell, inherited) = task.shell()?;
     shell.stderr(open(File::options().write(true), stderr)?);
     let mut now = lock(current);
     let spawned = shell.process_group(0).spawn();
@@ -210,7 +213,8 @@ fn keep(task: &CommandTask, stderr: &Path, current: &Mutex<Current>) -> io::Resu
     now.group = Some(group);
     now.kill();
     drop(now);
-    drop(shell);
+    // The next command gets the same number: a shell may know descriptors of one digit only.
+    drop((shell, inherited));
     // Not reaped yet: its id stays its own until nothing kills by it any more.
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     while waitid(Id::Pid(group), flags) == Err(Errno::EINTR) {}
