@@ -172,6 +172,23 @@ pub(super) async fn load(args: LoadArgs) -> Outcome {
     }
 }
 
+impl Load {
+    /// The next document, if there is one. `list` shows documents in the order of their numbers, so they are
+    /// announced in that order: no client takes a later one before this one is announced.
+    fn take(&self) -> Option<u128> {
+        let mut announcements = self.args.announce.then(|| std::io::stdout().lock());
+        let nth = self.taken.fetch_add(1, Ordering::Relaxed);
+        let doc = self.args.first + u128::from(nth);
+        if nth >= self.args.inserts {
+            return None;
+        }
+        if let Some(out) = &mut announcements {
+            writeln!(out, "attempt {doc}").expect("what hears the announcements is there");
+        }
+        Some(doc)
+    }
+}
+
 /// One client. Returns how long its inserts took, in microseconds.
 async fn insert_until_done(
     load: Arc<Load>,
@@ -179,15 +196,10 @@ async fn insert_until_done(
 ) -> Result<Histogram<u64>, (Histogram<u64>, tonic::Status)> {
     let mut latencies = Histogram::new(3).expect("three digits are fine");
     loop {
-        let nth = load.taken.fetch_add(1, Ordering::Relaxed);
-        if nth >= load.args.inserts {
+        let Some(doc) = load.take() else {
             return Ok(latencies);
-        }
-        let doc = load.args.first + u128::from(nth);
+        };
         let vector = vector_of(doc, load.dimension);
-        if load.args.announce {
-            println!("attempt {doc}");
-        }
         let began = Instant::now();
         if let Err(status) = client.insert(&[doc], &[load.args.user], vector).await {
             return Err((latencies, status));
@@ -208,7 +220,8 @@ async fn insert_until_done(
                 return Err((latencies, status));
             }
         }
-        let is_due = |every: u64| (nth + 1).is_multiple_of(every.max(1));
+        let nth = doc - load.args.first;
+        let is_due = |every: u64| (nth + 1).is_multiple_of(every.max(1).into());
         if load.args.flush_every.is_some_and(is_due)
             && let Err(status) = client.flush().await
         {
