@@ -73,6 +73,7 @@ mod kinds;
 pub mod litmus;
 mod loss;
 mod memory_file;
+mod mount;
 pub mod mutants;
 pub mod oracle;
 mod pages;

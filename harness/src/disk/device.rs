@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::mount::MsFlags;
+
 use super::core::Core;
 use super::error::doing;
 use super::faults::FaultPlan;
@@ -12,8 +14,9 @@ use super::file_system::{FileSystem, sync};
 use super::image::Image;
 use super::loop_device::LoopDevice;
 use super::mounted::Mounted;
+use super::one_file::{FILE_NAME, OneFile};
 use super::record::{Clock, Recording};
-use super::serve::{FILE_NAME, Served};
+use super::serve::{Served, Serving};
 use super::site::Site;
 
 /// Requests that may be in progress at once when a disk is recorded: one more than a loop device
@@ -55,7 +58,14 @@ impl Disk {
     ) -> io::Result<Self> {
         let core = Arc::new(Core::new(image, clock));
         let served_in = site.dir("fuse")?;
-        let served = Served::start(core.clone(), site, &served_in, threads)?;
+        let serving = Serving {
+            threads,
+            options: "",
+            flags: MsFlags::MS_NOEXEC,
+            is_device: true,
+            kept: Vec::new(),
+        };
+        let served = Served::start(OneFile(core.clone()), serving, site, &served_in)?;
         let device = LoopDevice::bind(&served_in.join(FILE_NAME), site)?;
         Ok(Self {
             device,
@@ -166,7 +176,7 @@ impl Disk {
     /// # Errors
     /// If nothing serves it any more.
     pub fn check(&self) -> io::Result<()> {
-        self.served.check()
+        self.served.check(FILE_NAME)
     }
 
     /// What a death of the server leaves: every request fails.

@@ -25,7 +25,7 @@ impl Error for Failed {
 }
 
 /// Adds what was being done.
-pub(super) fn doing<E: Into<io::Error>>(what: impl Into<String>) -> impl Fn(E) -> io::Error {
+pub(crate) fn doing<E: Into<io::Error>>(what: impl Into<String>) -> impl Fn(E) -> io::Error {
     let what = what.into();
     move |source| {
         let source = source.into();
@@ -35,7 +35,7 @@ pub(super) fn doing<E: Into<io::Error>>(what: impl Into<String>) -> impl Fn(E) -
 }
 
 /// Adds what was being done, and to which file.
-pub(super) fn at_path<E: Into<io::Error>>(
+pub(crate) fn at_path<E: Into<io::Error>>(
     what: &str,
     path: &Path,
 ) -> impl Fn(E) -> io::Error + use<E> {

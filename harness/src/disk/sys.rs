@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use libc::{c_int, c_ulong};
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 
 const LOOP_CTL_GET_FREE: c_ulong = 0x4C82;
 const LOOP_CONFIGURE: c_ulong = 0x4C0A;
@@ -106,7 +107,7 @@ pub(super) fn discard(device: &File, offset: u64, bytes: u64) -> io::Result<()> 
 }
 
 /// Gives the calling thread, and the threads that it will start, a table of file descriptors of
-/// their own with nothing but the standard ones in it.
+/// their own with nothing but the standard ones in it, and those that are kept.
 ///
 /// # Why
 /// A thread of this process can wait in the kernel, past any signal, for something that another
@@ -117,13 +118,21 @@ pub(super) fn discard(device: &File, offset: u64, bytes: u64) -> io::Result<()> 
 ///
 /// The caller may not own any descriptor: it would find it closed.
 #[expect(unsafe_code, reason = "neither std nor nix has it")]
-pub(super) fn leave_descriptors() -> io::Result<()> {
-    let (first, last): (RawFd, RawFd) = (3, c_int::MAX);
-    let flags = libc::CLOSE_RANGE_UNSHARE;
-    // SAFETY: the table is unshared first, so no descriptor that another thread owns is closed;
-    // the caller owns none.
-    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
-    Errno::result(done)?;
+pub(super) fn leave_descriptors(kept: &[RawFd]) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_FILES)?;
+    let mut kept = kept.to_vec();
+    kept.sort_unstable();
+    let mut first: RawFd = 3;
+    for next in kept.into_iter().chain([c_int::MAX]) {
+        let last = next - 1;
+        if first <= last {
+            // SAFETY: the table is unshared, so no descriptor that another thread owns is closed; the
+            // caller owns none.
+            let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            Errno::result(done)?;
+        }
+        first = first.max(next.saturating_add(1));
+    }
     Ok(())
 }
 
@@ -141,3 +150,15 @@ pub(super) fn serve_block_device() -> io::Result<()> {
 // The layouts that the kernel expects.
 const _: () = assert!(size_of::<LoopInfo64>() == 232);
 const _: () = assert!(size_of::<LoopConfig>() == 304);
+
+/// Has what is dirty of a file written back, stores to mappings too, and waits for it. Nothing becomes
+/// durable by that.
+#[expect(unsafe_code, reason = "neither std nor nix nor rustix has it")]
+pub(crate) fn write_back(file: &File) -> io::Result<()> {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: it takes numbers only, and the descriptor is open.
+    Errno::result(unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) })?;
+    Ok(())
+}

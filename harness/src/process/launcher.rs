@@ -12,6 +12,7 @@ use super::line::Line;
 use super::order::Order;
 use crate::memory_file::memory_file;
 use crate::stop::Stop;
+use crate::trace::Scope;
 
 /// This program, also where its file was removed or replaced since it was started, as a build does.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -161,8 +162,8 @@ impl Launcher {
         self.keepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a process that does nothing before its tracer has let it begin.
-    pub(crate) fn spawn_traced(&self, order: &Order) -> io::Result<(Child, File)> {
-        self.spawn(&order.traced(), None)
+    /// Starts a process that does nothing before its tracer has let it begin, and stops at these calls.
+    pub(crate) fn spawn_traced(&self, order: &Order, scope: Scope) -> io::Result<(Child, File)> {
+        self.spawn(&order.traced(scope), None)
     }
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::procfs::proc_is_ours;
 pub(super) use crate::disk::ORDER_VARIABLE as VARIABLE;
 use crate::subject::SubjectError;
-use crate::trace;
+use crate::trace::{self, Scope};
 
 /// As the runtime ends a program that panicked.
 const EXIT_PANIC: i32 = 101;
@@ -64,8 +64,8 @@ impl<T: Serialize + DeserializeOwned> Role<T> {
 pub(crate) struct Order {
     role: String,
     task: Value,
-    /// Wait for a tracer before anything else.
-    traced: bool,
+    /// Wait for a tracer before anything else, and stop at these calls.
+    traced: Option<Scope>,
     /// The process to die with.
     harness: Option<i32>,
     of_commands: bool,
@@ -82,15 +82,15 @@ impl Order {
         Ok(Self {
             role: role.name.to_owned(),
             task: serde_json::to_value(task)?,
-            traced: false,
+            traced: None,
             harness: role.dies_with_harness.then_some(harness),
             of_commands: role.of_commands,
         })
     }
 
-    pub(super) fn traced(&self) -> Self {
+    pub(super) fn traced(&self, scope: Scope) -> Self {
         Self {
-            traced: true,
+            traced: Some(scope),
             ..self.clone()
         }
     }
@@ -187,10 +187,10 @@ impl<'a> Roles<'a> {
             }
         }
         let obey = || {
-            if order.traced {
-                trace::enter_child()?;
+            if let Some(scope) = order.traced {
+                trace::enter_child_of(scope)?;
             }
-            carry_out(order.task.clone(), order.traced)
+            carry_out(order.task.clone(), order.traced.is_some())
         };
         // A panic must not unwind into a test runner: a test that should panic would pass by it. The
         // process ends here, so nothing sees what the panic left half done.

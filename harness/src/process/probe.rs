@@ -19,7 +19,7 @@ use super::running::Running;
 use crate::history::{Event, History};
 use crate::scratch::Scratch;
 use crate::subject::SubjectError;
-use crate::trace::{Call, Decision, End, Observer, Tracer};
+use crate::trace::{Call, Decision, End, Observer, Scope, Tracer};
 
 /// A probe has little to do: after this time it is stuck.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -104,7 +104,7 @@ impl Probe {
         let cannot = |error: io::Error| format!("{error}; {}", ptrace_advice());
         let (child, output) = self
             .order()
-            .and_then(|order| launcher.spawn_traced(&order))
+            .and_then(|order| launcher.spawn_traced(&order, Scope::Everything))
             .map_err(cannot)?;
         let tracer = Tracer::new(child, self.scratch.path()).map_err(cannot)?;
         let mut stops = Stops::default();

@@ -17,9 +17,11 @@ use super::contract::{Disks, Recording};
 use super::copier::Step;
 use super::elsewhere::Arrival;
 use super::faults::{Injected, Met};
+use super::outcome::Outcome;
 use super::trace::Traced;
 use crate::history::Event;
 use crate::image::Image;
+use crate::mount::Lived;
 use crate::oracle::Violation;
 use crate::sim::{Act, Bytes, Disk, Past};
 use crate::store::{Announced, Span};
@@ -113,6 +115,25 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         injected: injection.as_ref().map_or(0, |faults| faults.injected),
         met: injection.map(|faults| faults.met).unwrap_or_default(),
     })
+}
+
+impl Followed {
+    /// Of a run on a mounted file system.
+    pub(super) fn mounted(lived: Lived, outcome: Outcome, known: Vec<Event>) -> Self {
+        let mut spans: Vec<Option<Span>> = lived.spans.into_iter().map(Some).collect();
+        spans.push(None);
+        Self {
+            past: lived.past,
+            spans,
+            announced: outcome.announced,
+            known,
+            failed: outcome.failed,
+            recovered: outcome.recovered,
+            faulted: None,
+            injected: 0,
+            met: Met::default(),
+        }
+    }
 }
 
 /// A run that is followed, call by call.

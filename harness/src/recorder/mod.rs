@@ -6,6 +6,7 @@
 //! | `seam` | the simulated file system, in this process | `kinds::simulated::world::Lived` |
 //! | `trace` | ptrace: a copy of the directory at every system call | [`Traced`] |
 //! | `trace`, followed | the same, and a simulated file system that does it again | [`Followed`] |
+//! | `mount` | a simulated file system that is mounted | [`Followed`] |
 //! | `device` | a recorded block device under a real file system | [`OnDevice`] |
 
 mod changes;
@@ -15,8 +16,11 @@ mod device;
 mod elsewhere;
 mod faults;
 mod followed;
+mod mount;
 mod name;
 mod on_image;
+mod outcome;
+mod supervised;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -27,6 +31,7 @@ pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
 pub(crate) use faults::{Injection, Met};
 pub(crate) use followed::{Followed, follow};
+pub(crate) use mount::{MountRecorder, MountRun};
 pub use name::RecorderKind;
 pub(crate) use on_image::{OnImage, STORE};
 pub(crate) use trace::{TraceRecorder, TraceRun, Traced};

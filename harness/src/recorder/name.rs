@@ -14,10 +14,17 @@ pub enum RecorderKind {
     Seam,
     /// ptrace: for any program, as it is.
     Trace,
+    /// The simulated file system, mounted through FUSE: for any program, also one that maps files, or writes
+    /// through `io_uring` or libaio.
+    Mount,
 }
 
 impl RecorderKind {
-    const ALL: [(Self, &str); 2] = [(Self::Seam, "seam"), (Self::Trace, "trace")];
+    const ALL: [(Self, &str); 3] = [
+        (Self::Seam, "seam"),
+        (Self::Trace, "trace"),
+        (Self::Mount, "mount"),
+    ];
 }
 
 impl fmt::Display for RecorderKind {
@@ -33,6 +40,6 @@ impl FromStr for RecorderKind {
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(_, known)| *known == name);
         let found = found.map(|(kind, _)| *kind);
-        found.ok_or_else(|| format!("a recorder is `seam` or `trace`, not '{name}'"))
+        found.ok_or_else(|| format!("a recorder is `seam`, `trace` or `mount`, not '{name}'"))
     }
 }

@@ -3,23 +3,24 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 
 use super::contract::{Recorder, Recording, Run};
 use super::copier::{Copier, Step};
 use super::faults::Injection;
-use super::watch::Watch;
+use super::outcome::Outcome;
+use super::supervised::Supervision;
 use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
-use crate::oracle::{Stage, Violation};
-use crate::process::{Ended, Launcher, Patience, process_of};
+use crate::oracle::Violation;
+use crate::process::Launcher;
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
 use crate::survivor::Survivor;
 use crate::tally::Tally;
-use crate::trace::{End, Tracer};
+use crate::trace::Scope;
 
 /// Runs a store in one directory.
 pub(crate) struct TraceRecorder<'a> {
@@ -143,36 +144,17 @@ impl Recorder for TraceRecorder<'_> {
         }
         let (steps, injection) = (copier.steps, copier.injection);
         let has_met_fault = injection.as_ref().is_some_and(|faults| faults.injected > 0);
-        let (announced, failed, recovered) = if must_end {
-            match store.recovered(&watched)? {
-                Ok(survivors) => (Announced::Nothing, None, Some(survivors)),
-                Err(violation) => (Announced::Nothing, Some(violation), None),
-            }
-        } else {
-            let written = store.written(&watched)?;
-            // A store may stop working when its disk does, if it stops.
-            let is_excused = has_met_fault && watched.stop == Stop::Ended;
-            let failed = written
-                .failed
-                .filter(|failed| !(is_excused && is_an_end(failed)));
-            (written.announced, failed, None)
-        };
+        let outcome = Outcome::of(store, &watched, must_end, has_met_fault)?;
         Ok(Traced {
             base: base.clone(),
             steps,
-            announced,
-            recovered,
+            announced: outcome.announced,
+            recovered: outcome.recovered,
             end,
-            failed,
+            failed: outcome.failed,
             injection,
         })
     }
-}
-
-/// Whether a writer has done nothing wrong but to end with an error.
-fn is_an_end(failed: &Violation) -> bool {
-    let ends = [Stage::WriterStopped, Stage::WriterFailed];
-    matches!(failed, Violation::Broken { stage, .. } if ends.contains(stage))
 }
 
 /// Runs a process under trace to its end, or until it is to be ended.
@@ -183,30 +165,20 @@ fn trace<'a>(
     must_end: bool,
     mut copier: Copier<'a>,
 ) -> io::Result<(Watched, Copier<'a>)> {
-    let (child, output) = launcher.spawn_traced(&assignment.order)?;
-    let patience = || Patience::with_process(process_of(&child), limit).without(&copier.harness);
-    let patience = [patience(), patience()];
-    let tracer = Tracer::new(child, copier.dir())?.wait_in_rings(assignment.ring_waits);
-    let stops = Arc::clone(&copier.stops);
-    let watch = Watch::new(assignment, &stops, &tracer, patience, must_end);
-    let started = Instant::now();
-    let (run, stopped) = watch.over(launcher, || tracer.run(&mut copier))?;
+    let supervision = Supervision {
+        scope: Scope::Everything,
+        dir: copier.dir(),
+        stops: Arc::clone(&copier.stops),
+        harness: copier.harness.clone(),
+        must_end,
+        look: &|_| Ok(false),
+    };
+    let supervised = supervision.run(assignment, (launcher, limit), &mut copier)?;
     if let Some(error) = copier.error.take() {
         return Err(error);
     }
     launcher.check_stop()?;
-    let stop = match (run.end, stopped) {
-        (End::Killed, _) => Stop::Killed,
-        (End::Stopped | End::TimedOut, Some(stop)) => stop,
-        _ => Stop::Ended,
-    };
-    let watched = Watched {
-        ended: Ended::of_trace(&run, &output),
-        stop,
-        first_word: None,
-        lasted: started.elapsed(),
-    };
-    Ok((watched, copier))
+    Ok((supervised.watched(), copier))
 }
 
 #[cfg(test)]

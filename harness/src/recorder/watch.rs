@@ -13,6 +13,10 @@ use crate::trace::{Run, Stopper, Tracer};
 /// Between two looks at a traced process.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// What else is looked at, with the number of announcements that were heard. Whether the process is to
+/// be ended.
+pub(super) type Look<'a> = &'a (dyn Fn(u64) -> io::Result<bool> + Sync);
+
 /// Listens while the process runs, so that it never waits for the harness, and ends what goes on too
 /// long.
 pub(super) struct Watch<'a> {
@@ -22,6 +26,7 @@ pub(super) struct Watch<'a> {
     /// For the whole run, and for the time since the last sign of life.
     patience: Mutex<[Patience; 2]>,
     must_end: bool,
+    look: Look<'a>,
     /// Why it was ended.
     stopped: Mutex<Option<Stop>>,
 }
@@ -44,6 +49,7 @@ impl<'a> Watch<'a> {
         tracer: &Tracer,
         patience: [Patience; 2],
         must_end: bool,
+        look: Look<'a>,
     ) -> Self {
         Self {
             assignment,
@@ -51,6 +57,7 @@ impl<'a> Watch<'a> {
             stopper: tracer.stopper(),
             patience: Mutex::new(patience),
             must_end,
+            look,
             stopped: Mutex::new(None),
         }
     }
@@ -99,6 +106,9 @@ impl<'a> Watch<'a> {
                 }
                 if let Some(how) = self.hangs(whole, since_sign)? {
                     return Ok(Some(Stop::Hangs(how)));
+                }
+                if (self.look)(heard)? {
+                    return Ok(Some(Stop::Enough));
                 }
                 let is_silent = self.is_silent_for_long(first_word, whole)?;
                 Ok(is_silent.then_some(Stop::Enough))

@@ -95,8 +95,8 @@ pub(crate) fn case_name(
 ) -> String {
     match (fs, recorder) {
         (Some(fs), _) => format!("{crash} {fs}"),
-        (None, Some(RecorderKind::Trace)) => format!("{crash} {}", RecorderKind::Trace),
         (None, Some(RecorderKind::Seam) | None) => crash.to_string(),
+        (None, Some(recorder)) => format!("{crash} {recorder}"),
     }
 }
 

@@ -52,6 +52,12 @@ pub(crate) enum Act {
         path: String,
         len: u64,
     },
+    /// Zeros over a range, up to the end of the file at most.
+    Punch {
+        path: String,
+        offset: u64,
+        len: u64,
+    },
     Set {
         path: String,
         setting: Setting,

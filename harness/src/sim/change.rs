@@ -89,7 +89,7 @@ pub(crate) enum Setting {
 }
 
 impl Setting {
-    pub(super) fn apply(&self, metadata: &mut Metadata) {
+    pub(crate) fn apply(&self, metadata: &mut Metadata) {
         match self {
             Self::Mode(mode) => metadata.mode = Some(*mode),
             Self::Owner(owner, group) => {

@@ -80,6 +80,10 @@ impl Follower {
                 (Call::Write { range }, path)
             }
             Act::SetLen { path, len } => (Call::SetLen { len: *len }, path),
+            Act::Punch { path, offset, len } => {
+                let range = *offset..offset.saturating_add(*len);
+                (Call::PunchHole { range }, path)
+            }
             Act::Set { path, setting } => (
                 Call::Set {
                     setting: setting.clone(),
@@ -200,6 +204,10 @@ impl Disk {
             Act::SetLen { path, len } => {
                 let file = self.file_at(path)?;
                 self.set_len(file, *len);
+            }
+            Act::Punch { path, offset, len } => {
+                let file = self.file_at(path)?;
+                self.punch_hole(file, *offset..offset.saturating_add(*len));
             }
             Act::Set { path, setting } => {
                 let node = self.stands_at(path)?;

@@ -69,6 +69,7 @@ pub(crate) use change::Setting;
 pub(crate) use choice::{Narrator, Odometer, Sampler};
 pub(crate) use disk::Disk;
 pub(crate) use follow::Follower;
+pub(crate) use nodes::{Ino, Node, Place, ROOT};
 pub(crate) use past::Past;
 pub(crate) use record::{Call, Gap, Recording};
 pub(crate) use rot::Damage;

@@ -109,7 +109,7 @@ impl Sides {
         self.0.as_ref().map(|sides| &sides.1)
     }
 
-    pub(super) fn live_mut(&mut self) -> &mut Metadata {
+    pub(crate) fn live_mut(&mut self) -> &mut Metadata {
         &mut Arc::make_mut(self.0.get_or_insert_default()).0
     }
 
@@ -134,7 +134,7 @@ impl Node {
         }
     }
 
-    pub(super) fn metadata_mut(&mut self) -> &mut Sides {
+    pub(crate) fn metadata_mut(&mut self) -> &mut Sides {
         match self {
             Self::File(file) => &mut file.metadata,
             Self::Dir(dir) => &mut dir.metadata,

@@ -1,6 +1,7 @@
 //! What a writer announces, while it runs and afterwards.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use crate::history::{self, Event, History};
 
@@ -14,6 +15,11 @@ pub(crate) trait Announcer: Send + Sync {
 
     /// No further announcement can be heard.
     fn is_full(&self) -> bool;
+
+    /// The descriptors that it hears by.
+    fn descriptors(&self) -> Vec<RawFd> {
+        Vec::new()
+    }
 
     /// What has been announced by now was announced when a device's clock said this, or before.
     fn note(&self, clock: u64) -> io::Result<()>;

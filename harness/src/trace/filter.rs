@@ -10,8 +10,31 @@ use seccompiler::{
     SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::call::Kind;
 use super::table::{Bits, Flags, Signature, TABLE};
+
+/// Which calls a child stops at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Scope {
+    /// All that may change a directory.
+    Everything,
+    /// Those that a file system is not asked to carry out: what maps a file, and what syncs all files.
+    Unasked,
+}
+
+impl Scope {
+    fn has(self, signature: &Signature) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Unasked => {
+                let syncs_all = [libc::SYS_sync, libc::SYS_syncfs].contains(&signature.number);
+                signature.kind == Kind::Map || syncs_all
+            }
+        }
+    }
+}
 
 /// Waits until the [`Tracer`](super::Tracer) has attached, then stops every thread of this process,
 /// and whatever it starts or becomes from now on, at the calls that may change a directory.
@@ -25,6 +48,11 @@ use super::table::{Bits, Flags, Signature, TABLE};
 /// # Errors
 /// If standard input ends first, because the tracer is gone, or the kernel refuses the filter.
 pub fn enter_child() -> io::Result<()> {
+    enter_child_of(Scope::Everything)
+}
+
+/// The same for some of the calls.
+pub(crate) fn enter_child_of(scope: Scope) -> io::Result<()> {
     // Not through std's buffer: what follows the byte is for the program.
     let mut go = [0];
     loop {
@@ -38,14 +66,15 @@ pub fn enter_child() -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    let program = filter().map_err(io::Error::other)?;
+    let program = filter(scope).map_err(io::Error::other)?;
     // All threads: a test runner or a runtime may have started some before us.
     seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+fn filter(scope: Scope) -> Result<BpfProgram, seccompiler::BackendError> {
     let rules = TABLE
         .iter()
+        .filter(|signature| scope.has(signature))
         .map(|signature| Ok((signature.number, rules(signature)?)))
         .collect::<Result<_, seccompiler::BackendError>>()?;
     let arch = std::env::consts::ARCH.try_into()?;

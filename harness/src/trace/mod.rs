@@ -63,6 +63,7 @@ mod tracer;
 
 pub use call::{Call, Durability, Kind};
 pub use filter::enter_child;
+pub(crate) use filter::{Scope, enter_child_of};
 pub use observer::{Decision, Observer};
 pub use run::{End, Run};
 pub use stopper::Stopper;

@@ -10,7 +10,10 @@ use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::kinds::examine::recover_again;
-use crate::recorder::{Followed, Injection, Recorder, Run, TraceRecorder, TraceRun, follow};
+use crate::recorder::{
+    Followed, Injection, MountRecorder, MountRun, Recorder, RecorderKind, Run, TraceRecorder,
+    TraceRun, follow,
+};
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
 use crate::store::{Recovered, Store};
@@ -20,6 +23,7 @@ use crate::tally::Tally;
 pub(super) struct Bench<'a> {
     pub(super) store: Box<dyn Store + 'a>,
     pub(super) dir: PathBuf,
+    pub(super) recorder: RecorderKind,
     pub(super) ignored: Vec<Ignored>,
     pub(super) rng: ChaCha8Rng,
 }
@@ -34,6 +38,20 @@ impl Bench<'_> {
         injection: Option<Injection>,
         tally: &mut Tally,
     ) -> io::Result<Followed> {
+        if self.recorder == RecorderKind::Mount {
+            let mut recorder = MountRecorder { dir: &self.dir };
+            let mut followed = recorder.record(MountRun {
+                store: &mut *self.store,
+                disk,
+                run,
+                known,
+                rng: &mut self.rng,
+                tally,
+            })?;
+            let failed = followed.failed.take();
+            followed.failed = failed.map(|violation| violation.without_dir(&self.dir));
+            return Ok(followed);
+        }
         self.lay_out(&disk)?;
         let base = Image::read(&self.dir, &Image::default())?;
         let mut recorder = TraceRecorder {

@@ -23,7 +23,7 @@ use super::examine::{replay_image, verdict};
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::process;
-use crate::recorder::{Injection, Run};
+use crate::recorder::{Injection, RecorderKind, Run};
 use crate::scratch::remove_dir;
 use crate::shrink::Deadline;
 use crate::store::{Tested, Work};
@@ -79,6 +79,7 @@ fn write_again(saved: Saved<'_>, lives: &Lives) -> io::Result<Replayed> {
     let mut bench = Bench {
         store: saved.tested.resumed(saved.finding, saved.plan)?,
         dir: saved.scratch.join("replay"),
+        recorder: saved.plan.recorder.unwrap_or(RecorderKind::Trace),
         ignored: saved.plan.ignored.clone(),
         rng: stream(saved.finding.seed, 0),
     };

@@ -26,7 +26,7 @@ use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::{Stage, Violation};
 use crate::planned_fault::PlannedFault;
-use crate::recorder::{Disks, Recording, Run};
+use crate::recorder::{Disks, RecorderKind, Recording, Run};
 use crate::scratch::remove_dir;
 use crate::sim::{Disk, Profile, Sampler};
 use crate::stop::Stop;
@@ -97,6 +97,7 @@ impl<'a> OnTrace<'a> {
             bench: Bench {
                 store: job.tested.store(plan),
                 dir: job.scratch.join(format!("{}-powered", job.name())),
+                recorder: plan.recorder.unwrap_or(RecorderKind::Trace),
                 ignored: plan.ignored.clone(),
                 rng: stream(plan.seed, job.row << 32 | job.lane),
             },

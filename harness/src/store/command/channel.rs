@@ -4,7 +4,7 @@
 //! the descriptor, standard output is the program's own.
 
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -127,6 +127,11 @@ impl Announcer for Channel {
     fn mark(&self) -> io::Result<Mark> {
         let Heard { output, descriptor } = self.hear()?;
         Ok(Mark::Said { output, descriptor })
+    }
+
+    fn descriptors(&self) -> Vec<RawFd> {
+        let pipes = self.pipes();
+        pipes.iter().map(|pipe| pipe.reader.as_raw_fd()).collect()
     }
 
     /// Lines, of the pipe that has more.

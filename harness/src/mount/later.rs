@@ -1,0 +1,145 @@
+//! Requests that are answered later, on threads of their own.
+//!
+//! A thread that serves requests must not wait for another request: a sync that waits until mapped pages
+//! are written back would wait for itself. And a write whose answer is held back lets another request pass
+//! it, as on a disk that works on several at once: so it shows if a sync does not wait for its write.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fuser::{ReplyEmpty, ReplyWrite};
+
+use super::answers;
+use super::shared::Shared;
+use crate::sim::Ino;
+
+/// A write is held back for so long: longer than a ring takes to ask for what comes next.
+const HELD: Duration = Duration::from_micros(400);
+
+/// A write that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    until: Instant,
+    ino: Ino,
+    offset: u64,
+    bytes: Vec<u8>,
+    reply: ReplyWrite,
+}
+
+/// A sync that waits for mapped pages.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    pub(super) ino: Ino,
+    pub(super) data_only: bool,
+    pub(super) reply: ReplyEmpty,
+}
+
+/// Asks for mapped pages to be written back, and is told when they are.
+pub(crate) type WriteBacks = Sender<Sender<io::Result<()>>>;
+
+/// The threads that answer later. Dropping it ends them.
+#[derive(Debug)]
+pub(super) struct Later {
+    held: Worker<Held>,
+    syncing: Worker<Syncing>,
+}
+
+/// A thread that does one thing after the other.
+#[derive(Debug)]
+struct Worker<T> {
+    /// `None`: it is to end.
+    to: Option<Sender<T>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<T: Send + 'static> Worker<T> {
+    fn start(name: &str, work: impl Fn(T) + Send + 'static) -> io::Result<Self> {
+        let (to, from) = mpsc::channel();
+        let named = thread::Builder::new().name(format!("plugpull-{name}"));
+        let thread = named.spawn(move || from.into_iter().for_each(work))?;
+        Ok(Self {
+            to: Some(to),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<T> Worker<T> {
+    fn send(&self, work: T) {
+        let to = self.to.as_ref().expect("it is not to end yet");
+        assert!(to.send(work).is_ok(), "the thread ends after this");
+    }
+}
+
+impl<T> Drop for Worker<T> {
+    fn drop(&mut self) {
+        drop(self.to.take());
+        if let Some(thread) = self.thread.take() {
+            // What it panicked with has been printed.
+            thread.join().ok();
+        }
+    }
+}
+
+impl Later {
+    /// Call it in a thread that has the descriptor of FUSE: answers go through it.
+    pub(super) fn start(shared: &Arc<Shared>, write_backs: WriteBacks) -> io::Result<Self> {
+        let written = Arc::clone(shared);
+        let held = Worker::start("held-writes", move |held: Held| held.write(&written))?;
+        let shared = Arc::clone(shared);
+        let sync = move |syncing: Syncing| syncing.sync(&shared, &write_backs);
+        let syncing = Worker::start("syncs", sync)?;
+        Ok(Self { held, syncing })
+    }
+
+    pub(super) fn hold(&self, (ino, offset): (Ino, u64), bytes: &[u8], reply: ReplyWrite) {
+        let held = Held {
+            until: Instant::now() + HELD,
+            ino,
+            offset,
+            bytes: bytes.to_vec(),
+            reply,
+        };
+        self.held.send(held);
+    }
+
+    pub(super) fn sync(&self, syncing: Syncing) {
+        self.syncing.send(syncing);
+    }
+}
+
+impl Held {
+    fn write(self, shared: &Shared) {
+        thread::sleep(self.until.saturating_duration_since(Instant::now()));
+        let done = shared.change(|live| live.write(self.ino, self.offset, &self.bytes));
+        answers::written(done, self.bytes.len(), self.reply);
+    }
+}
+
+impl Syncing {
+    fn sync(self, shared: &Shared, write_backs: &WriteBacks) {
+        let (done, told) = mpsc::channel();
+        let ended = |_| io::Error::other("the thread that writes mapped pages back has ended");
+        let written_back = write_backs
+            .send(done)
+            .map_err(|_| ended(mpsc::RecvError))
+            .and_then(|()| told.recv().map_err(ended))
+            .and_then(|written_back| written_back);
+        let done = shared.change(|live| match written_back {
+            Ok(()) => live.sync(self.ino, self.data_only),
+            Err(error) => Err(live.refuse(error)),
+        });
+        answers::empty(done, self.reply);
+    }
+}
+
+/// Writes mapped pages back for those that ask, until all of them are gone.
+pub(crate) fn write_back_for(asked: &Receiver<Sender<io::Result<()>>>, shared: &Shared) {
+    for done in asked {
+        // It has not waited if it is gone.
+        done.send(shared.write_back()).ok();
+    }
+}
