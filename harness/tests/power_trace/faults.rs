@@ -3,7 +3,7 @@
 
 use plugpull::{CrashKind, Failure, PlannedFault, Report};
 
-use crate::case::{Program, is_caught, is_untraceable, passes};
+use crate::case::{Program, is_caught, is_unavailable, passes};
 
 /// A log that is opened, cut back to what is whole and made durable, and then appended to.
 fn log_that(appends: &str) -> Program {
@@ -160,7 +160,7 @@ fn the_story_names_the_call_that_failed() {
     );
     let (dir, outcome) = run(&retries, SYNC);
     let failure = outcome.expect_err("it is guilty");
-    if is_untraceable(&failure) {
+    if is_unavailable(&failure) {
         return;
     }
     let Failure::Violation(rows) = &failure else {
@@ -187,7 +187,7 @@ fn a_fault_that_is_not_met_is_no_pass() {
         $log->sync or die "sync: $!";"#,
     );
     match run(&stops, "rename:1").1 {
-        Err(failure) if is_untraceable(&failure) => {}
+        Err(failure) if is_unavailable(&failure) => {}
         Err(Failure::Vacuous(_)) => {}
         other => panic!("it says something: {other:?}"),
     }

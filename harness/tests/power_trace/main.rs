@@ -4,8 +4,14 @@
 mod acknowledged;
 mod appends;
 mod case;
+mod elsewhere;
 mod faults;
 mod mapped;
 mod names;
 mod processes;
 mod refused;
+
+use plugpull::RecorderKind;
+
+/// Of all programs here.
+const RECORDER: RecorderKind = RecorderKind::Trace;

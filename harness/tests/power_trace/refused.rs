@@ -2,7 +2,7 @@
 
 use plugpull::Failure;
 
-use crate::case::{Program, is_untraceable, passes};
+use crate::case::{Program, is_unavailable, passes};
 
 /// A correct log that does something else as well.
 fn log_that(does: &str) -> Program {
@@ -29,7 +29,7 @@ fn log_that(does: &str) -> Program {
 fn is_refused(does: &str, by: &str) {
     let program = log_that(does);
     match program.run(&program.writer, 1).1 {
-        Err(failure) if is_untraceable(&failure) => {}
+        Err(failure) if is_unavailable(&failure) => {}
         Err(Failure::Environment(why)) => assert!(why.contains(by), "'{by}' in: {why}"),
         Err(failure) => panic!("it is judged: {failure}"),
         Ok(_) => panic!("it passes"),

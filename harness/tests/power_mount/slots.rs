@@ -1,0 +1,109 @@
+//! A log of slots in a file that is made beforehand. How a slot is written, and made durable, differs.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
+use twox_hash::XxHash3_64;
+
+use crate::case::torture;
+
+pub(crate) const SLOT_BYTES: usize = 4096;
+const SLOTS: usize = 128;
+/// Of one run.
+const ENTRIES: usize = 48;
+
+/// Bytes where a write past the page cache may begin.
+#[repr(align(4096))]
+pub(crate) struct Slot(pub(crate) [u8; SLOT_BYTES]);
+
+/// Writes a slot at an offset, and returns when it is durable, as it believes.
+pub(crate) type Put = fn(&File, &Slot, u64) -> io::Result<()>;
+
+/// A store that writes its slots in one way.
+pub(crate) struct Slots {
+    pub(crate) name: &'static str,
+    pub(crate) put: Put,
+    /// Flags of open(2).
+    pub(crate) flags: i32,
+}
+
+fn checksum(slot: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(1, &slot[8..])
+}
+
+impl Slot {
+    fn of(payload: &[u8]) -> Self {
+        let mut slot = [0; SLOT_BYTES];
+        slot[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+        slot[16..][..payload.len()].copy_from_slice(payload);
+        let sum = checksum(&slot);
+        slot[..8].copy_from_slice(&sum.to_le_bytes());
+        Self(slot)
+    }
+}
+
+/// The payloads of the slots before the first one that is not whole.
+fn payloads(log: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (slots, _) = log.as_chunks::<SLOT_BYTES>();
+    slots.iter().map_while(|slot| {
+        let (sum, rest) = slot.split_first_chunk::<8>()?;
+        let (len, payload) = rest.split_first_chunk::<8>()?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
+        let is_whole = u64::from_le_bytes(*sum) == checksum(slot);
+        payload.get(..len).filter(|_| is_whole)
+    })
+}
+
+/// The log, with what is in it durable.
+fn durable(dir: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.open(dir.join("log"))?;
+    file.set_len((SLOTS * SLOT_BYTES) as u64)?;
+    file.sync_all()?;
+    File::open(dir)?.sync_all()?;
+    let mut all = vec![0; SLOTS * SLOT_BYTES];
+    file.read_exact_at(&mut all, 0)?;
+    Ok((file, all))
+}
+
+impl Subject for Slots {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let (_, all) = durable(run.dir)?;
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(self.flags);
+        let file = options.open(run.dir.join("log"))?;
+        let used = payloads(&all).count();
+        let actions = run.workload.actions(0).take(ENTRIES);
+        for (number, action) in (used..SLOTS).zip(actions) {
+            let slot = Slot::of(&run.workload.payload(action.id));
+            run.recorder.attempt(action.id);
+            (self.put)(&file, &slot, (number * SLOT_BYTES) as u64)?;
+            run.recorder.ack(action.id, number as u64);
+        }
+        Ok(())
+    }
+
+    fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
+        let (_, all) = durable(run.dir)?;
+        for (number, payload) in payloads(&all).enumerate() {
+            survivors.push(number as u64, payload);
+        }
+        Ok(())
+    }
+}
+
+impl Slots {
+    pub(crate) fn run(self, rounds: u64) -> Result<Report, Failure> {
+        let dir = tempfile::tempdir().expect("a directory");
+        torture(self, rounds, dir.path()).run()
+    }
+}
