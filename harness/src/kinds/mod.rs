@@ -11,6 +11,7 @@
 //!
 //! A new kind is a file here, a line in the registry, and a name in [`CrashKind`](crate::CrashKind).
 
+mod chosen;
 mod contract;
 mod disk;
 mod examine;

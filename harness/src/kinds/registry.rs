@@ -2,15 +2,15 @@
 
 use super::contract::Kind;
 use super::disk::OnDisk;
-use super::fault::Fault;
+use super::fault::FAULT;
 use super::kill::Kill;
-use super::power::Power;
+use super::power::POWER;
 use super::simulated::Rot;
 use super::syscall::Syscall;
 use crate::crash_kind::CrashKind;
 
 /// All crash kinds, in the order of reports.
-pub(crate) static REGISTRY: [&dyn Kind; 6] = [&Kill, &Syscall, &Power, &OnDisk, &Fault, &Rot];
+pub(crate) static REGISTRY: [&dyn Kind; 6] = [&Kill, &Syscall, &POWER, &OnDisk, &FAULT, &Rot];
 
 /// What a crash kind does.
 pub(crate) fn of(crash: CrashKind) -> &'static dyn Kind {
