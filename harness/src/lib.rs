@@ -69,6 +69,7 @@ mod hang;
 pub mod history;
 mod ignored;
 mod image;
+mod injection;
 mod kinds;
 pub mod litmus;
 mod loss;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
 use super::power_traced;
 use crate::crash_kind::CrashKind;
+use crate::mount;
 use crate::plan::Plan;
 use crate::process;
 use crate::process::Launcher;
@@ -56,7 +57,9 @@ impl<S: Kind> Kind for SeamOrRun<S> {
         let recorder = self.chosen(tested, plan);
         match recorder {
             RecorderKind::Seam => self.seam.available(tested, case, plan)?,
-            RecorderKind::Trace => power_traced::available(tested, plan)?,
+            RecorderKind::Trace | RecorderKind::Mount => {
+                power_traced::available(tested, plan, recorder)?;
+            }
         }
         (self.allows)(recorder, plan)
     }
@@ -64,7 +67,11 @@ impl<S: Kind> Kind for SeamOrRun<S> {
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
         let traced = process::available_traced(&Launcher::binary(), &std::env::temp_dir());
         let mut found = self.seam.probe();
+        let mounted = traced
+            .clone()
+            .and_then(|()| mount::available(&std::env::temp_dir()));
         found.push((format!("{} {}", self.id(), RecorderKind::Trace), traced));
+        found.push((format!("{} {}", self.id(), RecorderKind::Mount), mounted));
         found
     }
 
@@ -76,7 +83,7 @@ impl<S: Kind> Kind for SeamOrRun<S> {
     fn worker<'a>(&self, job: Job<'a>) -> Box<dyn Worker + 'a> {
         match self.chosen(job.tested, job.plan) {
             RecorderKind::Seam => self.seam.worker(job),
-            RecorderKind::Trace => power_traced::worker(&job),
+            RecorderKind::Trace | RecorderKind::Mount => power_traced::worker(&job),
         }
     }
 

@@ -20,9 +20,10 @@ fn meets(recorder: RecorderKind, plan: &Plan) -> Result<(), String> {
     let mut faults = plan.faults.iter();
     match recorder {
         RecorderKind::Seam => faults.try_for_each(|planned| planned.simulated().map(drop)),
+        RecorderKind::Mount => Ok(()),
         RecorderKind::Trace => match faults.find(|planned| planned.fault.kind == FaultKind::Read) {
             Some(read) => Err(format!(
-                "`--fault {read}`: the tracer does not stop at reads; only a store on the seam can have them fail"
+                "`--fault {read}`: the tracer does not stop at reads; use --recorder mount"
             )),
             None => Ok(()),
         },

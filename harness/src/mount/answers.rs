@@ -18,9 +18,9 @@ pub(super) fn empty(done: Done<()>, reply: ReplyEmpty) {
     }
 }
 
-pub(super) fn written(done: Done<()>, bytes: usize, reply: ReplyWrite) {
+pub(super) fn written(done: Done<usize>, reply: ReplyWrite) {
     match done {
-        Ok(()) => reply.written(u32::try_from(bytes).expect("as long as a request")),
+        Ok(bytes) => reply.written(u32::try_from(bytes).expect("as long as a request")),
         Err(error) => reply.error(number(error)),
     }
 }

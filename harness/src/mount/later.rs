@@ -114,8 +114,8 @@ impl Later {
 impl Held {
     fn write(self, shared: &Shared) {
         thread::sleep(self.until.saturating_duration_since(Instant::now()));
-        let done = shared.change(|live| live.write(self.ino, self.offset, &self.bytes));
-        answers::written(done, self.bytes.len(), self.reply);
+        let done = shared.change(|live| live.write_or_fail(self.ino, self.offset, &self.bytes));
+        answers::written(done, self.reply);
     }
 }
 
@@ -129,7 +129,7 @@ impl Syncing {
             .and_then(|()| told.recv().map_err(ended))
             .and_then(|written_back| written_back);
         let done = shared.change(|live| match written_back {
-            Ok(()) => live.sync(self.ino, self.data_only),
+            Ok(()) => live.sync_or_fail(self.ino, self.data_only),
             Err(error) => Err(live.refuse(error)),
         });
         answers::empty(done, self.reply);

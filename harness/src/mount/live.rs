@@ -12,7 +12,9 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 
 use super::marks::Marks;
+use crate::injection::Injection;
 use crate::sim::{Act, Bytes, Disk, Ino, Node, Past, Place, ROOT, Setting};
+use crate::store::Span;
 use crate::tree::{Kind, Metadata};
 
 /// The length of a name, in bytes.
@@ -23,6 +25,18 @@ const FILE_BYTES_MAX: u64 = 1 << 36;
 
 /// A run writes so many bytes at the most: all of them are kept.
 const WRITTEN_BYTES_MAX: u64 = 2 << 30;
+
+/// What was done on a file system.
+#[derive(Debug)]
+pub(crate) struct Lived {
+    pub(crate) past: Past,
+    /// What was announced before each act.
+    pub(crate) spans: Vec<Span>,
+    /// The first act at which the disk failed.
+    pub(crate) faulted: Option<usize>,
+    /// How the disk failed.
+    pub(crate) injection: Option<Injection>,
+}
 
 /// What an operation comes to.
 pub(super) type Done<T> = Result<T, Errno>;
@@ -41,10 +55,14 @@ pub(crate) struct Live {
     written: u64,
     /// Why the run is of no use.
     refused: Option<io::Error>,
+    /// The disk fails.
+    pub(super) injection: Option<Injection>,
+    /// The first act at which it failed.
+    pub(super) faulted: Option<usize>,
 }
 
 impl Live {
-    pub(crate) fn new(disk: Disk, marks: Marks) -> Self {
+    pub(super) fn new(disk: Disk, marks: Marks, injection: Option<Injection>) -> Self {
         let mut places: HashMap<Ino, Vec<Place>> = HashMap::new();
         let mut dirs = vec![ROOT];
         while let Some(dir) = dirs.pop() {
@@ -65,6 +83,8 @@ impl Live {
             changed: HashMap::new(),
             written: 0,
             refused: None,
+            injection,
+            faulted: None,
         }
     }
 
@@ -72,10 +92,15 @@ impl Live {
     ///
     /// # Errors
     /// If something was done that cannot be told.
-    pub(crate) fn finish(self) -> io::Result<(Past, Marks)> {
+    pub(super) fn finish(self) -> io::Result<Lived> {
         match self.refused {
             Some(error) => Err(error),
-            None => Ok((self.past, self.marks)),
+            None => Ok(Lived {
+                past: self.past,
+                spans: self.marks.spans,
+                faulted: self.faulted,
+                injection: self.injection,
+            }),
         }
     }
 
@@ -84,7 +109,7 @@ impl Live {
         self.past.is_full() || self.written > WRITTEN_BYTES_MAX || self.refused.is_some()
     }
 
-    fn act(&mut self, act: Act) -> Done<()> {
+    pub(super) fn act(&mut self, act: Act) -> Done<()> {
         let noted = self.marks.note();
         let done = noted.and_then(|()| self.past.act(act));
         done.map_err(|error| {

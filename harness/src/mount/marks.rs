@@ -56,6 +56,11 @@ impl Marks {
         self.settled.is_some()
     }
 
+    /// Whether something has been announced.
+    pub(super) fn has_spoken(&self) -> io::Result<bool> {
+        Ok(self.announcer.heard()? > 0)
+    }
+
     /// What has been announced by now.
     pub(super) fn now(&self) -> io::Result<Mark> {
         self.announcer.mark()

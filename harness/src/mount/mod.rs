@@ -2,19 +2,23 @@
 //!
 //! FUSE asks this process for whatever the kernel cannot answer from its caches. From the bottom to the top:
 //! `marks` are the announcements around each act; `live` is the file system as programs see it, whose past is
-//! told in acts; `operations` are what requests do to it; `shared` is what threads share; `later` answers what
+//! told in acts; `failing` lets requests fail; `operations` are what requests do to it; `shared` is what threads share; `later` answers what
 //! has to wait; `requests` is the kernel's side; `mounted` mounts it and takes it down.
 
 mod answers;
 mod convert;
+mod failing;
 mod later;
 mod listing;
 mod live;
 mod marks;
 mod mounted;
 mod operations;
+mod probe;
 mod requests;
 mod shared;
 
-pub(crate) use mounted::{Lived, Mounted};
+pub(crate) use live::Lived;
+pub(crate) use mounted::Mounted;
+pub(crate) use probe::available;
 pub(crate) use shared::Shared;

@@ -9,12 +9,14 @@ use std::thread::{self, JoinHandle};
 use nix::mount::MsFlags;
 
 use super::later::write_back_for;
+use super::live::{Live, Lived};
 use super::marks::Marks;
 use super::requests::Requests;
 use super::shared::Shared;
 use crate::disk::{Served, Serving, Site, doing};
-use crate::sim::{Disk, Past};
-use crate::store::{Announcer, Span};
+use crate::injection::Injection;
+use crate::sim::Disk;
+use crate::store::Announcer;
 
 /// A file system that is mounted. Dropping it unmounts it.
 pub(crate) struct Mounted {
@@ -22,14 +24,6 @@ pub(crate) struct Mounted {
     served: Served,
     shared: Arc<Shared>,
     writing_back: JoinHandle<()>,
-}
-
-/// What was done on a file system.
-#[derive(Debug)]
-pub(crate) struct Lived {
-    pub(crate) past: Past,
-    /// What was announced before each act.
-    pub(crate) spans: Vec<Span>,
 }
 
 impl Mounted {
@@ -42,6 +36,7 @@ impl Mounted {
         dir: &Path,
         disk: Disk,
         announcer: Arc<dyn Announcer>,
+        injection: Option<Injection>,
     ) -> io::Result<Self> {
         let serving = Serving {
             // Requests are carried out one after the other.
@@ -52,7 +47,11 @@ impl Mounted {
             // What is announced is heard at each request.
             kept: announcer.descriptors(),
         };
-        let shared = Arc::new(Shared::new(disk, Marks::new(announcer)));
+        let shared = Arc::new(Shared::new(Live::new(
+            disk,
+            Marks::new(announcer),
+            injection,
+        )));
         let (write_backs, asked) = mpsc::channel();
         let of_thread = Arc::clone(&shared);
         let writing_back = thread::Builder::new()
@@ -87,10 +86,6 @@ impl Mounted {
         // Nothing asks it any more.
         writing_back.join().expect("it does not panic");
         let in_use = |_| io::Error::other("the mounted file system is still in use");
-        let (past, marks) = Arc::try_unwrap(shared).map_err(in_use)?.finish()?;
-        Ok(Lived {
-            past,
-            spans: marks.spans,
-        })
+        Arc::try_unwrap(shared).map_err(in_use)?.finish()
     }
 }

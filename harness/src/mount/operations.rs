@@ -10,6 +10,7 @@ use nix::fcntl::FallocateFlags;
 
 use super::convert::{SET_GROUP_ID, attributes, node_of, without_privileges};
 use super::live::{Done, Live};
+use crate::injection::Class;
 use crate::sim::{Ino, Node, Setting};
 use crate::tree::{Kind, Metadata};
 
@@ -58,13 +59,17 @@ impl Live {
             ..Metadata::default()
         };
         let place = self.place(node_of(new.parent), new.name)?;
+        if matches!(new.kind, Kind::Dir | Kind::File) {
+            let name = new.name.display();
+            self.may_fail(Class::Create, &|_| format!("create({name})"))?;
+        }
         let ino = self.create(place, new.kind, metadata)?;
         Ok(attributes(self, ino))
     }
 
     pub(super) fn set_attributes(&mut self, ino: Ino, new: &Attributes) -> Done<FileAttr> {
         if let Some(size) = new.size {
-            self.set_len(ino, size)?;
+            self.resize_or_fail(ino, size)?;
         }
         if new.owner.is_some() || new.group.is_some() {
             self.set(ino, Setting::Owner(new.owner, new.group))?;
@@ -137,6 +142,11 @@ impl Live {
             return Err(Errno::EOPNOTSUPP);
         }
         let end = offset.saturating_add(len);
+        if !mode.contains(FallocateFlags::FALLOC_FL_PUNCH_HOLE) {
+            let told =
+                |live: &Self| format!("fallocate({}, {len} bytes at {offset})", live.shown(ino));
+            self.may_fail(Class::Grow, &told)?;
+        }
         if mode.intersects(zeros) {
             self.punch(ino, offset..end)?;
         }

@@ -26,6 +26,7 @@ use super::listing::Listings;
 use super::live::{Done, Live};
 use super::operations::{Attributes, New};
 use super::shared::Shared;
+use crate::injection::Class;
 use crate::sim::Node;
 use crate::tree::Kind;
 
@@ -77,7 +78,10 @@ impl Requests {
                 reply,
             });
         }
-        answers::empty(self.shared.change(|live| live.sync(ino, data_only)), reply);
+        answers::empty(
+            self.shared.change(|live| live.sync_or_fail(ino, data_only)),
+            reply,
+        );
     }
 }
 
@@ -257,6 +261,8 @@ impl Filesystem for Requests {
         let renamed = self.shared.change(|live| {
             let from = live.place(node_of(parent), name)?;
             let to = live.place(node_of(new_parent), new_name)?;
+            let (old, new) = (name.display(), new_name.display());
+            live.may_fail(Class::Rename, &|_| format!("rename({old} -> {new})"))?;
             match flags {
                 RenameFlags::RENAME_EXCHANGE => live.exchange(&from, &to),
                 RenameFlags::RENAME_NOREPLACE => live.rename(&from, to, true),
@@ -282,8 +288,11 @@ impl Filesystem for Requests {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let read = self.shared.live();
-        match read.read(node_of(number), offset, size as usize) {
+        let ino = node_of(number);
+        let mut live = self.shared.live();
+        let told = |live: &Live| format!("read({}, {size} bytes at {offset})", live.shown(ino));
+        let fails = live.may_fail(Class::Read, &told);
+        match fails.and_then(|()| live.read(ino, offset, size as usize)) {
             Ok(bytes) => reply.data(&bytes),
             Err(errno) => reply.error(error(errno)),
         }
@@ -313,9 +322,13 @@ impl Filesystem for Requests {
             if drops {
                 live.drop_privileges(ino)?;
             }
-            live.write(ino, offset, bytes)
+            if is_call {
+                return live.write_or_fail(ino, offset, bytes);
+            }
+            live.write(ino, offset, bytes)?;
+            Ok(bytes.len())
         });
-        answers::written(done, bytes.len(), reply);
+        answers::written(done, reply);
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

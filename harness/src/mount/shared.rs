@@ -5,10 +5,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::live::Live;
-use super::marks::Marks;
+use super::live::{Live, Lived};
 use crate::disk::write_back;
-use crate::sim::{Disk, Past};
 
 /// A file system in use, for all threads that have to do with it.
 #[derive(Debug)]
@@ -21,9 +19,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(disk: Disk, marks: Marks) -> Self {
+    pub(super) fn new(live: Live) -> Self {
         Self {
-            live: Mutex::new(Live::new(disk, marks)),
+            live: Mutex::new(live),
             mapped: Mutex::default(),
             stops: Arc::default(),
         }
@@ -91,7 +89,7 @@ impl Shared {
     ///
     /// # Errors
     /// If something was done that cannot be told.
-    pub(crate) fn finish(self) -> io::Result<(Past, Marks)> {
+    pub(super) fn finish(self) -> io::Result<Lived> {
         let live = self.live.into_inner();
         live.unwrap_or_else(PoisonError::into_inner).finish()
     }

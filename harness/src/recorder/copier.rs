@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::elsewhere::{Arrival, Elsewhere};
-use super::faults::{Effect, Injected, Injection};
+use super::faults;
 use crate::ignored::Ignored;
 use crate::image::{Image, Mirror};
+use crate::injection::{Effect, Injected, Injection};
 use crate::process::HarnessTime;
 use crate::store::{Announcer, Calls, Span};
 use crate::trace::{Call, Decision, Durability, Kind, Observer};
@@ -187,7 +188,7 @@ impl<'a> Copier<'a> {
             return Ok(Decision::Continue);
         };
         let has_spoken = self.announcer.heard()? > 0;
-        let met = injection.meet(call, self.dir, has_spoken);
+        let met = faults::meet(injection, call, self.dir, has_spoken);
         let decision = match met.as_ref().map(|met| met.effect) {
             None => Decision::Continue,
             Some(Effect::Error(errno)) => Decision::Answer(errno),

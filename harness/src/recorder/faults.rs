@@ -1,190 +1,20 @@
-//! Errors of the disk under trace: which calls of a run are answered with one, or cut short.
+//! What a call under trace is to faults.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-
-use crate::planned_fault::{PlannedFault, error_name, kind_name};
-use crate::sim::FaultKind;
+use crate::injection::{Class, Injected, Injection, part_of};
 use crate::trace::{Call, Durability, Kind};
 
-/// Lengths that a write past the page cache may have are multiples of this.
-const BLOCK_BYTES: u64 = 512;
-
-/// What a call is to faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Sync,
-    SyncDir,
-    /// `grows`: it takes space.
-    Write {
-        grows: bool,
-        bytes: u64,
-    },
-    /// Space without bytes.
-    Grow,
-    Create,
-    Rename,
-}
-
-/// The calls of a run that faults apply to, by kind of fault.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Met(BTreeMap<&'static str, Count>);
-
-/// Calls of one kind.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Count {
-    pub(crate) all: u32,
-    /// Of these, those after the first announcement.
-    pub(crate) after_first_word: u32,
-}
-
-impl Met {
-    pub(crate) fn count(&self, kind: FaultKind) -> Count {
-        self.0.get(kind_name(kind)).copied().unwrap_or_default()
-    }
-}
-
-/// What a call comes to instead of being carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// It is answered with this error.
-    Error(i32),
-    /// It is cut to this number of bytes.
-    Short(u64),
-}
-
-/// A fault that a call has met.
-#[derive(Clone, Debug)]
-pub(crate) struct Injected {
-    pub(crate) effect: Effect,
-    /// What is left to chance derives from it.
-    pub(crate) chance: u64,
-}
-
-impl Injected {
-    /// What it did to a call, in words.
-    pub(super) fn told(&self) -> String {
-        match self.effect {
-            Effect::Error(errno) => format!("answered with {}", error_name(errno)),
-            Effect::Short(bytes) => format!("cut short to {bytes} bytes"),
-        }
-    }
-
-    /// Whether the kernel has tried to write: what was pending is clean afterwards. A call that was
-    /// interrupted has tried nothing.
-    pub(super) fn drops_pages(&self) -> bool {
-        let tried = [libc::EIO, libc::ENOSPC, libc::EDQUOT];
-        matches!(self.effect, Effect::Error(errno) if tried.contains(&errno))
-    }
-}
-
-/// The faults of one run, and how far they have got.
-#[derive(Clone, Debug)]
-pub(crate) struct Injection {
-    plan: Vec<Planned>,
-    rng: ChaCha8Rng,
-    pub(crate) met: Met,
-    /// The number of calls that met a fault.
-    pub(crate) injected: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Planned {
-    fault: PlannedFault,
-    /// Calls to go well before.
-    left: u32,
-    /// Calls to fail.
-    fails: u32,
-}
-
-impl Injection {
-    /// Without a plan, the calls are counted.
-    pub(crate) fn new(plan: &[PlannedFault], seed: u64) -> Self {
-        let plan = plan.iter().map(|planned| Planned {
-            fault: *planned,
-            left: planned.fault.after,
-            fails: match planned.fault.kind {
-                FaultKind::NoSpace { lasting } => lasting,
-                _ => 1,
-            },
-        });
-        Self {
-            plan: plan.collect(),
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            met: Met::default(),
-            injected: 0,
-        }
-    }
-
-    /// What a call on the directory meets, if anything. `has_spoken`: the store has announced something.
-    pub(super) fn meet(&mut self, call: &Call, dir: &Path, has_spoken: bool) -> Option<Injected> {
-        let class = class_of(call, dir)?;
-        for kind in FaultKind::ALL
-            .into_iter()
-            .filter(|kind| applies(*kind, class))
-        {
-            let count = self.met.0.entry(kind_name(kind)).or_default();
-            count.all += 1;
-            count.after_first_word += u32::from(has_spoken);
-        }
-        let mut effect = None;
-        for planned in &mut self.plan {
-            let PlannedFault {
-                fault,
-                from_first_word,
-                errno,
-            } = planned.fault;
-            let counts = applies(fault.kind, class) && (has_spoken || !from_first_word);
-            if !counts || planned.fails == 0 {
-                continue;
-            }
-            if planned.left > 0 {
-                planned.left -= 1;
-                continue;
-            }
-            planned.fails -= 1;
-            effect = match (fault.kind, class) {
-                (FaultKind::ShortWrite, Class::Write { bytes, .. }) => {
-                    Some(Effect::Short(part_of(call, bytes)))
-                }
-                _ => Some(Effect::Error(errno)),
-            };
-        }
-        self.injected += u32::from(effect.is_some());
-        Some(Injected {
-            effect: effect?,
-            chance: self.rng.next_u64(),
-        })
-    }
-}
-
-/// Half of a write; of whole blocks, whole ones.
-fn part_of(call: &Call, bytes: u64) -> u64 {
-    let half = bytes / 2;
-    let is_whole = |number: u64| number.is_multiple_of(BLOCK_BYTES);
-    if half >= BLOCK_BYTES && is_whole(bytes) && call.offset().is_some_and(is_whole) {
-        return half / BLOCK_BYTES * BLOCK_BYTES;
-    }
-    half
-}
-
-fn applies(kind: FaultKind, class: Class) -> bool {
-    match (kind, class) {
-        (FaultKind::Sync, Class::Sync)
-        | (FaultKind::SyncDir, Class::SyncDir)
-        | (FaultKind::Write, Class::Write { .. })
-        | (FaultKind::Create, Class::Create)
-        | (FaultKind::Rename, Class::Rename)
-        | (FaultKind::NoSpace { .. }, Class::Grow | Class::Create) => true,
-        (FaultKind::ShortWrite, Class::Write { bytes, .. }) => bytes > 1,
-        (FaultKind::NoSpace { .. }, Class::Write { grows, .. }) => grows,
-        _ => false,
-    }
+/// What a call on the directory meets, if anything. `has_spoken`: the store has announced something.
+pub(super) fn meet(
+    injection: &mut Injection,
+    call: &Call,
+    dir: &Path,
+    has_spoken: bool,
+) -> Option<Injected> {
+    let class = class_of(call, dir)?;
+    injection.meet(class, |bytes| part_of(bytes, call.offset()), has_spoken)
 }
 
 /// `sync` cannot fail, and a failed `syncfs` says nothing of a file; calls that overlap others are not held.

@@ -16,11 +16,11 @@ use super::changes::{changes, text};
 use super::contract::{Disks, Recording};
 use super::copier::Step;
 use super::elsewhere::Arrival;
-use super::faults::{Injected, Met};
 use super::outcome::Outcome;
 use super::trace::Traced;
 use crate::history::Event;
 use crate::image::Image;
+use crate::injection::{Injected, Met};
 use crate::mount::Lived;
 use crate::oracle::Violation;
 use crate::sim::{Act, Bytes, Disk, Past};
@@ -129,9 +129,9 @@ impl Followed {
             known,
             failed: outcome.failed,
             recovered: outcome.recovered,
-            faulted: None,
-            injected: 0,
-            met: Met::default(),
+            faulted: lived.faulted,
+            injected: lived.injection.as_ref().map_or(0, |faults| faults.injected),
+            met: lived.injection.map(|faults| faults.met).unwrap_or_default(),
         }
     }
 }

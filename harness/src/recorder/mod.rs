@@ -29,7 +29,6 @@ mod watch;
 pub(crate) use contract::{Disks, Recorder, Recording, Run};
 pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};
-pub(crate) use faults::{Injection, Met};
 pub(crate) use followed::{Followed, follow};
 pub(crate) use mount::{MountRecorder, MountRun};
 pub use name::RecorderKind;

@@ -18,6 +18,7 @@ use super::outcome::Outcome;
 use super::supervised::Supervision;
 use crate::disk::Site;
 use crate::history::Event;
+use crate::injection::Injection;
 use crate::mount::{Mounted, Shared};
 use crate::process::HarnessTime;
 use crate::scratch::remove_dir;
@@ -39,6 +40,8 @@ pub(crate) struct MountRun<'r> {
     pub(crate) run: Run<'r>,
     /// What was announced before it.
     pub(crate) known: Vec<Event>,
+    /// The disk fails.
+    pub(crate) injection: Option<Injection>,
     pub(crate) rng: &'r mut ChaCha8Rng,
     pub(crate) tally: &'r mut Tally,
 }
@@ -53,6 +56,7 @@ impl Recorder for MountRecorder<'_> {
             disk,
             run,
             known,
+            injection,
             rng,
             tally,
         } = run;
@@ -66,7 +70,7 @@ impl Recorder for MountRecorder<'_> {
         };
         let is_recovery = matches!(run, Run::Recover { .. });
         let heard_by = Arc::clone(&assignment.announcer);
-        let mounted = Mounted::new(&site, self.dir, disk, heard_by)?;
+        let mounted = Mounted::new(&site, self.dir, disk, heard_by, injection)?;
         let shared = Arc::clone(mounted.shared());
         let (heard_before, silent) = (AtomicU64::new(0), AtomicU64::new(0));
         let look = |heard: u64| {
@@ -106,7 +110,8 @@ impl Recorder for MountRecorder<'_> {
         tally.calls += shared.stops.load(Ordering::Relaxed) / 2;
         drop(shared);
         let lived = mounted.end()?;
-        let outcome = Outcome::of(store, &supervised.watched(), is_recovery, false)?;
+        let has_met_fault = lived.faulted.is_some();
+        let outcome = Outcome::of(store, &supervised.watched(), is_recovery, has_met_fault)?;
         Ok(Followed::mounted(lived, outcome, known))
     }
 }

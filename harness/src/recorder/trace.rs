@@ -9,12 +9,12 @@ use rand_chacha::ChaCha8Rng;
 
 use super::contract::{Recorder, Recording, Run};
 use super::copier::{Copier, Step};
-use super::faults::Injection;
 use super::outcome::Outcome;
 use super::supervised::Supervision;
 use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
+use crate::injection::Injection;
 use crate::oracle::Violation;
 use crate::process::Launcher;
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};

@@ -8,6 +8,8 @@ mod aio;
 mod appends;
 #[path = "../power_trace/case.rs"]
 mod case;
+#[path = "../power_trace/faults.rs"]
+mod faults;
 #[path = "../power_trace/mapped.rs"]
 mod mapped;
 #[path = "../power_trace/names.rs"]

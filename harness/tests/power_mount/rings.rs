@@ -1,4 +1,4 @@
-//! Requests to io_uring: a sync that is handed over together with its write may be carried out before it.
+//! Requests to `io_uring`: a sync that is handed over together with its write may be carried out before it.
 
 use std::fs::File;
 use std::io;

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
+use crate::injection::Injection;
 use crate::kinds::examine::recover_again;
 use crate::recorder::{
-    Followed, Injection, MountRecorder, MountRun, Recorder, RecorderKind, Run, TraceRecorder,
-    TraceRun, follow,
+    Followed, MountRecorder, MountRun, Recorder, RecorderKind, Run, TraceRecorder, TraceRun, follow,
 };
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
@@ -45,6 +45,7 @@ impl Bench<'_> {
                 disk,
                 run,
                 known,
+                injection,
                 rng: &mut self.rng,
                 tally,
             })?;

@@ -7,14 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
 use crate::planned_fault::PlannedFault;
-use crate::recorder::{Followed, Recording};
+use crate::recorder::{Followed, RecorderKind, Recording};
 use crate::sim::{Act, Disk, Narrator, Profile, Replayed, Role};
 
 /// The evidence of a failure: everything that was done, and what each crash took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lives {
+    /// How its runs were recorded.
+    #[serde(default = "traced")]
+    pub(super) recorder: RecorderKind,
     pub(super) profile: Profile,
     pub(super) lives: Vec<Life>,
+}
+
+/// Failures that do not name the recorder are older than the other one.
+fn traced() -> RecorderKind {
+    RecorderKind::Trace
 }
 
 /// One process, or several, from the start to a crash.

@@ -20,19 +20,30 @@ use self::bench::Bench;
 use self::lives::Lives;
 use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
 use super::examine::{replay_image, verdict};
+use crate::injection::Injection;
+use crate::mount;
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::process;
-use crate::recorder::{Injection, RecorderKind, Run};
+use crate::recorder::{RecorderKind, Run};
 use crate::scratch::remove_dir;
 use crate::shrink::Deadline;
 use crate::store::{Tested, Work};
 use crate::tally::Tally;
 use crate::workload::stream;
 
-pub(super) fn available(tested: Tested<'_>, plan: &Plan) -> Result<(), String> {
+pub(super) fn available(
+    tested: Tested<'_>,
+    plan: &Plan,
+    recorder: RecorderKind,
+) -> Result<(), String> {
     tested.has_what_it_needs()?;
-    process::available_traced(&plan.launcher, &plan.scratch_dir(true))
+    let scratch = plan.scratch_dir(true);
+    process::available_traced(&plan.launcher, &scratch)?;
+    match recorder {
+        RecorderKind::Mount => mount::available(&scratch),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn worker<'a>(job: &Job<'a>) -> Box<dyn Worker + 'a> {
@@ -79,7 +90,7 @@ fn write_again(saved: Saved<'_>, lives: &Lives) -> io::Result<Replayed> {
     let mut bench = Bench {
         store: saved.tested.resumed(saved.finding, saved.plan)?,
         dir: saved.scratch.join("replay"),
-        recorder: saved.plan.recorder.unwrap_or(RecorderKind::Trace),
+        recorder: lives.recorder,
         ignored: saved.plan.ignored.clone(),
         rng: stream(saved.finding.seed, 0),
     };

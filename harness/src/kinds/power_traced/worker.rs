@@ -124,6 +124,7 @@ impl<'a> OnTrace<'a> {
         self.disk = Disk::new(profile);
         self.seen.clear();
         self.lives = Some(Lives {
+            recorder: self.bench.recorder,
             profile,
             lives: Vec::new(),
         });
@@ -200,6 +201,7 @@ impl<'a> OnTrace<'a> {
             },
         };
         let lives = Lives {
+            recorder: self.bench.recorder,
             profile: Profile::Everything,
             lives: Vec::new(),
         };

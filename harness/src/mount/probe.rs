@@ -1,0 +1,35 @@
+//! Whether a file system can be mounted here: tried, not guessed.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::unistd::geteuid;
+
+use super::mounted::Mounted;
+use crate::disk::Site;
+use crate::scratch::Scratch;
+use crate::sim::{Disk, Profile};
+use crate::store::Silent;
+
+/// Mounts one in a directory below `base`, and takes it down again.
+///
+/// # Errors
+/// What is missing, and how to get it.
+pub(crate) fn available(base: &Path) -> Result<(), String> {
+    if !geteuid().is_root() {
+        return Err("only root may mount a file system: run it with sudo".to_owned());
+    }
+    let tried = || -> io::Result<()> {
+        let scratch = Scratch::create(base)?;
+        let site = Site::enter(scratch.path())?;
+        let dir = scratch.path().join("mounted");
+        fs::create_dir(&dir)?;
+        let disk = Disk::new(Profile::Strict);
+        let mounted = Mounted::new(&site, &dir, disk, Arc::new(Silent), None)?;
+        fs::write(dir.join("file"), "bytes")?;
+        mounted.end().map(drop)
+    };
+    tried().map_err(|error| error.to_string())
+}
