@@ -97,10 +97,7 @@ impl Recorder for MountRecorder<'_> {
             must_end: is_recovery,
             look: &look,
         };
-        let mut unasked = Unasked {
-            shared: &shared,
-            error: None,
-        };
+        let mut unasked = Unasked::new(&shared);
         let (launcher, limit) = store.launching();
         let supervised = supervision.run(&assignment, (launcher, limit), &mut unasked)?;
         if let Some(error) = unasked.error.take() {
@@ -117,12 +114,19 @@ impl Recorder for MountRecorder<'_> {
 }
 
 /// Sees what the mounted file system is not asked for.
-struct Unasked<'a> {
+pub(super) struct Unasked<'a> {
     shared: &'a Shared,
-    error: Option<io::Error>,
+    pub(super) error: Option<io::Error>,
 }
 
-impl Unasked<'_> {
+impl<'a> Unasked<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            error: None,
+        }
+    }
+
     fn see(&self, call: &Call) -> io::Result<()> {
         match (call.kind(), call.fd()) {
             (Kind::Map, Some(fd)) => {

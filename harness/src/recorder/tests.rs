@@ -5,6 +5,7 @@ mod child;
 mod differential;
 mod followed;
 mod long;
+mod mounted;
 
 use std::fs;
 use std::io;

@@ -19,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// In memory, if there is such a directory.
 const IN_MEMORY: &str = "/dev/shm";
 
+/// Whether this is a test that runs once more.
+pub(super) fn is_child() -> bool {
+    std::env::var_os(STORE).is_some()
+}
+
 /// Runs a test once more as a child, which is traced in a directory of its own. In that child, it runs `script`
 /// with `told` and does not return. `None` where ptrace is not permitted.
 pub(super) fn traced<T>(

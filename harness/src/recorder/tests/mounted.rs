@@ -1,0 +1,69 @@
+//! Random programs on a mounted file system: what they see is what its disk holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::calls::Program;
+use super::child::{self, is_child, seeds};
+use crate::disk::Site;
+use crate::image::Image;
+use crate::mount::Mounted;
+use crate::recorder::mount::Unasked;
+use crate::sim::{Disk, Profile};
+use crate::store::Silent;
+use crate::trace::End;
+
+/// Runs a random program, and compares what the kernel shows afterwards with the disk, laid out.
+fn compare(test: &str, seed: u64, threads: usize) {
+    let scratch = std::env::temp_dir();
+    let site = if is_child() {
+        None
+    } else if let Err(why) = crate::mount::available(&scratch) {
+        eprintln!("{test}: SKIPPED: {why}");
+        return;
+    } else {
+        Some(Site::enter(&scratch).expect("it was possible just now"))
+    };
+    let test = format!("recorder::tests::mounted::{test}");
+    let run = |store: &Path, seed: &str| {
+        Program::run(store, seed.parse().expect("a number"), threads, true);
+    };
+    child::traced(&test, &scratch, &seed.to_string(), run, |tracer, store| {
+        let site = site.as_ref().expect("this is no child");
+        let disk = Disk::new(Profile::Strict);
+        let mounted = Mounted::new(site, store, disk, Arc::new(Silent), None)?;
+        let shared = Arc::clone(mounted.shared());
+        let mut unasked = Unasked::new(&shared);
+        let run = tracer.run(&mut unasked)?;
+        if let Some(error) = unasked.error.take() {
+            return Err(error);
+        }
+        assert_eq!(run.end, End::Exited(0));
+        let shown = Image::read(store, &Image::default())?;
+        drop(shared);
+        let lived = mounted.end()?;
+        assert!(lived.past.acts().len() > 20, "{:?}", lived.past.acts());
+        let laid_out = store.with_file_name("laid-out");
+        lived.past.disk().lay_out(&laid_out)?;
+        let holds = Image::read(&laid_out, &Image::default())?;
+        let mut differs = holds.differences(&shown);
+        // The mode of the directory itself is that of a new one, until it is set.
+        differs.retain(|name| name != Path::new("."));
+        assert!(differs.is_empty(), "seed {seed}: {differs:?} differ");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_program_sees_is_what_the_disk_holds() {
+    for seed in 0..seeds(6) {
+        compare("what_a_program_sees_is_what_the_disk_holds", seed, 1);
+    }
+}
+
+#[test]
+fn what_threads_see_is_what_the_disk_holds() {
+    for seed in 0..seeds(4) {
+        compare("what_threads_see_is_what_the_disk_holds", seed, 3);
+    }
+}
