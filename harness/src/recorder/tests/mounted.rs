@@ -1,6 +1,7 @@
 //! Random programs on a mounted file system: what they see is what its disk holds.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use super::calls::Program;
@@ -12,6 +13,16 @@ use crate::recorder::mount::Unasked;
 use crate::sim::{Disk, Profile};
 use crate::store::Silent;
 use crate::trace::End;
+
+/// Lays a disk out, and compares.
+fn is_laid_out(disk: &Disk, shown: &Image, laid_out: &Path) {
+    disk.lay_out(laid_out).expect("laid out");
+    let holds = Image::read(laid_out, &Image::default()).expect("read");
+    let mut differs = holds.differences(shown);
+    // The mode of the directory itself is that of a new one, until it is set.
+    differs.retain(|name| name != Path::new("."));
+    assert!(differs.is_empty(), "{differs:?} differ");
+}
 
 /// Runs a random program, and compares what the kernel shows afterwards with the disk, laid out.
 fn compare(test: &str, seed: u64, threads: usize) {
@@ -43,13 +54,8 @@ fn compare(test: &str, seed: u64, threads: usize) {
         drop(shared);
         let lived = mounted.end()?;
         assert!(lived.past.acts().len() > 20, "{:?}", lived.past.acts());
-        let laid_out = store.with_file_name("laid-out");
-        lived.past.disk().lay_out(&laid_out)?;
-        let holds = Image::read(&laid_out, &Image::default())?;
-        let mut differs = holds.differences(&shown);
-        // The mode of the directory itself is that of a new one, until it is set.
-        differs.retain(|name| name != Path::new("."));
-        assert!(differs.is_empty(), "seed {seed}: {differs:?} differ");
+        println!("seed {seed}");
+        is_laid_out(lived.past.disk(), &shown, &store.with_file_name("laid-out"));
         Ok(())
     });
 }
@@ -66,4 +72,28 @@ fn what_threads_see_is_what_the_disk_holds() {
     for seed in 0..seeds(4) {
         compare("what_threads_see_is_what_the_disk_holds", seed, 3);
     }
+}
+
+/// A test suite for file systems, or any other command, in a directory that is mounted. `PLUGPULL_SUITE` is the
+/// command; it finds the directory in `PLUGPULL_MOUNTED`.
+#[test]
+#[ignore = "it takes a suite that is installed, and is told by PLUGPULL_SUITE"]
+fn a_suite_runs() {
+    let suite = std::env::var("PLUGPULL_SUITE").expect("PLUGPULL_SUITE is the command");
+    let scratch = tempfile::tempdir().expect("a directory");
+    let site = Site::enter(scratch.path()).expect("this is root");
+    let dir = scratch.path().join("mounted");
+    std::fs::create_dir(&dir).expect("made");
+    let disk = Disk::new(Profile::Strict);
+    let mounted = Mounted::new(&site, &dir, disk, Arc::new(Silent), None).expect("mounted");
+    let status = Command::new("sh")
+        .args(["-c", &suite])
+        .env("PLUGPULL_MOUNTED", &dir)
+        .status()
+        .expect("there is a shell");
+    let shown = Image::read(&dir, &Image::default()).expect("read");
+    let lived = mounted.end().expect("nothing was refused");
+    println!("{} acts", lived.past.acts().len());
+    is_laid_out(lived.past.disk(), &shown, &scratch.path().join("laid-out"));
+    assert!(status.success(), "{status}");
 }
