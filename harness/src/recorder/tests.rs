@@ -6,6 +6,7 @@ mod differential;
 mod followed;
 mod long;
 mod mounted;
+mod mounted_differential;
 
 use std::fs;
 use std::io;

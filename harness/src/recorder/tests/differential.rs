@@ -48,7 +48,7 @@ const MARK: &str = "mark";
 
 /// One operation, of one call that changes something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Op {
+pub(super) enum Op {
     Create(usize, bool),
     Write(usize, u64, usize, u8),
     WriteThrough(usize, u64, usize, u8),
@@ -69,7 +69,7 @@ enum Op {
     SetXattr(usize, u8),
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let (file, dir) = (|| 0..FILES.len(), || 0..DIRS.len());
     // Not the top.
     let sub = || 1..DIRS.len();
@@ -104,7 +104,7 @@ fn writes() -> OpenOptions {
     options
 }
 
-fn through_the_seam(fs: &SimFs, op: &Op) -> io::Result<()> {
+pub(super) fn through_the_seam(fs: &SimFs, op: &Op) -> io::Result<()> {
     let file = |file: usize| Path::new("/").join(FILES[file]);
     let dir = |dir: usize| Path::new("/").join(DIRS[dir]);
     match *op {
@@ -147,7 +147,7 @@ fn through_the_seam(fs: &SimFs, op: &Op) -> io::Result<()> {
     }
 }
 
-fn on_a_real_one(top: &Path, op: &Op) -> io::Result<()> {
+pub(super) fn on_a_real_one(top: &Path, op: &Op) -> io::Result<()> {
     let file = |file: usize| top.join(FILES[file]);
     let dir = |dir: usize| top.join(DIRS[dir]);
     let open = |path: usize| File::options().write(true).open(file(path));
@@ -236,27 +236,33 @@ fn crash_states(fs: &SimFs, top: &str) -> Option<BTreeSet<u64>> {
 
 /// What was compared.
 #[derive(Debug, Default)]
-struct Compared {
+pub(super) struct Compared {
     sequences: usize,
-    moments: usize,
+    pub(super) moments: usize,
     /// Of these, those with too many states.
-    too_large: usize,
+    pub(super) too_large: usize,
     states: usize,
 }
 
 impl Compared {
-    fn compare(&mut self, seam: &SimFs, traced: &SimFs, what: &str) -> Result<(), TestCaseError> {
-        let [seen, followed] = [seam, traced].map(|fs| content(fs, TOP));
+    /// The crash states of a disk through the seam, and of one that is reached in another way.
+    pub(super) fn compare(
+        &mut self,
+        seam: &SimFs,
+        other: &SimFs,
+        what: &str,
+    ) -> Result<(), TestCaseError> {
+        let [seen, followed] = [seam, other].map(|fs| content(fs, TOP));
         prop_assert_eq!(seen, followed, "{}: another directory", what);
         self.moments += 1;
-        let [seam, traced] = [seam, traced].map(|fs| crash_states(fs, TOP));
-        let (seam_states, traced_states) = (&seam, &traced);
+        let [seam, other] = [seam, other].map(|fs| crash_states(fs, TOP));
+        let (seam_states, other_states) = (&seam, &other);
         prop_assert!(
-            seam_states == traced_states,
-            "{}: {:?} crash states through the seam, {:?} under trace",
+            seam_states == other_states,
+            "{}: {:?} crash states through the seam, {:?} otherwise",
             what,
             seam.map(|states| states.len()),
-            traced.map(|states| states.len())
+            other.map(|states| states.len())
         );
         match seam {
             Some(states) => self.states += states.len(),
