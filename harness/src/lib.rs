@@ -101,7 +101,8 @@ mod tree;
 pub mod workload;
 
 pub use ablate::{
-    AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, SyncKind, SyncOutcome, SyncSite,
+    AblatedSync, Ablation, AblationReport, CodePlace, Hits, Notice, ProfileTrial, SyncKind,
+    SyncOutcome, SyncSite,
 };
 pub use crash_kind::CrashKind;
 pub use finding::Finding;

@@ -10,13 +10,13 @@ mod site;
 mod stack;
 mod study;
 mod symbol;
+mod traced;
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::filter::Hits;
-pub use self::report::{AblatedSync, AblationReport, Notice, SyncOutcome};
+pub use self::report::{AblatedSync, AblationReport, Notice, ProfileTrial, SyncOutcome};
 pub use self::site::{CodePlace, SyncKind, SyncSite};
 
 pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
@@ -24,19 +24,26 @@ pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 use self::report::Progress;
 use crate::hang::{self, OnHang};
 use crate::plan::{Budget, Plan};
+use crate::process::Launcher;
+use crate::recorder::RecorderKind;
+use crate::roles;
 use crate::sim::Profile;
-use crate::subject::Subject;
+use crate::store::UnderTest;
 
 /// Leaves out each sync call site of a store in turn and reports which of them the oracle misses.
 ///
-/// The store runs on the simulated file system, with [`CrashKind::Power`] and [`CrashKind::Fault`]. First
+/// A store with a seam runs on the simulated file system, with [`CrashKind::Power`] and [`CrashKind::Fault`]. First
 /// a census, with every sync in place: which sites there are, and which rounds come to each. Then,
 /// site by site, the same rounds with that site's syncs left out: they succeed and do nothing. The
 /// syncs of all processes are left out, of those that recover, too.
 ///
 /// A *site* is the [nearest calls](SyncSite::calls) in the store's own code. The file that calls
-/// [`SimFs`](crate::sim::SimFs) is taken for an adapter, whose syncs belong to whoever calls it, unless
+/// [`SimFs`](crate::sim::SimFs) is taken for an adapter, whose syncs belong to its caller, unless
 /// there is nothing but that file.
+///
+/// Of any other store, runs are recorded under trace, and nothing is run again: a site's syncs are left out
+/// of the model of what is durable, and the crash states that exist only then are examined. A site is the
+/// [system call](SyncSite::system_call) and the [file](SyncSite::file).
 ///
 /// ```no_run
 /// # use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
@@ -58,15 +65,17 @@ use crate::subject::Subject;
 /// [`CrashKind::Fault`]: crate::CrashKind::Fault
 #[must_use = "an ablation does nothing until it is run"]
 pub struct Ablation {
-    subject: Arc<dyn Subject>,
+    under_test: UnderTest,
     plan: Plan,
 }
 
 impl Ablation {
     /// 20 rounds of each crash kind, seed 0, one thread, all engines and profiles.
-    pub fn new(subject: impl Subject + 'static) -> Self {
+    ///
+    /// Of a [`BlackBox`](crate::BlackBox), or of a subject without a seam, runs are recorded under trace.
+    pub fn new(under_test: impl Into<UnderTest>) -> Self {
         Self {
-            subject: Arc::new(subject),
+            under_test: under_test.into(),
             plan: Plan {
                 budget: Budget::Rounds(20),
                 out: std::env::temp_dir(),
@@ -112,6 +121,12 @@ impl Ablation {
         self
     }
 
+    /// What records the runs. Default: the seam, if the store has one.
+    pub fn recorder(mut self, recorder: RecorderKind) -> Self {
+        self.plan.recorder = Some(recorder);
+        self
+    }
+
     /// Only by the rules of these profiles.
     pub fn profiles(mut self, profiles: impl IntoIterator<Item = Profile>) -> Self {
         self.plan.profiles = profiles.into_iter().collect();
@@ -123,11 +138,16 @@ impl Ablation {
     /// # Errors
     /// If the subject does not run on the simulated file system, has no such engine, or the machine
     /// fails; or if the store hangs: then the process should end soon.
-    pub fn run(self) -> io::Result<AblationReport> {
+    pub fn run(mut self) -> io::Result<AblationReport> {
+        roles::obey_orders(self.under_test.subject().as_slice());
+        // Only runs under trace have child processes.
+        if let Ok(launcher) = Launcher::of_this_test() {
+            self.plan.launcher = launcher.stopped_by(&self.plan.stop);
+        }
         let stop = self.plan.stop.clone();
         let work = move |on_hang: &OnHang| {
             let progress = Progress::silent();
-            study::run(&*self.subject, &self.plan, &progress, on_hang)
+            command::ablate(self.under_test.tested(), &self.plan, &progress, on_hang)
         };
         hang::apart(work).unwrap_or_else(|hang| {
             stop.set();

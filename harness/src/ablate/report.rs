@@ -16,6 +16,7 @@ use super::site::SyncSite;
 use crate::crash_kind::CrashKind;
 use crate::finding::Finding;
 use crate::plan::Budget;
+use crate::sim::Profile;
 use crate::tally::Tally;
 
 /// Elsewhere than on a terminal, a line of progress each so often.
@@ -53,18 +54,36 @@ pub struct AblatedSync {
     pub site: SyncSite,
     /// How often, in the census.
     pub hits: Hits,
-    /// Rounds without it.
+    /// Rounds without it; of a program under trace, recorded runs that came to it.
     pub rounds: u64,
-    /// Crash states of these rounds.
+    /// Crash states of these rounds; of a program under trace, only those that exist only without it.
     pub crash_states: u64,
     /// How many syncs were left out in them.
     pub left_out: u64,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: SyncOutcome,
+    /// Of a program under trace: the same by the rules of each profile.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileTrial>,
     /// Why the store calls it redundant, if it does. Where it is noticed all the same, that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
+}
+
+/// What came of leaving out a sync of a program under trace, by the rules of one profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProfileTrial {
+    /// The rules.
+    pub profile: Profile,
+    /// Different states that were met and exist only without the sync. All of them were examined, up to the
+    /// first that broke a promise.
+    pub states: u64,
+    /// Different states of which it could not be decided whether they exist only without it. They do not
+    /// count and were not examined.
+    pub undecided: u64,
+    /// The first promise that was broken.
+    pub violation: Option<String>,
 }
 
 /// What came of leaving out a sync.
@@ -78,6 +97,8 @@ pub enum SyncOutcome {
     /// No promise was broken, and the store's author knows why:
     /// [`Simulated::redundant_sync`](crate::Simulated::redundant_sync).
     Redundant(#[serde(skip)] String),
+    /// Of a program under trace: no state was met that exists only without it, so nothing is known of it.
+    NotExercised,
     /// It was never left out: the time was over before. Or the ablation was interrupted before it was
     /// left out in enough rounds.
     Untried,
@@ -110,10 +131,13 @@ impl AblationReport {
         self.broken.is_none() && !self.syncs.is_empty() && self.missed().next().is_none()
     }
 
-    /// The syncs whose absence nobody has noticed or explained.
+    /// The syncs whose absence was not noticed and is not explained.
     pub fn missed(&self) -> impl Iterator<Item = &AblatedSync> {
         let is_missed = |sync: &&AblatedSync| {
-            matches!(sync.outcome, SyncOutcome::Missed | SyncOutcome::Untried)
+            matches!(
+                sync.outcome,
+                SyncOutcome::Missed | SyncOutcome::NotExercised | SyncOutcome::Untried
+            )
         };
         self.syncs.iter().filter(is_missed)
     }
@@ -133,6 +157,12 @@ impl AblationReport {
         }
     }
 
+    /// What says where a sync is.
+    fn place(&self) -> &'static str {
+        let is_traced = self.syncs.iter().any(|sync| sync.site.file().is_some());
+        if is_traced { "of" } else { "asked for by" }
+    }
+
     fn last_word(&self) -> String {
         if let Some(broken) = &self.broken {
             return format!(
@@ -141,15 +171,25 @@ impl AblationReport {
         }
         let untried = self.count(|outcome| *outcome == SyncOutcome::Untried);
         let missed = self.count(|outcome| *outcome == SyncOutcome::Missed);
-        match (self.syncs.len(), missed, untried) {
-            (0, ..) => "Nothing was shown: no sync was met.".to_owned(),
-            (_, 0, 0) => "Every sync is noticed or explained.".to_owned(),
-            (of, 0, untried) => format!("{untried} of {of} syncs were not tried."),
-            (of, missed, 0) => format!("{missed} OF {of} SYNCS ARE MISSED."),
-            (of, missed, untried) => {
-                format!("{missed} OF {of} SYNCS ARE MISSED, {untried} were not tried.")
-            }
+        let idle = self.count(|outcome| *outcome == SyncOutcome::NotExercised);
+        let of = self.syncs.len();
+        if of == 0 {
+            return "Nothing was shown: no sync was met.".to_owned();
         }
+        let mut parts = Vec::new();
+        if missed > 0 {
+            parts.push(format!("{missed} OF {of} SYNCS ARE MISSED"));
+        }
+        if idle > 0 {
+            parts.push(format!("{idle} of {of} were not exercised"));
+        }
+        if untried > 0 {
+            parts.push(format!("{untried} of {of} were not tried"));
+        }
+        if parts.is_empty() {
+            return "Every sync is noticed or explained.".to_owned();
+        }
+        format!("{}.", parts.join(", "))
     }
 
     /// A line for each site, then the summary.
@@ -168,6 +208,7 @@ impl AblationReport {
             "noticed": self.count(|outcome| matches!(outcome, SyncOutcome::Noticed(_))),
             "redundant": self.count(|outcome| matches!(outcome, SyncOutcome::Redundant(_))),
             "missed": self.count(|outcome| *outcome == SyncOutcome::Missed),
+            "not_exercised": self.count(|outcome| *outcome == SyncOutcome::NotExercised),
             "untried": self.count(|outcome| *outcome == SyncOutcome::Untried),
             "broken": self.broken,
             "census_rounds": self.census_rounds,
@@ -187,16 +228,19 @@ impl fmt::Display for AblationReport {
             .load_preset(UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(TABLE_COLUMNS)
-            .set_header(["sync", "asked for by", "hits", "left out"]);
+            .set_header(["sync", self.place(), "hits", "left out"]);
         for sync in &self.syncs {
             let calls: Vec<String> = sync.site.calls().iter().map(ToString::to_string).collect();
             let Hits {
                 writers,
                 recoveries,
             } = sync.hits;
+            let kind = sync.site.kind().to_string();
             table.add_row([
-                sync.site.kind().to_string(),
-                calls.join("\n< "),
+                sync.site.system_call().map_or(kind, str::to_owned),
+                sync.site
+                    .file()
+                    .map_or_else(|| calls.join("\n< "), str::to_owned),
                 format!("{writers} writing\n{recoveries} recovering"),
                 sync.tell(),
             ]);
@@ -215,7 +259,60 @@ impl fmt::Display for AblationReport {
 }
 
 impl AblatedSync {
+    /// By which profiles it is noticed, and by which it is not, each with its states.
+    fn tell_profiles(&self, noticed: bool) -> String {
+        let of = |trial: &&ProfileTrial| trial.violation.is_some() == noticed;
+        let told = self.profiles.iter().filter(of).map(|trial| {
+            let ProfileTrial {
+                profile,
+                states,
+                undecided,
+                ..
+            } = trial;
+            match undecided {
+                0 => format!("{profile} {states}"),
+                undecided => format!("{profile} {states} and {undecided} undecided"),
+            }
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of a program under trace.
+    fn tell_traced(&self) -> String {
+        let Self {
+            hits,
+            rounds,
+            crash_states,
+            ..
+        } = self;
+        let calls = (hits.writers + hits.recoveries).div_ceil((*rounds).max(1));
+        let (noticed, others) = (self.tell_profiles(true), self.tell_profiles(false));
+        match &self.outcome {
+            SyncOutcome::Noticed(notice) => {
+                let others = match others.as_str() {
+                    "" => String::new(),
+                    others => format!("\nnot noticed by: {others}"),
+                };
+                format!(
+                    "needed. {}\nnoticed by, after states: {noticed}{others}",
+                    notice.violation
+                )
+            }
+            SyncOutcome::NotExercised => format!(
+                "NOT EXERCISED: removing it ({calls} calls a run) made no state that exists only without \
+                 it ({others})"
+            ),
+            _ => format!(
+                "MISSED: removing it ({calls} calls a run) broke nothing in {crash_states} states that \
+                 exist only without it ({others})"
+            ),
+        }
+    }
+
     fn tell(&self) -> String {
+        if !self.profiles.is_empty() {
+            return self.tell_traced();
+        }
         let Self {
             rounds,
             crash_states,
@@ -236,6 +333,7 @@ impl AblatedSync {
                 "MISSED in {crash_states} states of {rounds} rounds, {left_out} syncs left out"
             ),
             SyncOutcome::Redundant(why) => format!("redundant: {why}"),
+            SyncOutcome::NotExercised => "not exercised".to_owned(),
             SyncOutcome::Untried => "not tried".to_owned(),
         }
     }

@@ -8,13 +8,18 @@ use crate::sim::Call;
 
 /// A sync call site: what is asked for, and the nearest calls in the store's own code that lead to it.
 ///
-/// Two ways to the same helper are two sites, if they part within these calls.
+/// Two ways to the same helper are two sites, if they part within these calls. Of a program under trace: the
+/// system call, and the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct SyncSite {
     /// The nearest calls, innermost first: three, if there are as many.
     #[serde(rename = "frames")]
     calls: Vec<CodePlace>,
     kind: SyncKind,
+    #[serde(rename = "call", skip_serializing_if = "Option::is_none")]
+    system_call: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
 }
 
 /// Which sync.
@@ -29,6 +34,9 @@ pub enum SyncKind {
     /// fsync(2) of a directory.
     #[serde(rename = "fsync directory")]
     Directory,
+    /// sync(2) or syncfs(2), of a program under trace.
+    #[serde(rename = "everything")]
+    Everything,
 }
 
 /// A line in a function.
@@ -46,7 +54,33 @@ pub struct CodePlace {
 
 impl SyncSite {
     pub(super) fn new(kind: SyncKind, calls: Vec<CodePlace>) -> Self {
-        Self { calls, kind }
+        Self {
+            calls,
+            kind,
+            system_call: None,
+            file: None,
+        }
+    }
+
+    /// Of a program under trace.
+    pub(super) fn of_system_call(kind: SyncKind, call: String, file: String) -> Self {
+        Self {
+            calls: Vec::new(),
+            kind,
+            system_call: Some(call),
+            file: Some(file),
+        }
+    }
+
+    /// The system call, of a program under trace; that of a write that is a sync as well says `synchronous`.
+    pub fn system_call(&self) -> Option<&str> {
+        self.system_call.as_deref()
+    }
+
+    /// The file, of a program under trace: its path in the store's directory, which itself is `.`, with `N`
+    /// for each run of digits.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// Which sync.
@@ -85,6 +119,7 @@ impl fmt::Display for SyncKind {
             Self::Data => "fdatasync",
             Self::All => "fsync",
             Self::Directory => "fsync directory",
+            Self::Everything => "everything",
         })
     }
 }
@@ -101,6 +136,9 @@ impl fmt::Display for CodePlace {
 
 impl fmt::Display for SyncSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(call), Some(file)) = (&self.system_call, &self.file) {
+            return write!(f, "{call} of {file}");
+        }
         write!(f, "{} in ", self.kind)?;
         for (index, call) in self.calls.iter().enumerate() {
             let link = if index == 0 { "" } else { " < " };

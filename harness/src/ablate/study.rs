@@ -329,6 +329,7 @@ impl Study<'_> {
             rounds: trial.tally.rounds,
             crash_states: trial.tally.crash_states,
             left_out: trial.filter.left_out(),
+            profiles: Vec::new(),
             outcome,
             explanation: redundant.map(str::to_owned),
         }

@@ -57,12 +57,12 @@ pub(super) enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Leave out each sync of a subject in turn, and report which of them are not missed.
+    /// Leave out each sync of a store in turn, and report which of them are not missed.
     ///
-    /// Exit status: 0 each sync was noticed or its redundancy is explained, 1 one was missed, 2 wrong
-    /// usage, or no sync was met.
+    /// Exit status: 0 each sync was noticed or its redundancy is explained, 1 one was missed or not
+    /// exercised, or a promise is broken with every sync in place, 2 wrong usage, or no sync was met.
     #[command(after_help = ablate::EXAMPLES)]
-    Ablate(AblateArgs),
+    Ablate(Box<AblateArgs>),
     /// Compare what real file systems keep when the power goes with what the profiles allow.
     ///
     /// Exit status: 0 each profile allows all that was seen, 1 one allows less than reality, 2 wrong

@@ -24,6 +24,7 @@ use crate::mutants::{self, Mutants, MutantsArgs};
 use crate::process::limits_suffice;
 use crate::report::{Ledger, Verdict, exit_status_of};
 use crate::roles;
+use crate::store::{BlackBox, Tested};
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
@@ -113,7 +114,7 @@ fn dispatch(
             duration,
             out,
         } => shrink(subjects, &failure, duration, out, on_hang),
-        Command::Ablate(args) => ablate(subjects, args, on_hang),
+        Command::Ablate(args) => ablate(subjects, *args, on_hang),
         Command::Litmus(args) => {
             let signals = Signals::heeded(ended_by(NO_LITMUS))?;
             match (litmus::run(&args, &signals.stop), signals.first()) {
@@ -139,8 +140,15 @@ fn diagnose() -> u8 {
 }
 
 fn ablate(subjects: &[&dyn Subject], args: AblateArgs, on_hang: &OnHang) -> Result<u8, String> {
-    let subject = choose(subjects, std::slice::from_ref(&args.subject))?[0];
+    let commands = match (&args.cmd, &args.check) {
+        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
+        _ => None,
+    };
+    let tested = match (&commands, &args.subject) {
+        (Some(commands), _) => Tested::Command(commands),
+        (None, subject) => Tested::Subject(choose(subjects, subject.as_slice())?[0]),
+    };
     let signals = Signals::heeded(ended_by("no sync was left out in enough rounds"))?;
-    let status = ablate::run(subject, args, draw_seed(), &signals.stop, on_hang)?;
+    let status = ablate::run(tested, args, draw_seed(), &signals.stop, on_hang)?;
     Ok(signals.exit_status(status))
 }

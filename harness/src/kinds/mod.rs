@@ -27,5 +27,6 @@ mod syscall;
 pub use syscall::Generation;
 
 pub(crate) use contract::{Case, Job, Replayed, Saved, Shrinking, Worker};
+pub(crate) use power_traced::Bench;
 pub(crate) use registry::{REGISTRY, of};
 pub(crate) use simulated::{Simulation, keep_panics_quiet};

@@ -32,6 +32,8 @@ pub(crate) struct Lived {
     pub(crate) past: Past,
     /// What was announced before each act.
     pub(crate) spans: Vec<Span>,
+    /// The acts that make something durable, and whether it is a directory.
+    pub(crate) syncs: Vec<(usize, bool)>,
     /// The first act at which the disk failed.
     pub(crate) faulted: Option<usize>,
     /// How the disk failed.
@@ -53,6 +55,7 @@ pub(crate) struct Live {
     /// When nodes were changed, as programs see it.
     changed: HashMap<Ino, SystemTime>,
     written: u64,
+    syncs: Vec<(usize, bool)>,
     /// Why the run is of no use.
     refused: Option<io::Error>,
     /// The disk fails.
@@ -82,6 +85,7 @@ impl Live {
             nameless: HashMap::new(),
             changed: HashMap::new(),
             written: 0,
+            syncs: Vec::new(),
             refused: None,
             injection,
             faulted: None,
@@ -98,6 +102,7 @@ impl Live {
             None => Ok(Lived {
                 past: self.past,
                 spans: self.marks.spans,
+                syncs: self.syncs,
                 faulted: self.faulted,
                 injection: self.injection,
             }),
@@ -390,13 +395,16 @@ impl Live {
     }
 
     pub(super) fn sync(&mut self, ino: Ino, data_only: bool) -> Done<()> {
-        match self.path(ino) {
-            Some(path) => self.act(Act::Sync { path, data_only }),
-            None => Ok(()),
-        }
+        let Some(path) = self.path(ino) else {
+            return Ok(());
+        };
+        let is_dir = matches!(self.node(ino), Node::Dir(_));
+        self.syncs.push((self.past.acts().len(), is_dir));
+        self.act(Act::Sync { path, data_only })
     }
 
     pub(super) fn sync_everything(&mut self) -> Done<()> {
+        self.syncs.push((self.past.acts().len(), false));
         self.act(Act::SyncEverything)
     }
 }

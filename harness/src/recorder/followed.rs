@@ -9,6 +9,7 @@
 //! effect, with the announcements made before it began.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use super::contract::{Disks, Recording};
 use super::copier::Step;
 use super::elsewhere::Arrival;
 use super::outcome::Outcome;
+use super::sync_call::SyncCall;
 use super::trace::Traced;
 use crate::history::Event;
 use crate::image::Image;
@@ -27,6 +29,7 @@ use crate::sim::{Act, Bytes, Disk, Past};
 use crate::store::{Announced, Span};
 use crate::survivor::Survivor;
 use crate::trace::{Call, Durability, Kind};
+use crate::tree::Kind as NodeKind;
 
 /// A run whose moments are disks: before each act, and after the last.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub(crate) struct Followed {
     announced: Announced,
     /// What was announced before the run.
     known: Vec<Event>,
+    /// The calls that asked for the syncs among the acts.
+    pub(crate) syncs: BTreeMap<usize, SyncCall>,
     /// What the store did wrong by itself.
     pub(crate) failed: Option<Violation>,
     /// What a recovery showed.
@@ -99,6 +104,7 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         past,
         mut spans,
         span,
+        syncs,
         faulted,
         ..
     } = following;
@@ -109,6 +115,7 @@ pub(crate) fn follow(traced: Traced, disk: Disk, known: Vec<Event>) -> io::Resul
         spans,
         announced: traced.announced,
         known,
+        syncs,
         failed: traced.failed,
         recovered: traced.recovered,
         faulted,
@@ -122,7 +129,11 @@ impl Followed {
     pub(super) fn mounted(lived: Lived, outcome: Outcome, known: Vec<Event>) -> Self {
         let mut spans: Vec<Option<Span>> = lived.spans.into_iter().map(Some).collect();
         spans.push(None);
+        let acts = lived.past.acts();
+        let calls = lived.syncs.iter();
+        let syncs = calls.map(|(act, is_dir)| (*act, SyncCall::requested(&acts[*act], *is_dir)));
         Self {
+            syncs: syncs.collect(),
             past: lived.past,
             spans,
             announced: outcome.announced,
@@ -147,6 +158,7 @@ pub(super) struct Following {
     span: Option<Span>,
     /// A rename that has no end, as its process was killed in it: what comes next shows whether it was done.
     broken_off: Option<Call>,
+    syncs: BTreeMap<usize, SyncCall>,
     /// The first act at which the disk failed.
     faulted: Option<usize>,
 }
@@ -159,6 +171,7 @@ impl Following {
             spans: Vec::new(),
             span: Some(Span::NOTHING),
             broken_off: None,
+            syncs: BTreeMap::new(),
             faulted: None,
         }
     }
@@ -319,18 +332,31 @@ impl Following {
     }
 
     fn sync(&mut self, step: &Step) -> io::Result<()> {
-        let data_only = match step.call.syncs() {
-            None => return Ok(()),
-            Some(Durability::FileSystem) => return self.act(Act::SyncEverything),
-            Some(durability) => durability == Durability::Data,
+        let Some(durability) = step.call.syncs() else {
+            return Ok(());
         };
-        match self.synced(step) {
-            Some(name) => self.act(Act::Sync {
+        let name = self.synced(step);
+        let is_directory = |name: &Path| {
+            let entry = self.image.entry(name);
+            name.as_os_str().is_empty() || entry.is_some_and(|entry| *entry.kind() == NodeKind::Dir)
+        };
+        let of_directory = name.is_some_and(is_directory);
+        let act = match (durability, name) {
+            (Durability::FileSystem, _) => Act::SyncEverything,
+            (_, Some(name)) => Act::Sync {
                 path: text(name)?,
-                data_only,
-            }),
-            None => Ok(()),
-        }
+                data_only: durability == Durability::Data,
+            },
+            (_, None) => return Ok(()),
+        };
+        let call = SyncCall {
+            name: step.call.name(),
+            writes: step.call.kind() != Kind::Sync,
+            durability,
+            of_directory,
+        };
+        self.syncs.insert(self.past.acts().len(), call);
+        self.act(act)
     }
 
     /// The name of what a call syncs, if it has one here.

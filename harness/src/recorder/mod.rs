@@ -21,6 +21,7 @@ mod name;
 mod on_image;
 mod outcome;
 mod supervised;
+mod sync_call;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -33,4 +34,5 @@ pub(crate) use followed::{Followed, follow};
 pub(crate) use mount::{MountRecorder, MountRun};
 pub use name::RecorderKind;
 pub(crate) use on_image::{OnImage, STORE};
+pub(crate) use sync_call::SyncCall;
 pub(crate) use trace::{TraceRecorder, TraceRun, Traced};

@@ -214,6 +214,23 @@ impl Content {
         }
     }
 
+    /// Whether a sector holds garbage.
+    pub(crate) fn is_garbage(&self, sector: u64) -> bool {
+        let (page, at) = split(sector * SECTOR_BYTES as u64);
+        let page = self.page(page);
+        page.is_some_and(|page| page.garbage & 1 << (at / SECTOR_BYTES) != 0)
+    }
+
+    /// Whether two contents are the same, or differ in garbage alone.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let [one, other] = [self, other].map(|content| {
+            let mut hasher = XxHash3_64::new();
+            content.fingerprint(&mut hasher);
+            hasher.finish()
+        });
+        one == other
+    }
+
     /// Tells contents apart; those that differ in garbage alone are the same.
     pub(crate) fn fingerprint(&self, hasher: &mut XxHash3_64) {
         hasher.write_u64(self.len);

@@ -7,7 +7,7 @@ use super::change::{MetadataChange, NameChange};
 use super::choice::{Chooser, Question};
 use super::content::{Content, PAGE_BYTES, SECTOR_BYTES};
 use super::disk::Disk;
-use super::nodes::{DirNode, FileNode, Ino, Node, ROOT, Sides, SpecialNode, Write, Written};
+use super::nodes::{DirNode, FileNode, Ino, Names, Node, ROOT, Sides, SpecialNode, Write, Written};
 use super::profile::Profile;
 
 const SECTOR: u64 = SECTOR_BYTES as u64;
@@ -28,28 +28,8 @@ impl Disk {
             metadata: Vec::new(),
             clock: self.clock,
         };
-        let mut dirs: BTreeMap<Ino, DirNode> = BTreeMap::new();
-        for (ino, node) in self.nodes.iter().enumerate() {
-            if let Some(Node::Dir(dir)) = node.as_deref() {
-                dirs.insert(
-                    ino,
-                    DirNode {
-                        live: dir.durable.clone(),
-                        durable: dir.durable.clone(),
-                        // Chosen when it is reached.
-                        metadata: Sides::default(),
-                    },
-                );
-            }
-        }
         let (names, settings) = self.surviving_changes(chooser);
-        for change in names {
-            change.apply(|dir, edit| {
-                let dir = dirs.get_mut(&dir).expect("a directory keeps its number");
-                edit(&mut dir.live);
-                edit(&mut dir.durable);
-            });
-        }
+        let mut dirs = self.names_with(&names);
         // Only what can still be reached is worth a question.
         let mut open = vec![(String::new(), ROOT)];
         while let Some((path, ino)) = open.pop() {
@@ -67,16 +47,35 @@ impl Disk {
                     metadata,
                 }),
                 Node::Dir(_) => {
-                    let mut dir = dirs.remove(&ino).expect("reached for the first time");
-                    let children = dir.live.iter().rev();
+                    let names = dirs.remove(&ino).expect("reached for the first time");
+                    let children = names.iter().rev();
                     open.extend(children.map(|(name, child)| (format!("{path}/{name}"), *child)));
-                    dir.metadata = metadata;
-                    Node::Dir(dir)
+                    Node::Dir(DirNode {
+                        live: names.clone(),
+                        durable: names,
+                        metadata,
+                    })
                 }
             };
             crashed.nodes[ino] = Some(node.into());
         }
         crashed
+    }
+
+    /// The names in each directory: the durable ones, with these changes.
+    pub(super) fn names_with(&self, changes: &[&NameChange]) -> BTreeMap<Ino, Names> {
+        let mut dirs = BTreeMap::new();
+        for (ino, node) in self.nodes.iter().enumerate() {
+            if let Some(Node::Dir(dir)) = node.as_deref() {
+                dirs.insert(ino, dir.durable.clone());
+            }
+        }
+        for change in changes {
+            change.apply(|dir, edit| {
+                edit(dirs.get_mut(&dir).expect("a directory keeps its number"));
+            });
+        }
+        dirs
     }
 
     /// Everything pending is durable: nothing is lost.
@@ -107,7 +106,7 @@ impl Disk {
 
     /// The changes that survive. Where metadata keeps to no order with names, each node's is chosen when
     /// the node is reached.
-    fn surviving_changes(
+    pub(super) fn surviving_changes(
         &self,
         chooser: &mut dyn Chooser,
     ) -> (Vec<&NameChange>, Vec<&MetadataChange>) {
@@ -208,7 +207,12 @@ impl Disk {
         Sides::of(metadata)
     }
 
-    fn surviving_bytes(&self, file: &FileNode, path: &str, chooser: &mut dyn Chooser) -> Content {
+    pub(super) fn surviving_bytes(
+        &self,
+        file: &FileNode,
+        path: &str,
+        chooser: &mut dyn Chooser,
+    ) -> Content {
         if self.profile == Profile::SyncedOnly || (file.writes.is_empty() && file.sizes.is_empty())
         {
             return file.durable.clone();

@@ -123,8 +123,13 @@ impl Disk {
 
     /// Tells disks apart by what programs see; those that differ in garbage alone are the same.
     pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint_of(ROOT)
+    }
+
+    /// The same of a node and what is below it.
+    pub(super) fn fingerprint_of(&self, ino: Ino) -> u64 {
         let mut hasher = XxHash3_64::new();
-        self.fingerprint_node(ROOT, &mut hasher);
+        self.fingerprint_node(ino, &mut hasher);
         hasher.finish()
     }
 

@@ -6,6 +6,7 @@
 mod adapter;
 mod direct;
 mod store;
+mod traced;
 
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ fn told(report: &AblationReport) -> Vec<(SyncKind, String, &'static str)> {
             SyncOutcome::Noticed(_) => "noticed",
             SyncOutcome::Missed => "missed",
             SyncOutcome::Redundant(_) => "redundant",
+            SyncOutcome::NotExercised => "not exercised",
             SyncOutcome::Untried => "untried",
         };
         (sync.site.kind(), calls.join(" < "), outcome)

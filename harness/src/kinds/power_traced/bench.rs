@@ -20,17 +20,17 @@ use crate::store::{Recovered, Store};
 use crate::tally::Tally;
 
 /// A store and its directory. Crash states are laid out where the runs were: a store may keep the path.
-pub(super) struct Bench<'a> {
-    pub(super) store: Box<dyn Store + 'a>,
-    pub(super) dir: PathBuf,
-    pub(super) recorder: RecorderKind,
-    pub(super) ignored: Vec<Ignored>,
-    pub(super) rng: ChaCha8Rng,
+pub(crate) struct Bench<'a> {
+    pub(crate) store: Box<dyn Store + 'a>,
+    pub(crate) dir: PathBuf,
+    pub(crate) recorder: RecorderKind,
+    pub(crate) ignored: Vec<Ignored>,
+    pub(crate) rng: ChaCha8Rng,
 }
 
 impl Bench<'_> {
     /// Records a run that begins on a disk.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         run: Run<'_>,
         disk: Disk,
@@ -73,13 +73,13 @@ impl Bench<'_> {
         follow(traced, disk, known)
     }
 
-    pub(super) fn lay_out(&self, disk: &Disk) -> io::Result<()> {
+    pub(crate) fn lay_out(&self, disk: &Disk) -> io::Result<()> {
         remove_dir(&self.dir)?;
         disk.lay_out(&self.dir)
     }
 
     /// Recovers what is in the directory, now and then twice, and asks the oracle.
-    pub(super) fn recovered(
+    pub(crate) fn recovered(
         &mut self,
         events: &[Event],
         tally: &mut Tally,

@@ -12,6 +12,7 @@ use crate::sim::{Act, Disk, Narrator, Profile, Replayed, Role};
 
 /// The evidence of a failure: everything that was done, and what each crash took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as it is saved")]
 pub(super) struct Lives {
     /// How its runs were recorded.
     #[serde(default = "traced")]

@@ -16,7 +16,8 @@ mod worker;
 
 use std::io;
 
-use self::bench::Bench;
+pub(crate) use self::bench::Bench;
+
 use self::lives::Lives;
 use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
 use super::examine::{replay_image, verdict};

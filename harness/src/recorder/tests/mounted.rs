@@ -79,7 +79,7 @@ fn what_threads_see_is_what_the_disk_holds() {
 #[test]
 #[ignore = "it takes a suite that is installed, and is told by PLUGPULL_SUITE"]
 fn a_suite_runs() {
-    let suite = std::env::var("PLUGPULL_SUITE").expect("PLUGPULL_SUITE is the command");
+    let command = std::env::var("PLUGPULL_SUITE").expect("PLUGPULL_SUITE is the command");
     let scratch = tempfile::tempdir().expect("a directory");
     let site = Site::enter(scratch.path()).expect("this is root");
     let dir = scratch.path().join("mounted");
@@ -87,7 +87,7 @@ fn a_suite_runs() {
     let disk = Disk::new(Profile::Strict);
     let mounted = Mounted::new(&site, &dir, disk, Arc::new(Silent), None).expect("mounted");
     let status = Command::new("sh")
-        .args(["-c", &suite])
+        .args(["-c", &command])
         .env("PLUGPULL_MOUNTED", &dir)
         .status()
         .expect("there is a shell");
