@@ -16,10 +16,6 @@ mod mapped;
 mod names;
 #[path = "../power_trace/processes.rs"]
 mod processes;
+mod recorder;
 mod rings;
 mod slots;
-
-use plugpull::RecorderKind;
-
-/// Of all programs here.
-const RECORDER: RecorderKind = RecorderKind::Mount;

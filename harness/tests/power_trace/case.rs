@@ -6,6 +6,8 @@ use std::time::Duration;
 use plugpull::sim::Profile;
 use plugpull::{BlackBox, CrashKind, Failure, Report, Torture, UnderTest};
 
+use crate::recorder::RECORDER;
+
 /// Nothing here takes a tenth of this: a run that waits for ever ends as a violation.
 const HANG_LIMIT: Duration = Duration::from_secs(60);
 
@@ -113,7 +115,7 @@ impl Program {
 pub(crate) fn torture(store: impl Into<UnderTest>, rounds: u64, dir: &Path) -> Torture {
     Torture::new(store)
         .crash([CrashKind::Power])
-        .recorder(crate::RECORDER)
+        .recorder(RECORDER)
         .profiles([Profile::Strict])
         .rounds(rounds)
         .seed(1)

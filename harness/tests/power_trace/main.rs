@@ -9,9 +9,5 @@ mod faults;
 mod mapped;
 mod names;
 mod processes;
+mod recorder;
 mod refused;
-
-use plugpull::RecorderKind;
-
-/// Of all programs here.
-const RECORDER: RecorderKind = RecorderKind::Trace;

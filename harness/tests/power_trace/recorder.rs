@@ -1,0 +1,5 @@
+//! How the programs here are recorded.
+
+use plugpull::RecorderKind;
+
+pub(crate) const RECORDER: RecorderKind = RecorderKind::Trace;
