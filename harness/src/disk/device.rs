@@ -65,7 +65,7 @@ impl Disk {
             is_device: true,
             kept: Vec::new(),
         };
-        let served = Served::start(OneFile(core.clone()), serving, site, &served_in)?;
+        let served = Served::start(OneFile(core.clone()), serving, Some(site), &served_in)?;
         let device = LoopDevice::bind(&served_in.join(FILE_NAME), site)?;
         Ok(Self {
             device,

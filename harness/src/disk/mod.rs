@@ -50,6 +50,7 @@ mod error;
 mod examiner;
 mod faults;
 mod file_system;
+mod helper;
 mod holders;
 mod identity;
 mod image;

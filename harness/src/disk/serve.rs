@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use fuser::{Config, Filesystem, Session, SessionACL};
+use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::SigSet;
 
 use super::error::{at_path, doing};
+use super::helper::{self, Guard};
 use super::identity;
 use super::nodes::FUSE;
 use super::patience::while_busy;
@@ -37,25 +38,39 @@ pub(crate) struct Serving {
 /// A file system that is served. It ends when nothing uses it any more.
 pub(crate) struct Served {
     dir: PathBuf,
+    /// It was mounted by the helper.
+    guard: Option<Guard>,
     /// `None`: it is unmounted.
     server: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Served {
-    /// Mounts the file system on a directory, in the mount namespace of the calling thread.
+    /// Mounts the file system on a directory: in the mount namespace of the calling thread, if it is at a site;
+    /// else by the helper, where all see it.
     pub(crate) fn start(
         file_system: impl Filesystem,
         serving: Serving,
-        site: &Site,
+        site: Option<&Site>,
         dir: &Path,
     ) -> io::Result<Self> {
         let (started, result) = mpsc::channel();
-        let (at, outside) = (dir.to_owned(), site.outside());
-        let node = FUSE.node(site)?;
+        let at = dir.to_owned();
+        let way = match site {
+            Some(site) => Some((FUSE.node(site)?, site.outside())),
+            None => None,
+        };
+        let guard = match site {
+            Some(_) => None,
+            None => Some(Guard::start(dir)?),
+        };
         let server = thread::Builder::new()
             .name("plugpull-fuse".to_owned())
             .spawn(move || {
-                match connect(file_system, &serving, &node, &at, &outside) {
+                let connected = match &way {
+                    Some((node, outside)) => connect(file_system, &serving, node, &at, outside),
+                    None => connect_by_helper(file_system, &serving, &at),
+                };
+                match connected {
                     Ok(session) => {
                         // Nobody waits if the other side is gone; then the mount is about to go too.
                         started.send(Ok(())).ok();
@@ -77,6 +92,7 @@ impl Served {
         })?;
         Ok(Self {
             dir: dir.to_owned(),
+            guard,
             server: Some(server),
         })
     }
@@ -109,11 +125,22 @@ impl Served {
         let Some(server) = self.server.take() else {
             return Ok(());
         };
-        let unmounted = while_busy(|| umount2(&self.dir, MntFlags::UMOUNT_NOFOLLOW));
-        if let Err(error) = unmounted {
-            // Something still uses it: it goes, and the server with it, when that is done.
-            umount2(&self.dir, MntFlags::MNT_DETACH).ok();
-            return Err(at_path("unmount", &self.dir)(error));
+        let unmounted = while_busy(|| match &self.guard {
+            Some(_) => helper::unmount(&self.dir),
+            None => umount2(&self.dir, MntFlags::UMOUNT_NOFOLLOW).map_err(io::Error::from),
+        });
+        // Something may still use it: it goes, and the server with it, when that is done.
+        let detach = || umount2(&self.dir, MntFlags::MNT_DETACH).ok();
+        match (unmounted, &mut self.guard) {
+            // Without a word, the guard detaches it.
+            (Err(error), guard) => {
+                if guard.take().is_none() {
+                    detach();
+                }
+                return Err(at_path("unmount", &self.dir)(error));
+            }
+            (Ok(()), Some(guard)) => guard.dismiss()?,
+            (Ok(()), None) => {}
         }
         // It has nothing to say that could be acted upon here. It never ends while a process has a copy
         // of the mount in a namespace of its own: then it goes with this process.
@@ -163,11 +190,7 @@ fn connect<F: Filesystem>(
     dir: &Path,
     outside: &Path,
 ) -> io::Result<Session<F>> {
-    SigSet::all().thread_block().map_err(doing(
-        "block signals in the thread that serves a file system",
-    ))?;
-    sys::leave_descriptors(&serving.kept)
-        .map_err(doing("have descriptors of its own (Linux 5.9 is needed)"))?;
+    apart(serving)?;
     if serving.is_device {
         // Takes CAP_SYS_RESOURCE, which not every root has. Without it, all that is lost is what the
         // kernel does for such a server when memory is all but used up.
@@ -190,4 +213,31 @@ fn connect<F: Filesystem>(
     let mut config = Config::default();
     config.n_threads = Some(serving.threads);
     Session::from_fd(file_system, device, SessionACL::All, config)
+}
+
+/// The same where the helper mounts, and the mount is seen everywhere.
+fn connect_by_helper<F: Filesystem>(
+    file_system: F,
+    serving: &Serving,
+    dir: &Path,
+) -> io::Result<Session<F>> {
+    apart(serving)?;
+    let mut config = Config::default();
+    config.n_threads = Some(serving.threads);
+    config.mount_options = vec![
+        MountOption::FSName(identity::name()),
+        MountOption::DefaultPermissions,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+    ];
+    Session::new(file_system, dir, &config).map_err(doing("mount by fusermount3"))
+}
+
+/// No signals, and descriptors of its own.
+fn apart(serving: &Serving) -> io::Result<()> {
+    SigSet::all().thread_block().map_err(doing(
+        "block signals in the thread that serves a file system",
+    ))?;
+    sys::leave_descriptors(&serving.kept)
+        .map_err(doing("have descriptors of its own (Linux 5.9 is needed)"))
 }

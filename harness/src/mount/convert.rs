@@ -1,6 +1,6 @@
 //! Between the terms of FUSE and those of the simulated file system.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fuser::{FileAttr, FileType, INodeNo};
 use nix::sys::stat::SFlag;
@@ -50,15 +50,15 @@ pub(super) fn attributes(live: &Live, ino: Ino) -> FileAttr {
     };
     let unset = Metadata::default();
     let metadata = node.metadata().live().unwrap_or(&unset);
-    let changed = live.changed(ino).unwrap_or(SystemTime::UNIX_EPOCH);
+    let times = live.times(ino);
     FileAttr {
         ino: number(ino),
         size,
         blocks: size.div_ceil(STAT_BLOCK_BYTES),
-        atime: changed,
-        mtime: changed,
-        ctime: changed,
-        crtime: changed,
+        atime: times.accessed,
+        mtime: times.modified,
+        ctime: times.changed,
+        crtime: times.changed,
         kind,
         perm: u16::try_from(metadata.mode.unwrap_or(mode) & MODE_BITS).expect("masked"),
         nlink: u32::try_from(live.links(ino)).unwrap_or(u32::MAX),

@@ -9,9 +9,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use fuser::TimeOrNow;
 use nix::errno::Errno;
 
 use super::marks::Marks;
+use super::times::{Clock, Times};
 use crate::injection::Injection;
 use crate::sim::{Act, Bytes, Disk, Ino, Node, Past, Place, ROOT, Setting};
 use crate::store::Span;
@@ -52,8 +54,7 @@ pub(crate) struct Live {
     places: HashMap<Ino, Vec<Place>>,
     /// Nodes without a name that may still be open.
     nameless: HashMap<Ino, Node>,
-    /// When nodes were changed, as programs see it.
-    changed: HashMap<Ino, SystemTime>,
+    clock: Clock,
     written: u64,
     syncs: Vec<(usize, bool)>,
     /// Why the run is of no use.
@@ -83,7 +84,7 @@ impl Live {
             marks,
             places,
             nameless: HashMap::new(),
-            changed: HashMap::new(),
+            clock: Clock::start(),
             written: 0,
             syncs: Vec::new(),
             refused: None,
@@ -137,17 +138,25 @@ impl Live {
         }
     }
 
-    pub(super) fn changed(&self, ino: Ino) -> Option<SystemTime> {
+    pub(super) fn times(&self, ino: Ino) -> Times {
         let metadata = self.node(ino).metadata().live();
-        let changed = self.changed.get(&ino).copied();
-        changed.or_else(|| metadata?.modified)
+        self.clock
+            .of(ino, metadata.and_then(|metadata| metadata.modified))
     }
 
-    /// The number of names; 1 for a directory.
+    /// The number of names; of a directory, with those in it that lead to it.
     pub(super) fn links(&self, ino: Ino) -> usize {
-        match ino {
-            ROOT => 1,
-            ino => self.places.get(&ino).map_or(0, Vec::len),
+        let named = self.places.get(&ino).map_or(0, Vec::len);
+        let Node::Dir(dir) = self.node(ino) else {
+            return named;
+        };
+        let is_dir = |ino: &&Ino| matches!(self.node(**ino), Node::Dir(_));
+        let below = dir.live.values().filter(is_dir).count();
+        // Its own, and that of a directory which is nowhere is none.
+        if named == 0 && ino != ROOT {
+            0
+        } else {
+            2 + below
         }
     }
 
@@ -199,10 +208,6 @@ impl Live {
         })
     }
 
-    fn touch(&mut self, ino: Ino) {
-        self.changed.insert(ino, SystemTime::now());
-    }
-
     pub(super) fn create(&mut self, at: Place, kind: Kind, metadata: Metadata) -> Done<Ino> {
         if self.find(&at)?.is_some() {
             return Err(Errno::EEXIST);
@@ -214,8 +219,8 @@ impl Live {
             metadata,
         })?;
         let ino = self.find(&at)?.expect("just made");
-        self.touch(ino);
-        self.touch(at.dir);
+        self.clock.made(ino);
+        self.clock.modified(at.dir);
         self.places.insert(ino, vec![at]);
         Ok(ino)
     }
@@ -227,7 +232,8 @@ impl Live {
         let from = self.path(ino).ok_or(Errno::ENOENT)?;
         let path = self.path_of(&to)?;
         self.act(Act::Link { from, to: path })?;
-        self.touch(to.dir);
+        self.clock.changed(ino);
+        self.clock.modified(to.dir);
         self.places.entry(ino).or_default().push(to);
         Ok(())
     }
@@ -242,7 +248,8 @@ impl Live {
         }
         let path = self.path_of(at)?;
         self.act(Act::Remove { path })?;
-        self.touch(at.dir);
+        self.clock.changed(ino);
+        self.clock.modified(at.dir);
         self.unname(ino, at);
         Ok(())
     }
@@ -285,9 +292,11 @@ impl Live {
             from: from_path,
             to: to_path,
         })?;
-        self.touch(from.dir);
-        self.touch(to.dir);
+        self.clock.changed(ino);
+        self.clock.modified(from.dir);
+        self.clock.modified(to.dir);
         if let Some(replaced) = replaced {
+            self.clock.changed(replaced);
             self.unname(replaced, &to);
         }
         self.moved(ino, from, to);
@@ -305,8 +314,8 @@ impl Live {
             one: one_path,
             two: two_path,
         })?;
-        self.touch(one.dir);
-        self.touch(two.dir);
+        self.clock.modified(one.dir);
+        self.clock.modified(two.dir);
         self.moved(first, one, two.clone());
         self.moved(second, two, one.clone());
         Ok(())
@@ -333,7 +342,7 @@ impl Live {
         if offset.saturating_add(bytes.len() as u64) > FILE_BYTES_MAX {
             return Err(Errno::EFBIG);
         }
-        self.touch(ino);
+        self.clock.modified(ino);
         if let Some(Node::File(file)) = self.nameless.get_mut(&ino) {
             file.live.write_at(bytes, offset);
             return Ok(());
@@ -351,7 +360,7 @@ impl Live {
         if len > FILE_BYTES_MAX {
             return Err(Errno::EFBIG);
         }
-        self.touch(ino);
+        self.clock.modified(ino);
         if let Some(Node::File(file)) = self.nameless.get_mut(&ino) {
             file.live.set_len(len);
             return Ok(());
@@ -362,7 +371,7 @@ impl Live {
 
     /// Zeros over a range, up to the end of the file at most.
     pub(super) fn punch(&mut self, ino: Ino, range: Range<u64>) -> Done<()> {
-        self.touch(ino);
+        self.clock.modified(ino);
         if let Some(Node::File(file)) = self.nameless.get_mut(&ino) {
             file.live.punch_hole(range);
             return Ok(());
@@ -376,6 +385,7 @@ impl Live {
     }
 
     pub(super) fn set(&mut self, ino: Ino, setting: Setting) -> Done<()> {
+        self.clock.changed(ino);
         if let Some(node) = self.nameless.get_mut(&ino) {
             setting.apply(node.metadata_mut().live_mut());
             return Ok(());
@@ -384,14 +394,23 @@ impl Live {
         self.act(Act::Set { path, setting })
     }
 
-    /// A time that a program has set, or that is now.
-    pub(super) fn set_changed(&mut self, ino: Ino, time: Option<SystemTime>) -> Done<()> {
-        let Some(time) = time else {
-            self.touch(ino);
-            return Ok(());
+    /// Times that a program sets. Only one that it chooses is a change to be kept.
+    pub(super) fn set_times(
+        &mut self,
+        ino: Ino,
+        accessed: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
+    ) -> Done<()> {
+        if let Some(TimeOrNow::SpecificTime(time)) = modified {
+            self.set(ino, Setting::Modified(time))?;
+        }
+        let now = SystemTime::now();
+        let time = |set: TimeOrNow| match set {
+            TimeOrNow::SpecificTime(time) => time,
+            TimeOrNow::Now => now,
         };
-        self.changed.insert(ino, time);
-        self.set(ino, Setting::Modified(time))
+        self.clock.set(ino, accessed.map(time), modified.map(time));
+        Ok(())
     }
 
     pub(super) fn sync(&mut self, ino: Ino, data_only: bool) -> Done<()> {

@@ -17,8 +17,9 @@ mod operations;
 mod probe;
 mod requests;
 mod shared;
+mod times;
 
 pub(crate) use live::Lived;
 pub(crate) use mounted::Mounted;
-pub(crate) use probe::available;
+pub(crate) use probe::{available, site};
 pub(crate) use shared::Shared;

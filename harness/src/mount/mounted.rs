@@ -27,12 +27,12 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts a disk on a directory, in the mounts of a site.
+    /// Mounts a disk on a directory: in the mounts of a site, or where an ordinary user can.
     ///
     /// # Errors
     /// If that is not possible here.
     pub(crate) fn new(
-        site: &Site,
+        site: Option<&Site>,
         dir: &Path,
         disk: Disk,
         announcer: Arc<dyn Announcer>,

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::time::SystemTime;
 
 use fuser::{FileAttr, INodeNo, Request, TimeOrNow};
 use nix::errno::Errno;
@@ -32,6 +31,7 @@ pub(super) struct Attributes {
     pub(super) owner: Option<u32>,
     pub(super) group: Option<u32>,
     pub(super) size: Option<u64>,
+    pub(super) accessed: Option<TimeOrNow>,
     pub(super) modified: Option<TimeOrNow>,
 }
 
@@ -48,14 +48,18 @@ impl<'a> New<'a> {
 
 impl Live {
     pub(super) fn make(&mut self, new: New<'_>, by: &Request) -> Done<FileAttr> {
-        let parent = attributes(self, node_of(new.parent));
-        let inherits = u32::from(parent.perm) & SET_GROUP_ID != 0;
+        let parent = self.node(node_of(new.parent)).metadata().live();
+        let parent = parent.cloned().unwrap_or_default();
+        let inherits = parent.mode.unwrap_or(0) & SET_GROUP_ID != 0;
         let is_dir = matches!(new.kind, Kind::Dir);
         let inherited = if inherits && is_dir { SET_GROUP_ID } else { 0 };
         let metadata = Metadata {
             mode: new.mode.map(|mode| mode & MODE_BITS | inherited),
             owner: Some(by.uid()),
-            group: Some(if inherits { parent.gid } else { by.gid() }),
+            group: Some(match parent.group {
+                Some(group) if inherits => group,
+                _ => by.gid(),
+            }),
             ..Metadata::default()
         };
         let place = self.place(node_of(new.parent), new.name)?;
@@ -80,10 +84,8 @@ impl Live {
         if let Some(mode) = new.mode {
             self.set(ino, Setting::Mode(mode & MODE_BITS))?;
         }
-        match new.modified {
-            Some(TimeOrNow::SpecificTime(time)) => self.set_changed(ino, Some(time))?,
-            Some(TimeOrNow::Now) => self.set_changed(ino, None::<SystemTime>)?,
-            None => {}
+        if new.accessed.is_some() || new.modified.is_some() {
+            self.set_times(ino, new.accessed, new.modified)?;
         }
         Ok(attributes(self, ino))
     }

@@ -129,7 +129,7 @@ impl Filesystem for Requests {
         owner: Option<u32>,
         group: Option<u32>,
         size: Option<u64>,
-        _: Option<TimeOrNow>,
+        accessed: Option<TimeOrNow>,
         modified: Option<TimeOrNow>,
         _: Option<std::time::SystemTime>,
         _: Option<FileHandle>,
@@ -144,6 +144,7 @@ impl Filesystem for Requests {
             owner,
             group,
             size,
+            accessed,
             modified,
         };
         let set = |live: &mut Live| live.set_attributes(node_of(number), &new);

@@ -16,10 +16,9 @@ use super::contract::{Recorder, Run};
 use super::followed::Followed;
 use super::outcome::Outcome;
 use super::supervised::Supervision;
-use crate::disk::Site;
 use crate::history::Event;
 use crate::injection::Injection;
-use crate::mount::{Mounted, Shared};
+use crate::mount::{self, Mounted, Shared};
 use crate::process::HarnessTime;
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
@@ -63,14 +62,14 @@ impl Recorder for MountRecorder<'_> {
         remove_dir(self.dir)?;
         fs::create_dir_all(self.dir)?;
         let place = self.dir.parent().unwrap_or(self.dir);
-        let site = Site::enter(place)?;
+        let site = mount::site(place)?;
         let assignment = match run {
             Run::Write(work) => store.writer(self.dir, work, rng)?,
             Run::Recover { close } => store.recovery(self.dir, close)?,
         };
         let is_recovery = matches!(run, Run::Recover { .. });
         let heard_by = Arc::clone(&assignment.announcer);
-        let mounted = Mounted::new(&site, self.dir, disk, heard_by, injection)?;
+        let mounted = Mounted::new(site.as_ref(), self.dir, disk, heard_by, injection)?;
         let shared = Arc::clone(mounted.shared());
         let (heard_before, silent) = (AtomicU64::new(0), AtomicU64::new(0));
         let look = |heard: u64| {

@@ -167,7 +167,7 @@ fn the_story_names_the_call_that_failed() {
     let Failure::Violation(rows) = &failure else {
         panic!("no verdict: {failure}");
     };
-    assert_eq!(rows[0].case(), format!("fault {}", RECORDER));
+    assert_eq!(rows[0].case(), format!("fault {RECORDER}"));
     let folder = &rows[0].failures[0].folder;
     let told = std::fs::read_to_string(folder.join("README.md")).expect("text");
     for part in [

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::calls::Program;
 use super::child::{self, is_child, seeds};
-use crate::disk::Site;
 use crate::image::Image;
 use crate::mount::Mounted;
 use crate::recorder::mount::Unasked;
@@ -33,16 +32,15 @@ fn compare(test: &str, seed: u64, threads: usize) {
         eprintln!("{test}: SKIPPED: {why}");
         return;
     } else {
-        Some(Site::enter(&scratch).expect("it was possible just now"))
+        crate::mount::site(&scratch).expect("it was possible just now")
     };
     let test = format!("recorder::tests::mounted::{test}");
     let run = |store: &Path, seed: &str| {
         Program::run(store, seed.parse().expect("a number"), threads, true);
     };
     child::traced(&test, &scratch, &seed.to_string(), run, |tracer, store| {
-        let site = site.as_ref().expect("this is no child");
         let disk = Disk::new(Profile::Strict);
-        let mounted = Mounted::new(site, store, disk, Arc::new(Silent), None)?;
+        let mounted = Mounted::new(site.as_ref(), store, disk, Arc::new(Silent), None)?;
         let shared = Arc::clone(mounted.shared());
         let mut unasked = Unasked::new(&shared);
         let run = tracer.run(&mut unasked)?;
@@ -81,11 +79,11 @@ fn what_threads_see_is_what_the_disk_holds() {
 fn a_suite_runs() {
     let command = std::env::var("PLUGPULL_SUITE").expect("PLUGPULL_SUITE is the command");
     let scratch = tempfile::tempdir().expect("a directory");
-    let site = Site::enter(scratch.path()).expect("this is root");
+    let site = crate::mount::site(scratch.path()).expect("this machine mounts");
     let dir = scratch.path().join("mounted");
     std::fs::create_dir(&dir).expect("made");
     let disk = Disk::new(Profile::Strict);
-    let mounted = Mounted::new(&site, &dir, disk, Arc::new(Silent), None).expect("mounted");
+    let mounted = Mounted::new(site.as_ref(), &dir, disk, Arc::new(Silent), None).expect("mounted");
     let status = Command::new("sh")
         .args(["-c", &command])
         .env("PLUGPULL_MOUNTED", &dir)

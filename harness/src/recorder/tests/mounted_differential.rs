@@ -68,7 +68,6 @@ fn lived(site: Option<&Site>, ops: &[Op]) -> Lived {
     let told = serde_json::to_string(ops).expect("plain data");
     let within = std::env::temp_dir();
     let lived = child::traced(TEST, &within, &told, run_told, |tracer, store| {
-        let site = site.expect("this is no child");
         let done = Arc::new(Done(store.with_file_name(DONE)));
         let disk = Disk::new(Profile::Strict);
         let mounted = Mounted::new(site, store, disk, done, None)?;
@@ -111,7 +110,7 @@ fn a_random_program_leaves_the_same_through_the_seam_and_on_a_mounted_file_syste
         eprintln!("SKIPPED: {why}");
         return;
     } else {
-        Some(Site::enter(&std::env::temp_dir()).expect("it was possible just now"))
+        crate::mount::site(&std::env::temp_dir()).expect("it was possible just now")
     };
     let mut compared = Compared::default();
     let config = ProptestConfig {

@@ -1,0 +1,83 @@
+//! `fusermount3`, which mounts a file system for a user who is not root: in the mounts that all processes
+//! see, so it has to be taken down also when this process is killed.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::error::{at_path, doing};
+
+/// The program, and where it is from.
+const PROGRAM: &str = "fusermount3";
+const ADVICE: &str = "install it (Debian: `apt-get install fuse3`), or be root";
+
+/// Unmounts a directory when this process is gone. It is told when that is not to be done any more.
+#[derive(Debug)]
+pub(super) struct Guard(Child);
+
+/// Waits for a line. At the end of the pipe, unmounts: its other side was killed.
+const SCRIPT: &str = "read -r _ || exec fusermount3 -u -z -q -- \"$0\"";
+
+impl Guard {
+    pub(super) fn start(dir: &Path) -> io::Result<Self> {
+        available()?;
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(SCRIPT).arg(dir);
+        // Of a group of its own: Ctrl-C is for the harness.
+        let guard = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn();
+        Ok(Self(guard.map_err(doing("start the guard of a mount"))?))
+    }
+
+    /// It is unmounted.
+    pub(super) fn dismiss(&mut self) -> io::Result<()> {
+        use std::io::Write as _;
+        let mut stdin = self.0.stdin.take().expect("it is piped and taken once");
+        stdin.write_all(b"\n")?;
+        self.0.wait().map(drop)
+    }
+}
+
+/// Unmounts a directory; one that is in use is an error.
+pub(super) fn unmount(dir: &Path) -> io::Result<()> {
+    let asked = Command::new(PROGRAM)
+        .args(["-u", "-q", "--"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing(format!("run {PROGRAM}")))?;
+    if asked.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&asked.stderr);
+    let error = if said.contains("busy") {
+        nix::errno::Errno::EBUSY.into()
+    } else {
+        io::Error::other(format!("{PROGRAM}: {}, {}", asked.status, said.trim()))
+    };
+    Err(at_path("unmount", dir)(error))
+}
+
+/// Whether it is there.
+///
+/// # Errors
+/// How to get it.
+pub(super) fn available() -> io::Result<()> {
+    let asked = Command::new(PROGRAM)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    match asked {
+        Ok(asked) if asked.status.success() => Ok(()),
+        Ok(asked) => Err(io::Error::other(format!("{PROGRAM}: {}", asked.status))),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("{PROGRAM}, which mounts for an ordinary user: {error}; {ADVICE}"),
+        )),
+    }
+}
