@@ -45,4 +45,5 @@ def check(directory, weak):
     process.wait()
 
 
-main(write, check)
+if __name__ == "__main__":
+    main(write, check)

@@ -47,8 +47,12 @@ def make(home):
 def write(directory, _):
     _, post = opened(prepared(directory, "member", make))
     for name, body in entries():
-        key = base64.b64encode(b"log/" + name.encode()).decode()
-        post("/v3/kv/put", {"key": key, "value": base64.b64encode(pack(name, body)).decode()})
+        put(post, name, body)
+
+
+def put(post, name, body):
+    key = base64.b64encode(b"log/" + name.encode()).decode()
+    post("/v3/kv/put", {"key": key, "value": base64.b64encode(pack(name, body)).decode()})
 
 
 def check(directory, _):
@@ -65,4 +69,5 @@ def check(directory, _):
     process.wait()
 
 
-main(write, check)
+if __name__ == "__main__":
+    main(write, check)

@@ -39,4 +39,5 @@ def check(directory, _):
             survived(value)
 
 
-main(write, check)
+if __name__ == "__main__":
+    main(write, check)

@@ -61,4 +61,5 @@ def check(directory, _):
     process.wait()
 
 
-main(write, check)
+if __name__ == "__main__":
+    main(write, check)

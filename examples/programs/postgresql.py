@@ -75,4 +75,5 @@ def check(directory, weak):
     stop(server, signal.SIGQUIT)  # at once: it is not checked again
 
 
-main(write, check)
+if __name__ == "__main__":
+    main(write, check)

@@ -19,19 +19,19 @@ def prepared(directory, name, make):
         shutil.rmtree(new)
     elif os.path.lexists(new):
         os.unlink(new)
-    made_or_copied(new, make)
+    made_or_copied(new, name, make)
     subprocess.run(["sync", "--file-system", new], check=True)
     os.rename(new, store)
     subprocess.run(["sync", directory], check=True)
     return store
 
 
-def made_or_copied(new, make):
+def made_or_copied(new, name, make):
     """With PROGRAMS_CACHE, a directory, each program's store is made once and copied afterwards."""
     cache = os.environ.get("PROGRAMS_CACHE")
     if not cache:
         return make(new)
-    template = os.path.join(cache, os.path.basename(sys.argv[0]))
+    template = os.path.join(cache, f"{os.path.basename(sys.argv[0])}.{name}")
     if not os.path.exists(template):
         making = f"{template}.{os.getpid()}"
         make(making)

@@ -20,16 +20,18 @@ def digest(body):
     return hashlib.md5(body).hexdigest()[:16]
 
 
-def entries():
-    """Entries without end, each announced before it is handed out and acknowledged afterwards.
+def entry(number):
+    """Its name and its body. The bodies are of different lengths, so that some of them cross pages."""
+    name = f"g{GENERATION}-{number}"
+    pattern = hashlib.sha256(name.encode()).hexdigest().encode()
+    return name, (pattern * 110)[: number % 5 * 1700 + 20]
 
-    The bodies are of different lengths, so that some of them cross pages.
-    """
+
+def entries():
+    """Entries without end, each announced before it is handed out and acknowledged afterwards."""
     number = 0
     while True:
-        name = f"g{GENERATION}-{number}"
-        pattern = hashlib.sha256(name.encode()).hexdigest().encode()
-        body = (pattern * 110)[: number % 5 * 1700 + 20]
+        name, body = entry(number)
         say(f"attempt {name} {digest(body)}")
         yield name, body
         say(f"ack {name}")

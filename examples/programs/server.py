@@ -29,13 +29,18 @@ def started(command, connect, **options):
     process = subprocess.Popen(command, stdout=sys.stderr, stdin=subprocess.DEVNULL, **options)
     atexit.register(process.wait)
     atexit.register(process.kill)
+    return process, wait_for(process, connect)
+
+
+def wait_for(process, connect):
+    """Waits until `connect()` succeeds, as long as the server runs."""
     while True:
         try:
-            return process, connect()
+            return connect()
         except (OSError, EOFError):
             pass
         if process.poll() is not None:
-            sys.exit(f"{command[0]} ended by itself: status {process.returncode}")
+            sys.exit(f"{process.args[0]} ended by itself: status {process.returncode}")
         time.sleep(0.005)
 
 
