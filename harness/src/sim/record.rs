@@ -150,6 +150,13 @@ impl Recording {
         Some(behind.saturating_sub(1))
     }
 
+    /// The moments right behind injected errors: the operation has failed, and the store has not reacted
+    /// yet.
+    pub(crate) fn behind_injected(&self) -> impl Iterator<Item = usize> {
+        let pairs = self.gaps.windows(2).zip(1..);
+        pairs.filter_map(|(pair, gap)| (pair[0].injected < pair[1].injected).then_some(gap))
+    }
+
     /// How many operations a kind of error can hit.
     pub(crate) fn count(&self, kind: FaultKind) -> usize {
         let hit = |call: &Call| match kind {

@@ -17,6 +17,13 @@ fn fault_finds_a_recovery_that_believes_what_memory_shows_after_a_failed_sync() 
     assert_caught!(ServesWhatAFailedSyncLeft, Fault, Violation::Unshown { .. });
 }
 
+/// The process has to die between the sync that fails and the call behind it.
+#[test]
+fn fault_finds_a_file_that_is_taken_over_half_made() {
+    let violation = caught(Mistake::TakesOverAHalfMadeSegment, CrashKind::Fault);
+    assert_broken(&violation, ["recovery failed", "is damaged"]);
+}
+
 #[test]
 fn fault_finds_a_short_write_that_is_taken_for_a_whole_one() {
     assert_caught!(TakesShortWriteForWhole, Fault, Violation::LostAck { .. });

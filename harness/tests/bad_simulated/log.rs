@@ -154,13 +154,21 @@ impl<'a> Log<'a> {
     pub(crate) fn create_segment(&mut self, segment: u64) -> io::Result<()> {
         let new = self.dir.join("new");
         let path = self.dir.join(name_of(segment));
+        let takes_over = self.mistake == Mistake::TakesOverAHalfMadeSegment;
         let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(true);
-        let file = self.fs.open(&new, options)?;
-        file.set_len(SEGMENT_BYTES as u64)?;
+        let options = options.read(true).write(true).create(true);
+        let file = self.fs.open(&new, options.truncate(!takes_over))?;
+        if file.length()? != SEGMENT_BYTES as u64 {
+            file.set_len(SEGMENT_BYTES as u64)?;
+        }
         write_all(&*file, &header_of(segment), 0)?;
-        if self.mistake != Mistake::RenamesUnsynced {
-            file.sync_all()?;
+        if self.mistake != Mistake::RenamesUnsynced
+            && let Err(error) = file.sync_all()
+        {
+            if takes_over {
+                self.fs.remove_file(&new)?;
+            }
+            return Err(error);
         }
         self.fs.rename(&new, &path)?;
         if self.mistake != Mistake::NoDirectorySync {

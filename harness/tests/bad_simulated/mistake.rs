@@ -20,6 +20,9 @@ pub(crate) enum Mistake {
     /// no later sync writes it.
     ServesWhatAFailedSyncLeft,
     RetriesSync,
+    /// What an earlier process has left of a new segment is taken as it is. It is removed if its sync fails;
+    /// a process that dies before that leaves it, long in memory and short on the disk.
+    TakesOverAHalfMadeSegment,
     TakesShortWriteForWhole,
     /// An error, as on a full disk, stops a group half-way, and what was written of it stays.
     ForgetsRollback,

@@ -19,6 +19,10 @@ use crate::workload::Workload;
 
 /// How often a writer, and not a reader, opens what a crash left.
 const WRITES_ON: f64 = 0.2;
+/// The same after a kill right behind an error: what that left is used by a writer, if at all.
+const WRITES_ON_BEHIND_ERRORS: f64 = 0.5;
+/// The number of errors in each life right behind which the process is killed.
+const BEHIND_ERRORS_MAX: usize = 2;
 /// In each life, the number of states after which recovery did something unusual and from which another
 /// life starts.
 const UNUSUAL_MAX: usize = 6;
@@ -216,8 +220,14 @@ impl<'t> Explorer<'t> {
         if scene.effort.depth == 0 {
             return Ok(());
         }
-        let mut moments: Vec<(usize, End, f64)> = Vec::new();
-        for number in 0..scene.effort.nested + scene.effort.kills {
+        // A process that dies right behind an error has cleaned nothing up: the next one finds what is half
+        // done, and bytes that memory shows and no sync writes any more.
+        let behind = scene.lived.recording.behind_injected();
+        let mut moments: Vec<(usize, End, f64)> = behind
+            .take(scene.effort.kills.min(BEHIND_ERRORS_MAX))
+            .map(|gap| (gap, End::Kill, WRITES_ON_BEHIND_ERRORS))
+            .collect();
+        for number in moments.len()..scene.effort.nested + scene.effort.kills {
             let gap = self.draw_gap(scene.lived);
             let end = if number < scene.effort.kills {
                 End::Kill

@@ -19,6 +19,8 @@ const GENERATIONS: u32 = 3;
 const FAULT_PLANS: usize = 10;
 /// And on each recovery.
 const RECOVERY_FAULT_PLANS: usize = 5;
+/// How often an error is a failed sync of a file, besides its share among all kinds.
+const SYNC_FAILS: f64 = 0.3;
 /// Damaged copies of each state that a generation of `rot` leaves.
 const DAMAGED: usize = 120;
 
@@ -138,7 +140,10 @@ impl Round<'_, '_> {
         let rng = &mut self.explorer.rng;
         let count = rng.random_range(1..3);
         let draw = |_| {
+            // What follows a failed sync is what stores know least of.
+            let is_sync = rng.random_bool(SYNC_FAILS);
             let kind = match FaultKind::ALL[rng.random_range(0..FaultKind::ALL.len())] {
+                _ if is_sync => FaultKind::Sync,
                 FaultKind::NoSpace { .. } => FaultKind::NoSpace {
                     lasting: rng.random_range(1..6),
                 },
