@@ -44,7 +44,7 @@ fn a_spare_that_may_be_short_on_the_disk_is_not_adopted() {
 /// The same with a later segment: it bore a valid header of this log.
 #[test]
 fn a_spare_with_the_header_of_a_segment_to_come_is_not_adopted() {
-    let script = r#"{"profile":"xfs","engine":"blocking","seed":17808885647111168380,"steps":[{"life":{"write":{"seed":4325464046295390356,"generation":0,"writers":4,"actions_max":3,"style":"steady","payload_bytes_max":8,"trim_every":null,"replays":false,"refuse_every":4294967295,"small_files":true}},"faults":[{"kind":"sync","after":10}],"until":35,"end":"kill"},{"life":{"write":{"seed":7218650019754870916,"generation":1,"writers":1,"actions_max":1,"style":"steady","payload_bytes_max":8,"trim_every":null,"replays":false,"refuse_every":4294967295,"small_files":true}},"until":7,"end":{"power-loss":[0]}}]}"#;
+    let script = r#"{"profile":"xfs","engine":"blocking","seed":4783513682293727149,"steps":[{"life":{"write":{"seed":7847181445922508688,"generation":0,"writers":2,"actions_max":1,"style":"steady","payload_bytes_max":8,"trim_every":null,"replays":false,"refuse_every":4294967295,"small_files":true}},"until":14,"end":{"power-loss":[]}},{"life":{"write":{"seed":13091117662725400406,"generation":1,"writers":1,"actions_max":4,"style":"steady","payload_bytes_max":8,"trim_every":null,"replays":false,"refuse_every":4294967295,"small_files":true}},"faults":[{"kind":"sync","after":5}],"until":21,"end":"kill"},{"life":{"write":{"seed":4268166736062368882,"generation":2,"writers":1,"actions_max":2,"style":"steady","payload_bytes_max":8,"trim_every":4,"replays":true,"refuse_every":4294967295,"small_files":true}},"until":25,"end":{"power-loss":[0]}}]}"#;
     Torture::new(adaptive()).script(script).run().unwrap();
 }
 
