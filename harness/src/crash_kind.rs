@@ -39,8 +39,9 @@ pub enum CrashKind {
     Fault,
     /// Bytes rot in what survived: flipped bits, zeroed, swapped, stale and misplaced sectors.
     ///
-    /// Finds damage that is accepted in silence, and loss of what the surviving bytes vouch for. Needs
-    /// [`Subject::simulated`](crate::Subject::simulated).
+    /// Finds damage that is accepted in silence, and loss of what the surviving bytes vouch for. A store
+    /// without [`Subject::simulated`](crate::Subject::simulated) is traced, if this kind is asked for by name:
+    /// nothing that is wrong may be served.
     Rot,
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Plan {
     pub profiles: Vec<Profile>,
     /// The time that a child has to end, or to answer.
     pub hang_limit: Duration,
+    /// The crash kinds were asked for by name.
+    pub is_named: bool,
     /// What records runs, where a kind leaves the choice; the best that a store allows, if not given.
     pub recorder: Option<RecorderKind>,
     /// Errors of the disk for `fault`; drawn from the seed if there are none.
@@ -106,6 +108,7 @@ impl Default for Plan {
             disk: DiskOptions::default(),
             profiles: Vec::new(),
             hang_limit: HANG_LIMIT,
+            is_named: false,
             recorder: None,
             faults: Vec::new(),
             cuts: Cuts::default(),

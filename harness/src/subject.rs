@@ -75,8 +75,8 @@ pub trait Subject: Send + Sync {
     /// If the store does not open, or an entry cannot be read: a violation.
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError>;
 
-    /// How it runs on the simulated file system, if it can: what [`CrashKind::Power`],
-    /// [`CrashKind::Fault`] and [`CrashKind::Rot`] need.
+    /// How it runs on the simulated file system, if it can. [`CrashKind::Power`] and [`CrashKind::Fault`] run
+    /// others under trace, and so does [`CrashKind::Rot`] where it is asked for by name.
     ///
     /// [`CrashKind::Power`]: crate::CrashKind::Power
     /// [`CrashKind::Fault`]: crate::CrashKind::Fault

@@ -152,8 +152,8 @@ impl Torture {
         self
     }
 
-    /// What records the runs of [`CrashKind::Power`] and [`CrashKind::Fault`]. Default: the seam, if the store
-    /// has one.
+    /// What records the runs of [`CrashKind::Power`], [`CrashKind::Fault`] and [`CrashKind::Rot`]. Default: the
+    /// seam, if the store has one.
     pub fn recorder(mut self, recorder: RecorderKind) -> Self {
         self.recorder = Some(recorder);
         self
@@ -207,6 +207,7 @@ impl Torture {
             profiles: self.profiles,
             hang_limit: self.hang_limit,
             cuts: self.cuts,
+            is_named: self.kinds.is_some(),
             recorder: self.recorder,
             faults: self.faults,
             keep_going: self.keep_going,

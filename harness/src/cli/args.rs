@@ -156,7 +156,7 @@ pub(super) struct RunArgs {
     /// For disk: the disk's size, as 64M or 4G; 1G if not given. It costs what is written.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
-    /// For power and fault: what records the runs, seam or trace; seam for a store that has one, if not
+    /// For power, fault and rot: what records the runs, seam or trace; seam for a store that has one, if not
     /// given. With trace, any program runs as it is.
     #[arg(long)]
     pub(super) recorder: Option<RecorderKind>,

@@ -83,6 +83,7 @@ pub(super) fn run(
             mount: args.mount_options,
         },
         profiles: args.profile,
+        is_named: named,
         recorder: args.recorder,
         faults: args.fault,
         hang_limit: args.hang_limit,

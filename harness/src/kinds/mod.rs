@@ -6,7 +6,7 @@
 //! | `syscall` | `trace` | nothing that was written; part of the current write |
 //! | `power` | `seam`, or `trace` and a disk that follows it | what was not synced, by profile |
 //! | `fault` | the same; under `trace`, the tracer answers calls with errors | failed, short and full-disk I/O, then as `power` |
-//! | `rot` | `seam` | bytes of what survived are damaged |
+//! | `rot` | the same | bytes of what survived are damaged |
 //! | `disk` | `device` | blocks that no flush covered, on a real file system |
 //!
 //! A new kind is a file here, a line in the registry, and a name in [`CrashKind`](crate::CrashKind).
@@ -20,6 +20,7 @@ mod kill;
 mod power;
 mod power_traced;
 mod registry;
+mod rot;
 mod simulated;
 mod sought;
 mod syscall;

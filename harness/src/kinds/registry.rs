@@ -5,12 +5,12 @@ use super::disk::OnDisk;
 use super::fault::FAULT;
 use super::kill::Kill;
 use super::power::POWER;
-use super::simulated::Rot;
+use super::rot::ROT;
 use super::syscall::Syscall;
 use crate::crash_kind::CrashKind;
 
 /// All crash kinds, in the order of reports.
-pub(crate) static REGISTRY: [&dyn Kind; 6] = [&Kill, &Syscall, &POWER, &OnDisk, &FAULT, &Rot];
+pub(crate) static REGISTRY: [&dyn Kind; 6] = [&Kill, &Syscall, &POWER, &OnDisk, &FAULT, &ROT];
 
 /// What a crash kind does.
 pub(crate) fn of(crash: CrashKind) -> &'static dyn Kind {

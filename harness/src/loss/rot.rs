@@ -6,8 +6,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::contract::LossModel;
-use crate::recorder::Recording;
-use crate::sim::{self, Damage, Disk};
+use crate::recorder::Disks;
+use crate::sim::{Damage, Disk};
 
 /// Damaged copies of what a crash left.
 pub(crate) struct Rot<'r> {
@@ -24,7 +24,7 @@ pub(crate) struct Rotten {
     pub(crate) damage: Vec<Damage>,
 }
 
-impl<R: Recording + AsRef<sim::Recording>> LossModel<R> for Rot<'_> {
+impl<R: Disks> LossModel<R> for Rot<'_> {
     type State<'s> = Rotten;
 
     /// What is stale or misplaced comes from the moments before the crash. The states are those of the
@@ -36,17 +36,23 @@ impl<R: Recording + AsRef<sim::Recording>> LossModel<R> for Rot<'_> {
         mut visit: impl FnMut(usize, Rotten) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let last = moments.end.saturating_sub(1);
-        let past = &recording.as_ref().gaps[moments];
+        let then = |damage: &Damage| {
+            let moment = moments.start + damage.moment()?;
+            (moment < moments.end).then(|| recording.disk_at(moment))
+        };
         for _ in 0..self.copies {
             let mut disk = self.disk.clone();
             let mut damage = Vec::new();
             for _ in 0..self.rng.random_range(1..4) {
-                if let Some(drawn) = disk.draw_damage(past, self.rng) {
-                    disk.damage(&drawn, past);
+                if let Some(drawn) = disk.draw_damage(moments.len(), self.rng)
+                    && disk.damage(&drawn, then(&drawn).as_deref())
+                {
                     damage.push(drawn);
                 }
             }
-            visit(last, Rotten { disk, damage })?;
+            if !damage.is_empty() {
+                visit(last, Rotten { disk, damage })?;
+            }
         }
         ControlFlow::Continue(())
     }

@@ -20,7 +20,7 @@ pub enum Stage {
     RecoveryFailed,
     /// A second recovery of the same directory did, after one that had not.
     SecondRecoveryFailed,
-    /// Recovery of damaged bytes crashed or hung, instead of refusing them.
+    /// Recovery of damaged bytes crashed or hung, or showed what is no entry, instead of refusing them.
     DamagedRecovery,
     /// A command that checks ended with an error, hung, or said something that is not of the protocol.
     CheckerFailed,

@@ -35,6 +35,23 @@ pub(crate) struct Checker {
     process: Option<Asked>,
 }
 
+/// Why a question has no answer, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The process says that it cannot.
+    Refused(String),
+    /// The process died, or hangs.
+    Broken(String),
+}
+
+impl Unanswered {
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Refused(words) | Self::Broken(words) => words,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Asked {
     child: Running,
@@ -68,7 +85,7 @@ impl Checker {
         &mut self,
         question: &impl Serialize,
         order: impl FnOnce(PathBuf) -> io::Result<Order>,
-    ) -> io::Result<Result<Vec<u8>, String>> {
+    ) -> io::Result<Result<Vec<u8>, Unanswered>> {
         let mut process = match self.process.take() {
             Some(process) => process,
             None => Asked::start(&self.launcher, self.limit, order)?,
@@ -76,9 +93,9 @@ impl Checker {
         match process.ask(question)? {
             Some(answer) => {
                 self.process = Some(process);
-                Ok(answer)
+                Ok(answer.map_err(Unanswered::Refused))
             }
-            None => Ok(Err(process.last_words()?)),
+            None => Ok(Err(Unanswered::Broken(process.last_words()?))),
         }
     }
 }

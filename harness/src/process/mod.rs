@@ -22,7 +22,7 @@ mod start;
 mod stopwatch;
 mod strays;
 
-pub(crate) use checker::{Checker, answer};
+pub(crate) use checker::{Checker, Unanswered, answer};
 pub(crate) use ending::{Ended, process_of};
 pub(crate) use keeper::{COMMAND, CommandTask, KEEPER, become_command, carry_out_keeper, quoted};
 pub(crate) use launcher::Launcher;

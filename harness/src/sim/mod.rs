@@ -77,6 +77,6 @@ pub(crate) use follow::Follower;
 pub(crate) use nodes::{Ino, Node, Place, ROOT};
 pub(crate) use past::Past;
 pub(crate) use possible::Possible;
-pub(crate) use record::{Call, Gap, Recording};
+pub(crate) use record::{Call, Recording};
 pub(crate) use rot::Damage;
 pub(crate) use state::{Role, SyncFilter};

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::content::SECTOR_BYTES;
 use super::disk::Disk;
 use super::nodes::{Ino, Node};
-use super::record::Gap;
 
 /// What happened to a sector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +62,26 @@ impl fmt::Display for Damage {
             at + SECTOR_BYTES as u64
         )?;
         match &self.decay {
-            Decay::Flipped { bit } => write!(f, "bit {bit} is flipped"),
+            Decay::Flipped { bit } => {
+                let byte = at + u64::from(bit / 8);
+                write!(f, "bit {} of byte {byte} is flipped", bit % 8)
+            }
             Decay::Zeroed => f.write_str("zeroed"),
             Decay::Swapped { path, sector } => write!(f, "swapped with sector {sector} of {path}"),
             Decay::Misplaced { path, sector } => {
                 write!(f, "overwritten with sector {sector} of {path}")
             }
             Decay::Stale { gap } => write!(f, "as it was after {gap} operations of the last life"),
+        }
+    }
+}
+
+impl Damage {
+    /// The moment whose bytes are there again, if they are stale.
+    pub(crate) fn moment(&self) -> Option<usize> {
+        match self.decay {
+            Decay::Stale { gap } => Some(gap),
+            _ => None,
         }
     }
 }
@@ -82,8 +94,9 @@ impl Disk {
         files
     }
 
-    /// Draws damage to what is there; stale bytes are those of a moment in the past. `None` if there is nothing.
-    pub(crate) fn draw_damage(&self, past: &[Gap], rng: &mut impl Rng) -> Option<Damage> {
+    /// Draws damage to what is there; stale bytes are those of one of the moments of the past. `None` if there is
+    /// nothing.
+    pub(crate) fn draw_damage(&self, moments: usize, rng: &mut impl Rng) -> Option<Damage> {
         let files = self.damageable();
         if files.is_empty() {
             return None;
@@ -111,7 +124,7 @@ impl Disk {
                 sector: other_sector,
             },
             _ => Decay::Stale {
-                gap: rng.random_range(0..past.len().max(1)),
+                gap: rng.random_range(0..moments.max(1)),
             },
         };
         Some(Damage {
@@ -121,8 +134,9 @@ impl Disk {
         })
     }
 
-    /// Damages a sector of a file that can be reached. What is not there is not damaged.
-    pub(crate) fn damage(&mut self, damage: &Damage, past: &[Gap]) {
+    /// Damages a sector of a file that can be reached, and says whether it is another one now. What is not there
+    /// is not damaged. `then` is the disk at the [moment](Damage::moment) of stale bytes.
+    pub(crate) fn damage(&mut self, damage: &Damage, then: Option<&Self>) -> bool {
         let tree = self.tree(false);
         let find = |path: &str| {
             tree.iter()
@@ -130,10 +144,10 @@ impl Disk {
                 .map(|(_, ino)| *ino)
         };
         let Some(ino) = find(&damage.path) else {
-            return;
+            return false;
         };
         let Some(old) = self.sector(ino, damage.sector) else {
-            return;
+            return false;
         };
         let new = match &damage.decay {
             Decay::Flipped { bit } => {
@@ -143,29 +157,32 @@ impl Disk {
             }
             Decay::Zeroed => vec![0; SECTOR_BYTES],
             Decay::Swapped { path, sector } => {
-                let Some(other) = find(path) else { return };
+                let Some(other) = find(path) else {
+                    return false;
+                };
                 let Some(bytes) = self.sector(other, *sector) else {
-                    return;
+                    return false;
                 };
                 self.put(other, *sector, &old);
                 bytes
             }
             Decay::Misplaced { path, sector } => {
                 let bytes = find(path).and_then(|other| self.sector(other, *sector));
-                let Some(bytes) = bytes else { return };
+                let Some(bytes) = bytes else { return false };
                 bytes
             }
-            Decay::Stale { gap } => {
-                let then = past.get(*gap).map(|gap| &gap.disk);
+            Decay::Stale { .. } => {
                 let then = then.filter(|disk| ino < disk.nodes.len());
                 let then = then.filter(|disk| disk.nodes[ino].is_some());
                 let Some(bytes) = then.and_then(|disk| disk.sector(ino, damage.sector)) else {
-                    return;
+                    return false;
                 };
                 bytes
             }
         };
         self.put(ino, damage.sector, &new);
+        // Of a sector at the end of its file, not all bytes are there.
+        self.sector(ino, damage.sector) != Some(old)
     }
 
     fn sector(&self, ino: Ino, sector: u64) -> Option<Vec<u8>> {

@@ -14,8 +14,8 @@ use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
 use crate::finding::Finding;
 use crate::history::Event;
-use crate::oracle::Violation;
-use crate::process::Launcher;
+use crate::oracle::{Stage, Violation};
+use crate::process::{Launcher, Unanswered};
 use crate::survivor::Survivor;
 use crate::workload::Workload;
 
@@ -42,6 +42,30 @@ pub(crate) struct Written {
 
 /// What a recovery showed, or what the store did wrong.
 pub(crate) type Recovered = Result<Vec<Survivor>, Violation>;
+
+/// What recovery made of damaged bytes.
+#[derive(Debug)]
+pub(crate) enum Damaged {
+    /// It served what it takes for right.
+    Served(Vec<Survivor>),
+    /// It said that it cannot.
+    Refused,
+    /// It did what no bytes may bring it to: it crashed, did not end, or served what is no entry.
+    Broken(Violation),
+}
+
+impl From<Result<Vec<Survivor>, Unanswered>> for Damaged {
+    fn from(answer: Result<Vec<Survivor>, Unanswered>) -> Self {
+        match answer {
+            Ok(survivors) => Self::Served(survivors),
+            Err(Unanswered::Refused(_)) => Self::Refused,
+            Err(Unanswered::Broken(detail)) => Self::Broken(Violation::Broken {
+                stage: Stage::DamagedRecovery,
+                detail,
+            }),
+        }
+    }
+}
 
 /// What the next generation finds after a crash state was examined in a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +143,9 @@ pub(crate) trait Store {
         self.recovered(&watched)
     }
 
+    /// Recovers what is in `dir`, where bytes are damaged.
+    fn recover_damaged(&mut self, dir: &Path) -> io::Result<Damaged>;
+
     /// Begins to recover what is in `dir`, and is killed after a time drawn from `rng`.
     fn recover_and_be_killed(&mut self, dir: &Path, rng: &mut ChaCha8Rng) -> io::Result<()> {
         let wait = self.recovery_cut(rng);
@@ -137,6 +164,10 @@ pub(crate) trait Store {
 
     /// Whether survivors are what the last generation's events promise.
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation>;
+
+    /// Whether what is served of damaged bytes is right, where nothing vouches for what they held: anything may
+    /// be gone, nothing may be wrong.
+    fn check_damaged(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation>;
 
     /// Moves on to the next generation, which begins with these survivors.
     fn advance(&mut self, events: &[Event], survivors: &[Survivor]);

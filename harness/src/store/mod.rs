@@ -18,7 +18,7 @@ pub(crate) use command::commands_of;
 
 pub(crate) use announced::{Announced, Announcer, Mark, Silent, Span};
 pub(crate) use assignment::{Assignment, Calls, Life, Until};
-pub(crate) use contract::{NextBase, Recovered, Store, Work, Written};
+pub(crate) use contract::{Damaged, NextBase, Recovered, Store, Work, Written};
 pub(crate) use run::{Stop, Watched, run};
 pub(crate) use subject::subject_roles;
 pub(crate) use tested::Tested;

@@ -7,8 +7,8 @@ use crate::kv_store::KvStore;
 use crate::mistake::Mistake;
 use crate::store::Store;
 
-/// Those that no other recorder does.
-const NEEDS_SEAM: [CrashKind; 1] = [CrashKind::Rot];
+/// Those that another recorder does only where they are asked for.
+const BY_NAME: [CrashKind; 1] = [CrashKind::Rot];
 
 #[test]
 fn without_a_mistake_it_passes() {
@@ -61,35 +61,26 @@ fn a_store_on_real_files_only_has_rows_that_say_why_they_are_empty() {
         Ok(Report { rows }) | Err(Failure::Vacuous(rows)) => rows,
         Err(other) => panic!("{other}"),
     };
-    for kind in NEEDS_SEAM {
+    for kind in BY_NAME {
         let row = rows.iter().find(|row| row.crash == kind);
         let row = row.expect("it is not left out in silence");
         let why = row.unavailable.as_deref().expect("it cannot be run");
-        assert!(why.contains("Subject::simulated"), "{why}");
+        assert!(why.contains("by name (--crash rot)"), "{why}");
         assert_eq!((row.tally.rounds, row.coverage), (0, Coverage::None));
     }
 }
 
 #[test]
 fn to_ask_for_the_simulated_disk_by_name_is_an_error_if_the_store_does_not_run_on_it() {
-    let refused = |kind, recorder: Option<RecorderKind>| {
+    for kind in SIMULATED {
         let torture = Torture::new(KvStore::CORRECT).crash([kind]);
-        let torture = match recorder {
-            Some(recorder) => torture.recorder(recorder),
-            None => torture,
-        };
+        let torture = torture.recorder(RecorderKind::Seam);
         let Err(Failure::Environment(why)) = torture.run() else {
             panic!("it runs")
         };
         let expected = format!("crash kind '{kind}' is unavailable");
         assert!(why.contains(&expected), "{why}");
         assert!(why.contains("Subject::simulated"), "{why}");
-    };
-    for kind in NEEDS_SEAM {
-        refused(kind, None);
-    }
-    for kind in [CrashKind::Power, CrashKind::Fault] {
-        refused(kind, Some(RecorderKind::Seam));
     }
 }
 

@@ -18,4 +18,6 @@ mod names;
 mod processes;
 mod recorder;
 mod rings;
+#[path = "../power_trace/rot.rs"]
+mod rot;
 mod slots;

@@ -1,4 +1,4 @@
-//! Power loss and failing disks under trace, of programs that know nothing of it: a correct one passes, and its guilty twin,
+//! Power loss, failing disks and rot under trace, of programs that know nothing of it: a correct one passes, and its guilty twin,
 //! which differs in one sync, is caught.
 
 mod acknowledged;
@@ -11,3 +11,4 @@ mod names;
 mod processes;
 mod recorder;
 mod refused;
+mod rot;

@@ -172,7 +172,7 @@ impl OnTrace<'_> {
 
     /// Says once that a fault that was asked for was not met.
     fn tell_unmet(&mut self, plan: &[PlannedFault], met: &Met) {
-        if self.planned.is_empty() || std::mem::replace(&mut self.is_unmet_told, true) {
+        if self.planned.is_empty() || std::mem::replace(&mut self.is_told, true) {
             return;
         }
         for fault in plan {

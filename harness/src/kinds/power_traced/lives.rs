@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::history::Event;
 use crate::planned_fault::PlannedFault;
 use crate::recorder::{Followed, RecorderKind, Recording};
-use crate::sim::{Act, Disk, Narrator, Profile, Replayed, Role};
+use crate::sim::{Act, Damage, Disk, Narrator, Profile, Replayed, Role};
 
 /// The evidence of a failure: everything that was done, and what each crash took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub(super) struct Life {
     /// It ended before this act.
     pub(super) until: usize,
     pub(super) end: End,
+    /// What rots afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) damage: Vec<Damage>,
 }
 
 /// How a life ends.
@@ -73,6 +76,7 @@ impl Life {
             announced,
             until,
             end,
+            damage: Vec::new(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Life {
             announced: Vec::new(),
             until: 1,
             end: End::Kill,
+            damage: Vec::new(),
         }
     }
 
@@ -119,8 +124,13 @@ impl Life {
     }
 
     /// The disk before the crash.
-    pub(super) fn live(&self, mut disk: Disk) -> io::Result<Disk> {
-        for act in self.acts.iter().take(self.until) {
+    pub(super) fn live(&self, disk: Disk) -> io::Result<Disk> {
+        self.live_at(disk, self.until)
+    }
+
+    /// The disk before an act.
+    fn live_at(&self, mut disk: Disk, moment: usize) -> io::Result<Disk> {
+        for act in self.acts.iter().take(moment) {
             disk.act(act)?;
         }
         Ok(disk)
@@ -132,6 +142,17 @@ impl Life {
             End::Kill => disk.clone(),
             End::PowerLoss(answers) => disk.crash(&mut Replayed::new(answers)),
         }
+    }
+
+    /// The disk that the next life finds, of one that had this one before it.
+    fn left(&self, before: &Disk) -> io::Result<Disk> {
+        let mut disk = self.crashed(&self.live(before.clone())?);
+        for damage in &self.damage {
+            let moment = damage.moment().filter(|moment| *moment <= self.until);
+            let then = moment.map(|moment| self.live_at(before.clone(), moment));
+            disk.damage(damage, then.transpose()?.as_ref());
+        }
+        Ok(disk)
     }
 
     /// What the crash takes, in words.
@@ -150,13 +171,28 @@ impl Lives {
     pub(super) fn disks(&self) -> io::Result<Vec<Disk>> {
         let mut disks = vec![Disk::new(self.profile)];
         for life in &self.lives {
-            let disk = disks.last().expect("the first is there").clone();
-            disks.push(life.crashed(&life.live(disk)?));
+            let disk = disks.last().expect("the first is there");
+            disks.push(life.left(disk)?);
         }
         Ok(disks)
     }
 
-    /// What the last crash leaves.
+    /// Whether sectors have rotted after the last crash.
+    pub(super) fn is_damaged(&self) -> bool {
+        let last = self.lives.last();
+        last.is_some_and(|life| !life.damage.is_empty())
+    }
+
+    /// The disk after the last crash, before anything has rotted.
+    pub(super) fn intact(&self) -> io::Result<Disk> {
+        let mut lives = self.clone();
+        if let Some(last) = lives.lives.last_mut() {
+            last.damage.clear();
+        }
+        lives.crash_state()
+    }
+
+    /// What is left after the last crash.
     pub(super) fn crash_state(&self) -> io::Result<Disk> {
         let mut disks = self.disks()?;
         Ok(disks.pop().expect("the first is there"))

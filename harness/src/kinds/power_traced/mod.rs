@@ -1,14 +1,18 @@
-//! `power` and `fault` for any program: a run is traced, and a simulated file system follows it, which knows
-//! what a power cut leaves. For `fault`, the tracer answers some calls with an error.
+//! `power`, `fault` and `rot` for any program: a run is traced, and a simulated file system follows it, which
+//! knows what a power cut leaves. For `fault`, the tracer answers some calls with an error; for `rot`, sectors
+//! of what a crash leaves are damaged.
 //!
 //! A run is not repeatable, so a failure keeps everything that was done, and is replayed, shrunk and told
 //! from that.
 
 mod bench;
 mod control;
+mod damaged;
+mod end_control;
 mod faulty;
 mod keep;
 mod lives;
+mod rotten;
 mod scene;
 mod shrink;
 mod story;
@@ -18,6 +22,7 @@ use std::io;
 
 pub(crate) use self::bench::Bench;
 
+use self::damaged::examine_damaged;
 use self::lives::Lives;
 use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
 use super::examine::{replay_image, verdict};
@@ -72,9 +77,18 @@ pub(super) fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
         return replay_image(saved);
     }
     let dir = saved.scratch.join("replay");
-    remove_dir(&dir)?;
-    lives.crash_state()?.lay_out(&dir)?;
     let mut store = saved.tested.resumed(saved.finding, saved.plan)?;
+    let disk = lives.crash_state()?;
+    if lives.is_damaged() {
+        let verdict = examine_damaged(&mut *store, &dir, &disk, &saved.finding.events)?;
+        let note = "The crash state was made again from what the program did, and damaged in the same way.";
+        return Ok(Replayed {
+            verdict: verdict.map(drop),
+            note: Some(note.to_owned()),
+        });
+    }
+    remove_dir(&dir)?;
+    disk.lay_out(&dir)?;
     let recovered = store.recover_apart(&dir, false)?;
     let verdict = verdict(&*store, &saved.finding.events, &recovered);
     Ok(Replayed {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::lives::{End, Life};
 use crate::history::Event;
+use crate::kinds::contract::Verdict;
 use crate::planned_fault::PlannedFault;
 use crate::recorder::Followed;
 use crate::sim::Role;
@@ -30,12 +31,14 @@ pub(super) struct Scene<'s> {
     pub(super) plan: &'s [PlannedFault],
 }
 
-/// A recovery under trace that went well.
+/// A recovery under trace.
 pub(super) struct Recovery {
     /// What it recovered from.
     pub(super) crash: Life,
     pub(super) known: Vec<Event>,
     pub(super) recording: Followed,
+    /// Whether it kept the promises.
+    pub(super) verdict: Verdict,
 }
 
 impl<'s> Scene<'s> {

@@ -1,5 +1,5 @@
-//! The smallest version of a power cut under trace: as early as possible, as little lost as breaks the
-//! promise.
+//! The smallest version of a power cut under trace: as early as possible, as little damaged and lost as
+//! breaks the promise.
 //!
 //! What the program did stays as it was recorded; what is shrunk is the last crash. First the earliest
 //! moment of its life at which a power cut breaks the same promise, then losses are taken back one by one.
@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::control::kill_control;
+use super::damaged::{INTACT_KEEPS_ITS_PROMISES, examine_damaged};
 use super::keep::keep;
 use super::lives::{End, Lives};
 use crate::history::Event;
@@ -51,20 +52,31 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
     let Some(found) = search.fails(lives)? else {
         return Ok(Shrinking::Gone("its crash state breaks no promise"));
     };
+    let found = minimise(found, deadline, with_less_damage, |lives| {
+        search.fails(lives)
+    })?;
     let found = search.earlier(found, deadline)?;
     let (found, needs) = search.without_fault(found)?;
     let found = minimise(found, deadline, with_less_lost, |lives| search.fails(lives))?;
-    let control = kill_control(
-        &found.lives,
-        &found.violation,
-        &found.events,
-        |disk, events| search.violation(disk, events),
-    )?;
+    let control = if found.lives.is_damaged() {
+        INTACT_KEEPS_ITS_PROMISES.to_owned()
+    } else {
+        kill_control(
+            &found.lives,
+            &found.violation,
+            &found.events,
+            |disk, events| search.violation(disk, events),
+        )?
+    };
     let tried = search.tried;
     let last = found.lives.lives.last().expect("it has one");
     let live = last.live(before_last(&found.lives)?)?;
+    let damage = match last.damage.len() {
+        0 => String::new(),
+        count => format!("{count} damaged sectors and "),
+    };
     let told = format!(
-        "{} losses after {} operations of its last life, after {tried} states{needs}",
+        "{damage}{} losses after {} operations of its last life, after {tried} states{needs}",
         last.losses(&live).len(),
         last.until
     );
@@ -94,6 +106,19 @@ fn before_last(lives: &Lives) -> io::Result<Disk> {
     let mut disks = lives.disks()?;
     disks.pop();
     Ok(disks.pop().expect("it has a life"))
+}
+
+/// The same with fewer sectors damaged, never none.
+fn with_less_damage(found: &Failing) -> Vec<Lives> {
+    let last = found.lives.lives.last().expect("it has one");
+    let without = |at: usize| {
+        let mut lives = found.lives.clone();
+        let last = lives.lives.last_mut().expect("it has one");
+        last.damage.remove(at);
+        lives
+    };
+    let count = last.damage.len();
+    (0..count).filter(|_| count > 1).map(without).collect()
 }
 
 /// The same with less lost in the last crash.
@@ -161,6 +186,21 @@ impl Search<'_> {
         Ok(verdict.err())
     }
 
+    /// The promise that damaged bytes break. None is broken by the damage where one is broken without it.
+    fn violation_of_damaged(
+        &mut self,
+        lives: &Lives,
+        events: &[Event],
+    ) -> io::Result<Option<Violation>> {
+        if self.violation(&lives.intact()?, events)?.is_some() {
+            return Ok(None);
+        }
+        self.tried += 1;
+        let disk = lives.crash_state()?;
+        let verdict = examine_damaged(self.store, self.dir, &disk, events)?;
+        Ok(verdict.err())
+    }
+
     /// Whether a version fails in the same way.
     fn fails(&mut self, lives: Lives) -> io::Result<Option<Failing>> {
         let last = lives.lives.last().expect("it has one");
@@ -168,7 +208,11 @@ impl Search<'_> {
             Role::Writer if last.until < last.acts.len() => last.events_at(last.until),
             _ => self.events.clone(),
         };
-        let violation = self.violation(&lives.crash_state()?, &events)?;
+        let violation = if lives.is_damaged() {
+            self.violation_of_damaged(&lives, &events)?
+        } else {
+            self.violation(&lives.crash_state()?, &events)?
+        };
         let violation = violation.filter(|violation| violation.class() == self.class);
         Ok(violation.map(|violation| Failing {
             lives,
@@ -177,7 +221,7 @@ impl Search<'_> {
         }))
     }
 
-    /// The earliest moment of the last life at which some power cut does it.
+    /// The earliest moment of the last life at which some power cut does it, or a kill and the same damage.
     fn earlier(&mut self, found: Failing, deadline: Deadline<'_>) -> io::Result<Failing> {
         let last = found.lives.lives.last().expect("it has one");
         let mut disk = before_last(&found.lives)?;
@@ -185,7 +229,11 @@ impl Search<'_> {
             if deadline.is_over() {
                 break;
             }
-            let tried = self.at(&found.lives, moment, &disk)?;
+            let tried = if found.lives.is_damaged() {
+                self.killed_at(&found.lives, moment)?
+            } else {
+                self.at(&found.lives, moment, &disk)?
+            };
             if let ControlFlow::Break(earlier) = tried {
                 return Ok(earlier);
             }
@@ -224,6 +272,16 @@ impl Search<'_> {
                 found,
                 "; it does not fail if the syncs that failed had been carried out",
             ),
+        })
+    }
+
+    /// A moment with everything there that was written by then: where the damage is what breaks the promise, no
+    /// loss is needed.
+    fn killed_at(&mut self, lives: &Lives, moment: usize) -> io::Result<ControlFlow<Failing>> {
+        let found = self.fails(ending(lives, Some(moment), End::Kill))?;
+        Ok(match found {
+            Some(found) => ControlFlow::Break(found),
+            None => ControlFlow::Continue(()),
         })
     }
 

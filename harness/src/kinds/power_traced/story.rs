@@ -27,6 +27,7 @@ impl Lives {
             None => "before its first operation".to_owned(),
         };
         let what = match life.end {
+            _ if !life.damage.is_empty() => "sectors rotted",
             End::Kill => "killed",
             End::PowerLoss(_) => "power loss",
         };
@@ -139,6 +140,9 @@ impl Told<'_> {
                 }
                 story.push('\n');
             }
+        }
+        for damage in &life.damage {
+            writeln!(story, "   Then a sector rots: {damage}.\n")?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::bench::Bench;
 use super::control::kill_control;
+use super::damaged::INTACT_KEEPS_ITS_PROMISES;
 use super::keep::keep;
 use super::lives::{End, Life, Lives};
 use super::scene::{Halt, Recovery, Scene};
@@ -24,13 +25,12 @@ use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
 use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
-use crate::oracle::{Stage, Violation};
+use crate::oracle::Violation;
 use crate::planned_fault::PlannedFault;
-use crate::recorder::{Disks, RecorderKind, Recording, Run};
-use crate::scratch::remove_dir;
+use crate::recorder::{Disks, Followed, RecorderKind, Recording, Run};
 use crate::sim::{Disk, Profile, Sampler};
 use crate::stop::Stop;
-use crate::store::{self, NextBase, Work, run};
+use crate::store::{NextBase, Work};
 use crate::tally::{Tally, is_mid_work};
 use crate::workload::stream;
 
@@ -50,10 +50,11 @@ const TRACED_RECOVERIES: usize = 2;
 /// One disk's generations after another's, on one thread.
 pub(super) struct OnTrace<'a> {
     pub(super) bench: Bench<'a>,
-    crash: CrashKind,
+    pub(super) crash: CrashKind,
     /// Errors of the disk that are asked for.
     pub(super) planned: Vec<PlannedFault>,
-    pub(super) is_unmet_told: bool,
+    /// It was said what keeps a run or a state from counting.
+    pub(super) is_told: bool,
     /// States of the last run without an error of its disk that broke no promise.
     pub(super) well_states: u64,
     /// Where failures are laid out.
@@ -69,7 +70,7 @@ pub(super) struct OnTrace<'a> {
     pub(super) seen: HashSet<u64>,
     sought: Sought,
     /// What was found: the first of each class.
-    found: BTreeMap<String, Found>,
+    pub(super) found: BTreeMap<String, Found>,
     /// The controls were done.
     is_controlled: bool,
 }
@@ -78,6 +79,7 @@ impl Worker for OnTrace<'_> {
     fn round(&mut self, _: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
         let outcome = match self.crash {
             CrashKind::Fault => self.faulty_generation(tally),
+            CrashKind::Rot => self.rotten_generation(tally),
             _ => self.generation(tally),
         };
         if outcome.is_err() || self.bench.store.generations() >= GENERATIONS {
@@ -103,7 +105,7 @@ impl<'a> OnTrace<'a> {
             },
             crash: job.case.crash,
             planned: plan.faults.clone(),
-            is_unmet_told: false,
+            is_told: false,
             well_states: 0,
             image: job.scratch.join(format!("{}-found", job.name())),
             profiles: plan.profiles().to_vec(),
@@ -118,7 +120,7 @@ impl<'a> OnTrace<'a> {
         }
     }
 
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.bench.store.begin(&mut self.bench.rng);
         let profile = self.profiles[self.bench.rng.random_range(0..self.profiles.len())];
         self.disk = Disk::new(profile);
@@ -133,7 +135,7 @@ impl<'a> OnTrace<'a> {
     /// The control, once; and a fresh disk, if the last one is done with.
     pub(super) fn prepare(&mut self, tally: &mut Tally) -> Result<(), Halt> {
         if !self.is_controlled {
-            self.control(tally)?;
+            self.end_control(tally)?;
             self.is_controlled = true;
         }
         if self.lives.is_none() {
@@ -143,8 +145,8 @@ impl<'a> OnTrace<'a> {
         Ok(())
     }
 
-    /// One writer, its crash states, and those of a few recoveries.
-    fn generation(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+    /// A writer on a disk that works.
+    pub(super) fn written(&mut self, tally: &mut Tally) -> Result<Followed, Halt> {
         self.prepare(tally)?;
         let disk = self.disk.clone();
         let recording =
@@ -152,11 +154,17 @@ impl<'a> OnTrace<'a> {
                 .record(Run::Write(Work::Traced), disk, Vec::new(), None, tally)?;
         let last = recording.moments() - 1;
         tally.count_round(&recording.announced_at(last));
-        let scene = Scene::of_writer(&recording, &[]);
         if (0..=last).any(|moment| is_mid_work(&recording.announced_at(moment))) {
             tally.killed_mid_work = tally.killed_mid_work.max(1);
         }
-        self.judge_writer(&scene, tally)?;
+        self.judge_writer(&Scene::of_writer(&recording, &[]), tally)?;
+        Ok(recording)
+    }
+
+    /// One writer, its crash states, and those of a few recoveries.
+    fn generation(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+        let recording = self.written(tally)?;
+        let scene = Scene::of_writer(&recording, &[]);
         self.look(&scene, STATES_MAX, tally)?;
         for _ in 1..TRACED_RECOVERIES {
             if self.is_over() {
@@ -167,53 +175,6 @@ impl<'a> OnTrace<'a> {
         }
         let crash = self.draw_crash(&scene);
         self.go_on(&scene, crash, tally)
-    }
-
-    /// Runs the store once as it is, without a tracer and without a crash. What fails there is no matter
-    /// of power.
-    fn control(&mut self, tally: &mut Tally) -> Result<(), Halt> {
-        self.begin();
-        remove_dir(&self.bench.dir)?;
-        std::fs::create_dir_all(&self.bench.dir)?;
-        let assignment =
-            self.bench
-                .store
-                .writer(&self.bench.dir, Work::OnDevice, &mut self.bench.rng)?;
-        let (launcher, limit) = self.bench.store.launching();
-        let watched = run(&assignment, launcher, limit, || 0)?;
-        let written = self.bench.store.written(&watched)?;
-        let events = written.announced.events();
-        let violation = match (written.failed, watched.stop) {
-            // Whatever becomes of its entries: it has failed by itself.
-            (Some(violation), _) => violation.without_dir(&self.bench.dir),
-            (None, stop) => match self.bench.recovered(&events, tally)? {
-                Ok(_) => {
-                    self.lives = None;
-                    return Ok(());
-                }
-                Err(violation) => Violation::Broken {
-                    stage: match stop {
-                        store::Stop::Ended => Stage::EndControl,
-                        _ => Stage::KillControl,
-                    },
-                    detail: violation.to_string(),
-                },
-            },
-        };
-        let lives = Lives {
-            recorder: self.bench.recorder,
-            profile: Profile::Everything,
-            lives: Vec::new(),
-        };
-        tally.violated(&violation);
-        let finding = self.bench.store.finding(self.crash, violation, events);
-        let finding = finding
-            .at("no crash at all: a control")
-            .with_image(&self.bench.dir)
-            .with_evidence(&lives);
-        let found = Found::now(finding, tally.crash_states);
-        self.found.insert(found.finding.violation.class(), found);
-        Err(Halt::Found)
     }
 
     /// Looks at crash states of a life: where most is at stake first.
@@ -276,6 +237,16 @@ impl<'a> OnTrace<'a> {
         first
     }
 
+    /// Counts a disk and what was announced before it, and says whether it was not looked at yet.
+    pub(super) fn is_new(&mut self, disk: &Disk, events: &[Event], tally: &mut Tally) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (disk.fingerprint(), events).hash(&mut hasher);
+        let is_new = self.seen.insert(hasher.finish());
+        tally.crash_states += u64::from(is_new);
+        tally.duplicates += u64::from(!is_new);
+        is_new
+    }
+
     /// Recovers what a power cut leaves, and asks the oracle.
     fn examine(
         &mut self,
@@ -284,13 +255,9 @@ impl<'a> OnTrace<'a> {
         (disk, events): (&Disk, &[Event]),
         tally: &mut Tally,
     ) -> Result<(), Halt> {
-        let mut hasher = DefaultHasher::new();
-        (disk.fingerprint(), events).hash(&mut hasher);
-        if !self.seen.insert(hasher.finish()) {
-            tally.duplicates += 1;
+        if !self.is_new(disk, events, tally) {
             return Ok(());
         }
-        tally.crash_states += 1;
         self.bench.lay_out(disk)?;
         match self.bench.recovered(events, tally)? {
             Ok(_) => Ok(()),
@@ -316,15 +283,15 @@ impl<'a> OnTrace<'a> {
         (moment, End::PowerLoss(sampler.answers()))
     }
 
-    /// Recovers under trace what a crash leaves: crashes in the middle of recovery, and after a kill.
-    fn recover(
+    /// Recovers under trace what a crash leaves.
+    pub(super) fn recover_traced(
         &mut self,
         scene: &Scene<'_>,
         (moment, end): (usize, End),
         tally: &mut Tally,
-    ) -> Result<Option<Recovery>, Halt> {
-        let life = scene.ended(moment, end);
-        let disk = life.crashed(&scene.recording.disk_at(moment));
+    ) -> Result<Recovery, Halt> {
+        let crash = scene.ended(moment, end);
+        let disk = crash.crashed(&scene.recording.disk_at(moment));
         let known = scene.recording.announced_at(moment);
         let close = self.bench.rng.random_bool(0.2);
         let recording =
@@ -337,21 +304,34 @@ impl<'a> OnTrace<'a> {
             (None, Some(survivors)) => self.bench.store.check(&known, survivors),
             (None, None) => Ok(()),
         };
-        if let Err(violation) = verdict {
-            self.broken(life, known, violation, tally)?;
+        Ok(Recovery {
+            crash,
+            known,
+            recording,
+            verdict,
+        })
+    }
+
+    /// The same, with crashes in the middle of the recovery, and after a kill.
+    fn recover(
+        &mut self,
+        scene: &Scene<'_>,
+        crash: (usize, End),
+        tally: &mut Tally,
+    ) -> Result<Option<Recovery>, Halt> {
+        let recovery = self.recover_traced(scene, crash, tally)?;
+        if let Err(violation) = recovery.verdict {
+            self.broken(recovery.crash, recovery.known, violation, tally)?;
             return Ok(None);
         }
         tally.recoveries_crashed += 1;
-        self.lives.as_mut().expect("begun").lives.push(life.clone());
-        let inner = Scene::of_recovery(&recording);
+        let crash = recovery.crash.clone();
+        self.lives.as_mut().expect("begun").lives.push(crash);
+        let inner = Scene::of_recovery(&recovery.recording);
         let looked = self.look(&inner, RECOVERY_STATES_MAX, tally);
         self.lives.as_mut().expect("begun").lives.pop();
         looked?;
-        Ok(Some(Recovery {
-            crash: life,
-            known,
-            recording,
-        }))
+        Ok(Some(recovery))
     }
 
     /// The next generation opens what a recovery has left.
@@ -361,19 +341,24 @@ impl<'a> OnTrace<'a> {
         crash: (usize, End),
         tally: &mut Tally,
     ) -> Result<(), Halt> {
-        let recovery = self.recover(scene, crash, tally)?;
-        let Some(Recovery {
+        match self.recover(scene, crash, tally)? {
+            Some(recovery) => self.begin_after(recovery),
+            None => self.lives = None,
+        }
+        Ok(())
+    }
+
+    /// The same after a recovery that kept the promises.
+    pub(super) fn begin_after(&mut self, recovery: Recovery) {
+        let Recovery {
             crash,
             known,
             recording,
-        }) = recovery
-        else {
-            self.lives = None;
-            return Ok(());
-        };
+            ..
+        } = recovery;
         let Some(survivors) = &recording.recovered else {
             self.lives = None;
-            return Ok(());
+            return;
         };
         // What it showed may never be lost, what it did not show may never come back.
         self.bench.store.advance(&known, survivors);
@@ -390,7 +375,6 @@ impl<'a> OnTrace<'a> {
             lives.lives.push(Life::settling());
         }
         self.seen.clear();
-        Ok(())
     }
 
     /// Counts a broken promise. Ends the round if it is what is looked for; else keeps the first of its
@@ -422,10 +406,14 @@ impl<'a> OnTrace<'a> {
     ) -> io::Result<Finding> {
         let mut lives = self.lives.clone().expect("begun");
         lives.lives.push(life);
-        let mut controlled = kill_control(&lives, &violation, &events, |disk, events| {
-            self.bench.lay_out(disk)?;
-            Ok(self.bench.recovered(events, tally)?.err())
-        })?;
+        let mut controlled = if lives.is_damaged() {
+            INTACT_KEEPS_ITS_PROMISES.to_owned()
+        } else {
+            kill_control(&lives, &violation, &events, |disk, events| {
+                self.bench.lay_out(disk)?;
+                Ok(self.bench.recovered(events, tally)?.err())
+            })?
+        };
         let has_failed = |life: &Life| life.faulted().is_some();
         if lives.lives.last().is_some_and(has_failed) {
             writeln!(

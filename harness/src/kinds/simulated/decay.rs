@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use super::world::{LastWords, Lived, World};
 use crate::oracle::{self, Stage, Violation};
-use crate::sim::{Disk, Gap};
+use crate::sim::Disk;
 
-/// The moments of the last life, up to where it ended.
-pub(super) fn past_of<'l>(world: &World<'_>, lived: &'l Lived) -> &'l [Gap] {
-    &lived.recording.gaps[moments_of(world, lived)]
+/// The disk at a moment of the last life, up to where it ended.
+pub(super) fn disk_at<'l>(world: &World<'_>, lived: &'l Lived, moment: usize) -> Option<&'l Disk> {
+    let gaps = &lived.recording.gaps[moments_of(world, lived)];
+    gaps.get(moment).map(|gap| &gap.disk)
 }
 
-/// The same, as a range.
+/// The moments of the last life, up to where it ended.
 pub(super) fn moments_of(world: &World<'_>, lived: &Lived) -> Range<usize> {
     let last = world.timeline.steps.last();
     let until = last.and_then(|step| step.until);

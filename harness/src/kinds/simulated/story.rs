@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::decay::{examine_damaged, past_of};
+use super::decay::{disk_at, examine_damaged};
 use super::timeline::{End, Life, Step, Timeline};
 use super::world::{Bench, LastWords, Lived, World};
 use crate::history::Event;
@@ -243,7 +243,9 @@ pub(crate) fn play(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Verdict
     let mut disk = world.disk.clone();
     if let Some(past) = past {
         for damage in &timeline.damage {
-            disk.damage(damage, past_of(&world, &past));
+            let then = damage.moment();
+            let then = then.and_then(|moment| disk_at(&world, &past, moment));
+            disk.damage(damage, then);
         }
     }
     Ok(examine_damaged(&world, &disk).map(drop))

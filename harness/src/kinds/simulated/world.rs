@@ -75,12 +75,6 @@ pub(crate) enum LastWords {
     Endless(u64),
 }
 
-impl AsRef<Recording> for Lived {
-    fn as_ref(&self) -> &Recording {
-        &self.recording
-    }
-}
-
 impl Disks for Lived {
     fn disk_at(&self, moment: usize) -> Cow<'_, Disk> {
         Cow::Borrowed(&self.recording.gaps[moment].disk)

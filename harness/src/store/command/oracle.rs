@@ -45,8 +45,8 @@ impl BlackBoxOracle {
     }
 
     /// What an earlier recovery showed is the beginning of what this one shows.
-    fn check_shown(&self, survivors: &[Survivor]) -> Result<(), Violation> {
-        for (index, id) in self.shown.iter().enumerate() {
+    fn check_shown(&self, shown: &[u64], survivors: &[Survivor]) -> Result<(), Violation> {
+        for (index, id) in shown.iter().enumerate() {
             match survivors.get(index).map(|survivor| survivor.id) {
                 Some(found) if found == *id => {}
                 _ if !survivors.iter().any(|survivor| survivor.id == *id) => {
@@ -67,13 +67,17 @@ impl BlackBoxOracle {
     }
 
     /// What is new was tried by this generation.
-    fn check_tried(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+    fn check_tried<'s>(
+        &self,
+        events: &[Event],
+        new: impl IntoIterator<Item = &'s Survivor>,
+    ) -> Result<(), Violation> {
         let tried = events.iter().filter_map(|event| match event {
             Event::Attempt { id, .. } => Some(*id),
             _ => None,
         });
         let tried: HashSet<u64> = tried.collect();
-        for Survivor { id, position, .. } in &survivors[self.shown.len()..] {
+        for Survivor { id, position, .. } in new {
             if tried.contains(id) {
                 continue;
             }
@@ -125,10 +129,9 @@ impl BlackBoxOracle {
         }
         Ok(())
     }
-}
 
-impl Oracle for BlackBoxOracle {
-    fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+    /// No entry stands at two positions.
+    fn places(&self, survivors: &[Survivor]) -> Result<HashMap<u64, u64>, Violation> {
         let mut places = HashMap::new();
         for Survivor { id, position, .. } in survivors {
             if let Some(first) = places.insert(*id, *position) {
@@ -136,10 +139,11 @@ impl Oracle for BlackBoxOracle {
                 return Err(self.broken("duplicate", *id, &what));
             }
         }
-        self.check_shown(survivors)?;
-        // Lost before phantom: the first line of a report should be the worst.
-        self.check_order(events, &places)?;
-        self.check_tried(events, survivors)?;
+        Ok(places)
+    }
+
+    /// What survives is what was tried, where both sides give a hash.
+    fn check_bytes(&self, survivors: &[Survivor]) -> Result<(), Violation> {
         match survivors.iter().find(|survivor| !survivor.intact) {
             Some(Survivor { id, position, .. }) => {
                 let announced = self.names.hash(*id).unwrap_or("?");
@@ -150,6 +154,45 @@ impl Oracle for BlackBoxOracle {
             }
             None => Ok(()),
         }
+    }
+
+    /// Checks what is served of damaged bytes. Entries may be gone; what is there is what would be right with
+    /// these taken out.
+    pub(super) fn check_damaged(
+        &self,
+        events: &[Event],
+        survivors: &[Survivor],
+    ) -> Result<(), Violation> {
+        let places = self.places(survivors)?;
+        let shown: HashSet<u64> = self.shown.iter().copied().collect();
+        let is_new = |survivor: &&Survivor| !shown.contains(&survivor.id);
+        self.check_tried(events, survivors.iter().filter(is_new))?;
+        self.check_bytes(survivors)?;
+        let is_left = |id: &u64| places.contains_key(id);
+        let shown: Vec<u64> = self.shown.iter().copied().filter(is_left).collect();
+        self.check_shown(&shown, survivors)?;
+        let left = |event: &Event| match event.ack() {
+            // What has lost some of those before it has moved towards the beginning.
+            Some((id, position)) => {
+                let place = places.get(&id)?;
+                let behind = position.filter(|position| position < place);
+                Some(Event::acked(id, behind))
+            }
+            None => Some(*event),
+        };
+        let left: Vec<Event> = events.iter().filter_map(left).collect();
+        self.check_order(&left, &places)
+    }
+}
+
+impl Oracle for BlackBoxOracle {
+    fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let places = self.places(survivors)?;
+        self.check_shown(&self.shown, survivors)?;
+        // Lost before phantom: the first line of a report should be the worst.
+        self.check_order(events, &places)?;
+        self.check_tried(events, &survivors[self.shown.len()..])?;
+        self.check_bytes(survivors)
     }
 
     fn advance(&mut self, _: &[Event], survivors: &[Survivor]) {
@@ -192,6 +235,62 @@ mod tests {
             oracle.advance(&events, &survivors);
         }
         last
+    }
+
+    /// The verdict on what is served of damaged bytes, where an earlier recovery had shown a, b and c.
+    fn damaged(survived: &str) -> Result<(), Violation> {
+        let mut oracle = BlackBoxOracle::default();
+        let said = [
+            "attempt a\nattempt b\nattempt c\nattempt gone\n",
+            "attempt d 1\nack d 3\nattempt e\nack e 4\n",
+        ];
+        let mut events = [Vec::new(), Vec::new()];
+        for ((said, events), shown) in said.iter().zip(&mut events).zip(["a b c", ""]) {
+            let told = oracle.names.events_of(oracle.generation, said.as_bytes());
+            *events = told
+                .expect("of the protocol")
+                .into_iter()
+                .map(|(_, event)| event)
+                .collect();
+            if !shown.is_empty() {
+                let shown = oracle.names.survivors_of(lines(shown).as_bytes());
+                oracle.advance(events, &shown.expect("of the protocol"));
+            }
+        }
+        let survivors = oracle.names.survivors_of(lines(survived).as_bytes());
+        oracle.check_damaged(&events[1], &survivors.expect("of the protocol"))
+    }
+
+    fn lines(words: &str) -> String {
+        let line = |word: &str| format!("survived {}\n", word.replace('=', " "));
+        words
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .map(line)
+            .collect()
+    }
+
+    #[test]
+    fn damage_excuses_whatever_is_gone() {
+        for survived in ["", "a b c d=1 e", "b d=1", "a c e", "e", "d e", "a b"] {
+            assert_eq!(damaged(survived), Ok(()), "{survived}");
+        }
+    }
+
+    #[test]
+    fn damage_excuses_nothing_that_is_wrong() {
+        for (survived, complaint) in [
+            ("x b", "phantom: entry 'x'"),
+            ("a b c gone", "resurrected: entry 'gone'"),
+            ("d=2", "mangled: entry 'd'"),
+            ("a b b", "duplicate: entry 'b'"),
+            ("c a", "moved: entry 'a'"),
+            ("d a", "moved: entry 'a'"),
+            ("e d", "out of order: entry 'e'"),
+        ] {
+            let violation = damaged(survived).expect_err(complaint);
+            assert!(violation.to_string().starts_with(complaint), "{violation}");
+        }
     }
 
     #[test]

@@ -161,17 +161,23 @@ impl Names {
     /// What a checker said. A survivor's position is its place in the list, from 0.
     ///
     /// The error names the first line that is not of the protocol, and why.
-    pub(super) fn survivors_of(&mut self, said: &[u8]) -> Result<Vec<Survivor>, String> {
+    pub(super) fn survivors_of(&mut self, said: &[u8]) -> Result<Vec<Survivor>, Garbage> {
         let mut survivors = Vec::new();
         for (line, number) in said.split(|byte| *byte == b'\n').zip(1..) {
+            let garbage = |why: &str| {
+                Err(Garbage {
+                    told: garbage(number, line, why),
+                    is_of_survivor: line.trim_ascii_start().starts_with(b"survived"),
+                })
+            };
             let Ok(text) = std::str::from_utf8(line) else {
-                return Err(garbage(number, line, "is not UTF-8"));
+                return garbage("is not UTF-8");
             };
             let words: Vec<&str> = text.split_ascii_whitespace().collect();
             let id = match words[..] {
                 [] => continue,
                 ["survived", id] | ["survived", id, _] => self.number(id),
-                _ => return Err(garbage(number, line, "is not 'survived ID [BYTES-HASH]'")),
+                _ => return garbage("is not 'survived ID [BYTES-HASH]'"),
             };
             let intact = match (self.hash(id), words.get(2)) {
                 (Some(announced), Some(found)) => announced == *found,
@@ -185,6 +191,15 @@ impl Names {
         }
         Ok(survivors)
     }
+}
+
+/// What a checker said that is not of the protocol.
+#[derive(Debug)]
+pub(super) struct Garbage {
+    /// Which line, and why.
+    pub(super) told: String,
+    /// The line begins as one that says what survived.
+    pub(super) is_of_survivor: bool,
 }
 
 /// Lines of garbage can be long; their beginning is enough to find them.
@@ -228,7 +243,12 @@ mod tests {
         }
         let error = Names::default().survivors_of(b"survived a\nok\n");
         let error = error.expect_err("no survivor");
-        assert!(error.contains("line 2, 'ok', is not"), "{error}");
+        assert!(error.told.contains("line 2, 'ok', is not"), "{error:?}");
+        assert!(!error.is_of_survivor, "{error:?}");
+        for said in [&b"survived a b c\n"[..], b"survived \xff\n", b"survived"] {
+            let error = Names::default().survivors_of(said).expect_err("garbage");
+            assert!(error.is_of_survivor, "{error:?}");
+        }
     }
 
     #[test]

@@ -6,11 +6,13 @@
 //! generation.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,10 +27,10 @@ use crate::finding::{Finding, Head};
 use crate::history::Event;
 use crate::oracle::{Oracle, Stage, Violation};
 use crate::plan::Plan;
-use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order};
+use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order, Unanswered};
 use crate::store::{
-    Announced, Assignment, Calls, Life, NextBase, Recovered, Stop, Store, Until, Watched, Work,
-    Written,
+    Announced, Assignment, Calls, Damaged, Life, NextBase, Recovered, Stop, Store, Until, Watched,
+    Work, Written, run,
 };
 use crate::survivor::Survivor;
 
@@ -121,6 +123,30 @@ impl<'a> CommandStore<'a> {
             wait: spread.mul_f64(rng.random()),
             ..after_lines(lines, Duration::from_micros(100))
         }
+    }
+
+    /// What a checker showed. To end with an error, or with words of its own, is to refuse.
+    fn answer(&mut self, watched: &Watched) -> io::Result<Result<Vec<Survivor>, Unanswered>> {
+        self.check_time = watched.lasted;
+        let channel = self.channel.take().expect("a checker was started");
+        let trouble = trouble(&watched.ended)?;
+        Ok(Err(match (&watched.stop, trouble) {
+            (Stop::Full, _) => Unanswered::Broken("it prints without end".to_owned()),
+            (Stop::Hangs(how), _) => Unanswered::Broken(how.clone()),
+            (_, Some(trouble)) if has_crashed(&watched.ended) => Unanswered::Broken(trouble),
+            (_, Some(trouble)) => Unanswered::Refused(trouble),
+            _ => match self.oracle.names.survivors_of(&channel.said()?.bytes) {
+                Ok(survivors) => return Ok(Ok(survivors)),
+                Err(garbage) => {
+                    let told = format!("it does not keep to the protocol: {}", garbage.told);
+                    if garbage.is_of_survivor {
+                        Unanswered::Broken(told)
+                    } else {
+                        Unanswered::Refused(told)
+                    }
+                }
+            },
+        }))
     }
 
     /// The events in what a writer said, with what the clock said.
@@ -238,19 +264,17 @@ impl Store for CommandStore<'_> {
     }
 
     fn recovered(&mut self, watched: &Watched) -> io::Result<Recovered> {
-        self.check_time = watched.lasted;
-        let channel = self.channel.take().expect("a checker was started");
-        let detail = match (&watched.stop, trouble(&watched.ended)?) {
-            (Stop::Full, _) => "it prints without end".to_owned(),
-            (Stop::Hangs(how), _) => how.clone(),
-            (_, Some(trouble)) => trouble,
-            _ => match self.oracle.names.survivors_of(&channel.said()?.bytes) {
-                Ok(survivors) => return Ok(Ok(survivors)),
-                Err(line) => format!("it does not keep to the protocol: {line}"),
-            },
-        };
-        let stage = Stage::CheckerFailed;
-        Ok(Err(Violation::Broken { stage, detail }))
+        let answer = self.answer(watched)?;
+        Ok(answer.map_err(|unanswered| Violation::Broken {
+            stage: Stage::CheckerFailed,
+            detail: unanswered.words(),
+        }))
+    }
+
+    fn recover_damaged(&mut self, dir: &Path) -> io::Result<Damaged> {
+        let assignment = self.recovery(dir, false)?;
+        let watched = run(&assignment, &self.launcher, self.limit, || 0)?;
+        Ok(self.answer(&watched)?.into())
     }
 
     fn recovery_cut(&self, rng: &mut ChaCha8Rng) -> Duration {
@@ -259,6 +283,10 @@ impl Store for CommandStore<'_> {
 
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
         self.oracle.check(events, survivors)
+    }
+
+    fn check_damaged(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        self.oracle.check_damaged(events, survivors)
     }
 
     fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
@@ -311,8 +339,28 @@ fn after_lines(lines: u64, look: Duration) -> Until {
     }
 }
 
+/// What the status of a shell adds to the signal that has ended its last program.
+const SHELL_SAW_SIGNAL: i32 = 128;
 /// The status of a shell whose last program was killed by SIGKILL.
-const SHELL_SAW_SIGKILL: i32 = 128 + 9;
+const SHELL_SAW_SIGKILL: i32 = SHELL_SAW_SIGNAL + Signal::SIGKILL as i32;
+/// What a program is ended by that has crashed.
+const CRASHES: [Signal; 7] = [
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+    Signal::SIGILL,
+    Signal::SIGFPE,
+    Signal::SIGABRT,
+    Signal::SIGTRAP,
+    Signal::SIGSYS,
+];
+
+/// Whether a command, or the last program of its script, has crashed. To end with a status of its own is an
+/// answer.
+fn has_crashed(ended: &Ended) -> bool {
+    let by_shell = ended.status.code().map(|code| code - SHELL_SAW_SIGNAL);
+    let signal = ended.status.signal().or(by_shell);
+    !ended.killed && CRASHES.iter().any(|crash| Some(*crash as i32) == signal)
+}
 
 /// What is wrong with a command that ended like this, if anything is.
 ///

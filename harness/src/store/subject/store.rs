@@ -16,12 +16,12 @@ use crate::disk::Clock;
 use crate::finding::{Finding, Head};
 use crate::history::{Event, History};
 use crate::memory_file::memory_file;
-use crate::oracle::{Oracle, Stage, Violation};
+use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::plan::Plan;
-use crate::process::{Checker, Launcher, Order};
+use crate::process::{Checker, Launcher, Order, Unanswered};
 use crate::store::{
-    Announced, Assignment, Calls, Life, NextBase, Recovered, Silent, Stop, Store, Until, Watched,
-    Work, Written,
+    Announced, Assignment, Calls, Damaged, Life, NextBase, Recovered, Silent, Stop, Store, Until,
+    Watched, Work, Written,
 };
 use crate::subject::Subject;
 use crate::survivor::Survivor;
@@ -93,6 +93,15 @@ impl<'a> SubjectStore<'a> {
             workloads: self.workloads.clone(),
             close,
         }
+    }
+
+    /// Recovers in the process that lives on.
+    fn ask(&mut self, dir: &Path, close: bool) -> io::Result<Result<Vec<Survivor>, Unanswered>> {
+        let place = self.place(dir);
+        let recovery = self.recovery_of(dir, close);
+        let order = |answers| Order::new(&CHECK, &CheckTask { place, answers });
+        let answer = self.checker.ask(&recovery, order)?;
+        Ok(answer.map(|bytes| Survivor::decode_all(&bytes)))
     }
 
     /// An instant for a kill. Half of them are spread over time, so that opening and idling are hit;
@@ -283,17 +292,15 @@ impl Store for SubjectStore<'_> {
     }
 
     fn recover(&mut self, dir: &Path, close: bool) -> io::Result<Recovered> {
-        let place = self.place(dir);
-        let recovery = self.recovery_of(dir, close);
-        let order = |answers| Order::new(&CHECK, &CheckTask { place, answers });
-        let answer = self.checker.ask(&recovery, order)?;
-        Ok(match answer {
-            Ok(bytes) => Ok(Survivor::decode_all(&bytes)),
-            Err(detail) => Err(Violation::Broken {
-                stage: Stage::RecoveryFailed,
-                detail,
-            }),
-        })
+        let answer = self.ask(dir, close)?;
+        Ok(answer.map_err(|unanswered| Violation::Broken {
+            stage: Stage::RecoveryFailed,
+            detail: unanswered.words(),
+        }))
+    }
+
+    fn recover_damaged(&mut self, dir: &Path) -> io::Result<Damaged> {
+        Ok(self.ask(dir, false)?.into())
     }
 
     fn release(&mut self) {
@@ -306,6 +313,15 @@ impl Store for SubjectStore<'_> {
 
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
         self.oracle.check(events, survivors)
+    }
+
+    fn check_damaged(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let mut lenient = oracle::copy(&*self.oracle, || self.subject.oracle());
+        lenient.excuse(0);
+        match lenient.check(events, survivors) {
+            Err(violation) if !violation.is_loss() => Err(violation),
+            _ => Ok(()),
+        }
     }
 
     fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
