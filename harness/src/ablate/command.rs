@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::report::{AblationReport, Progress};
+use super::progress::Progress;
+use super::report::AblationReport;
 use super::{study, traced};
 use crate::hang::OnHang;
 use crate::ignored::Ignored;

@@ -5,6 +5,7 @@
 
 mod command;
 mod filter;
+mod progress;
 mod report;
 mod site;
 mod stack;
@@ -21,7 +22,7 @@ pub use self::site::{CodePlace, SyncKind, SyncSite};
 
 pub(crate) use self::command::{AblateArgs, EXAMPLES, run};
 
-use self::report::Progress;
+use self::progress::Progress;
 use crate::hang::{self, OnHang};
 use crate::plan::{Budget, Plan};
 use crate::process::Launcher;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::filter::{Census, Hits, LeaveOut, Sites};
-use super::report::{AblatedSync, AblationReport, Notice, Progress, SyncOutcome};
+use super::progress::Progress;
+use super::report::{AblatedSync, AblationReport, Notice, SyncOutcome};
 use super::site::SyncSite;
 use crate::campaign;
 use crate::crash_kind::CrashKind;

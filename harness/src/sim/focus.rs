@@ -35,7 +35,7 @@ impl Chooser for Noted<'_> {
     }
 }
 
-/// Draws answers for a disk beside one on which less may be lost.
+/// Draws answers for a disk, given what may be lost on another one, on which less may be.
 pub(crate) struct Focus<'d, R> {
     rng: R,
     /// What may be lost on both.

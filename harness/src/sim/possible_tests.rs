@@ -1,4 +1,4 @@
-//! What is decided about a disk, beside all that a power cut can make of it.
+//! What is decided about a disk, compared with all that a power cut can make of it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -127,4 +127,39 @@ fn what_is_told_is_what_all_outcomes_say() {
             "{profile}: {counted:?}"
         );
     }
+}
+
+/// After a rename to another directory and a sync of that one, the new name is durable and the loss of the
+/// old one is not: the same operation is pending, but less of it.
+#[test]
+fn half_a_rename_is_told_from_a_whole_one() {
+    let mut whole = Disk::new(Profile::Strict);
+    let create = |path: &str, kind| Act::Create {
+        path: path.to_owned(),
+        kind,
+        metadata: Metadata::default(),
+    };
+    let rename = Act::Rename {
+        from: "a".to_owned(),
+        to: "d/a".to_owned(),
+    };
+    let begin = [
+        create("a", Kind::File),
+        create("d", Kind::Dir),
+        Act::SyncEverything,
+        rename,
+    ];
+    begin
+        .iter()
+        .try_for_each(|act| whole.act(act))
+        .expect("it can be done");
+    let without = whole.clone();
+    assert!(whole.has_the_same_durable(&without));
+    let path = "d".to_owned();
+    let data_only = false;
+    whole
+        .act(&Act::Sync { path, data_only })
+        .expect("it is there");
+    assert_eq!(whole.pending_ops(), without.pending_ops());
+    assert!(!whole.has_the_same_durable(&without));
 }

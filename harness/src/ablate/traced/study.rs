@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::found::Found;
 use super::rounds::{Rounds, Watch};
-use crate::ablate::report::{AblationReport, Progress};
+use crate::ablate::progress::Progress;
+use crate::ablate::report::AblationReport;
 use crate::campaign;
 use crate::crash_kind::CrashKind;
 use crate::hang::OnHang;
@@ -180,8 +181,9 @@ impl Study<'_> {
             found.total.add(&tally);
             found.census_rounds += 1;
             if let Some(failure) = failures.first() {
-                let violation = failure.finding.violation.to_string();
-                found.broken.get_or_insert(violation);
+                let finding = &failure.finding;
+                let told = format!("{} ({})", finding.violation, finding.crash_point);
+                found.broken.get_or_insert(told);
             }
             let elapsed = self.started.elapsed();
             self.progress
