@@ -77,7 +77,7 @@ impl Live {
         }
         if new.owner.is_some() || new.group.is_some() {
             self.set(ino, Setting::Owner(new.owner, new.group))?;
-            if new.mode.is_none() && matches!(self.node(ino), Node::File(_)) {
+            if new.mode.is_none() && !matches!(self.node(ino), Node::Dir(_)) {
                 self.drop_privileges(ino)?;
             }
         }

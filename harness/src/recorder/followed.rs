@@ -422,7 +422,9 @@ fn refuse(step: &Step) -> io::Result<()> {
 fn refused(what: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
-        format!("the store {what}: `power` under trace cannot follow it, use `disk` or `kill`"),
+        format!(
+            "the store {what}: a run under trace cannot follow it, use --recorder mount, `disk` or `kill`"
+        ),
     )
 }
 

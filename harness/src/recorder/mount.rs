@@ -98,14 +98,24 @@ impl Recorder for MountRecorder<'_> {
         };
         let mut unasked = Unasked::new(&shared);
         let (launcher, limit) = store.launching();
-        let supervised = supervision.run(&assignment, (launcher, limit), &mut unasked)?;
-        if let Some(error) = unasked.error.take() {
+        let supervised = supervision.run(&assignment, (launcher, limit), &mut unasked);
+        launcher.check_stop()?;
+        let failed = unasked.error.take();
+        let (calls, is_full) = (shared.stops.load(Ordering::Relaxed) / 2, shared.is_full());
+        drop(shared);
+        // Why something is refused is known here; what failed by that comes after.
+        let lived = mounted.end()?;
+        if let Some(error) = failed {
             return Err(error);
         }
-        launcher.check_stop()?;
-        tally.calls += shared.stops.load(Ordering::Relaxed) / 2;
-        drop(shared);
-        let lived = mounted.end()?;
+        let supervised = supervised?;
+        if is_recovery && is_full {
+            // It was ended, so it has not failed.
+            return Err(io::Error::other(
+                "a recovery writes more than a recording can hold: give the store less to recover, or use `disk`",
+            ));
+        }
+        tally.calls += calls;
         let has_met_fault = lived.faulted.is_some();
         let outcome = Outcome::of(store, &supervised.watched(), is_recovery, has_met_fault)?;
         Ok(Followed::mounted(lived, outcome, known))

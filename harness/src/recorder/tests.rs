@@ -7,6 +7,7 @@ mod followed;
 mod long;
 mod mounted;
 mod mounted_differential;
+mod mounted_litmus;
 
 use std::fs;
 use std::io;

@@ -1,0 +1,167 @@
+//! A torture on a mounted file system that is killed leaves no mount and no process: as root, and as an
+//! ordinary user with `fusermount3`.
+//!
+//! Needs root, FUSE and ptrace; says so and passes where one is missing.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+
+/// Whatever takes longer is stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A user whom no machine has.
+const USER: u32 = 0x7711_1900;
+
+/// The `line_log` example, which `cargo test` has built beside this test.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().expect("this test has a path");
+    let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+    profile.join("examples/line_log")
+}
+
+/// Waits for something that is about to be true.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{what}: not so after {PATIENCE:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+/// A torture under way in a directory of a unique name. Killed when dropped.
+struct Victim {
+    child: Child,
+    scratch: tempfile::TempDir,
+}
+
+impl Victim {
+    fn start(as_user: bool) -> Self {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let program = scratch.path().join("line_log");
+        fs::copy(example(), &program).expect("the example was built");
+        let mut command = if as_user {
+            let mode = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(scratch.path(), mode).expect("it is ours");
+            chown(scratch.path(), Some(USER), Some(USER)).expect("this is root");
+            let mut command = Command::new("setpriv");
+            command.args([format!("--reuid={USER}"), format!("--regid={USER}")]);
+            command.arg("--clear-groups").arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        let child = command
+            .args(["run", "--crash", "power", "--recorder", "mount"])
+            .args(["--seed", "3", "--jobs", "1", "--json", "--duration", "10m"])
+            .arg("--dir")
+            .arg(scratch.path())
+            .current_dir(scratch.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self {
+            child: child.expect("it starts"),
+            scratch,
+        }
+    }
+
+    fn name(&self) -> &str {
+        let name = self.scratch.path().file_name().expect("named");
+        name.to_str().expect("ASCII")
+    }
+
+    /// Whether one of its threads sees a file system that is mounted for it.
+    fn has_mount(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let threads = threads.into_iter().flatten().flatten();
+        let mut mounts = threads.map(|thread| thread.path().join("mountinfo"));
+        mounts.any(|mounts| !self.fuse_in(&mounts).is_empty())
+    }
+
+    /// The mounts of FUSE below its directory.
+    fn fuse_in(&self, mounts: &Path) -> Vec<String> {
+        let mounts = fs::read_to_string(mounts).unwrap_or_default();
+        let is_its = |line: &&str| line.contains(self.name()) && line.contains(" - fuse");
+        mounts.lines().filter(is_its).map(str::to_owned).collect()
+    }
+
+    /// The processes that work in its directory.
+    fn processes(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc").expect("procfs").flatten();
+        let commands = processes.filter_map(|process| {
+            let path = process.path();
+            let all = ["cmdline", "environ"].map(|name| fs::read(path.join(name)));
+            let all = all.into_iter().flatten().flatten().collect::<Vec<u8>>();
+            String::from_utf8_lossy(&all)
+                .contains(self.name())
+                .then(|| path.display().to_string())
+        });
+        commands.collect()
+    }
+
+    fn leaves_nothing_when_it_is_killed(mut self) {
+        wait_until("it has mounted", || {
+            let has_ended = self.child.try_wait().expect("it is our child");
+            assert!(has_ended.is_none(), "it has ended: {has_ended:?}");
+            self.has_mount()
+        });
+        let id = i32::try_from(self.child.id()).expect("process ids are small");
+        kill(Pid::from_raw(id), Signal::SIGKILL).expect("it runs");
+        self.child.wait().expect("it is our child");
+        wait_until("nothing of it runs", || self.processes().is_empty());
+        let mounts = || self.fuse_in(Path::new("/proc/self/mountinfo"));
+        wait_until("nothing of it is mounted", || mounts().is_empty());
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Whether the example can run on a mounted file system.
+fn works(as_user: bool) -> bool {
+    let runs = |program: &str| {
+        let asked = Command::new(program).arg("--version").output();
+        asked.is_ok_and(|asked| asked.status.success())
+    };
+    let why = if !geteuid().is_root() {
+        "it takes root"
+    } else if as_user && !(runs("fusermount3") && runs("setpriv")) {
+        "it takes fusermount3 and setpriv"
+    } else if !Path::new("/sys/devices/virtual/misc/fuse/dev").exists() {
+        "this kernel has no FUSE"
+    } else {
+        return true;
+    };
+    eprintln!("a killed torture on a mounted file system: SKIPPED: {why}");
+    false
+}
+
+#[test]
+fn a_torture_of_root_that_is_killed_leaves_no_mount() {
+    if works(false) {
+        for _ in 0..3 {
+            Victim::start(false).leaves_nothing_when_it_is_killed();
+        }
+    }
+}
+
+#[test]
+fn a_torture_of_an_ordinary_user_that_is_killed_leaves_no_mount() {
+    if works(true) {
+        for _ in 0..3 {
+            Victim::start(true).leaves_nothing_when_it_is_killed();
+        }
+    }
+}
