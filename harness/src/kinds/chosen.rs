@@ -56,12 +56,15 @@ impl<S: Kind> Kind for SeamOrRun<S> {
     fn available(&self, tested: Tested<'_>, case: Case, plan: &Plan) -> Result<(), String> {
         let recorder = self.chosen(tested, plan);
         match recorder {
-            RecorderKind::Seam => self.seam.available(tested, case, plan)?,
+            RecorderKind::Seam => {
+                self.seam.available(tested, case, plan)?;
+                (self.allows)(recorder, plan)
+            }
             RecorderKind::Trace | RecorderKind::Mount => {
-                power_traced::available(tested, plan, recorder)?;
+                (self.allows)(recorder, plan)?;
+                power_traced::available(tested, plan, recorder)
             }
         }
-        (self.allows)(recorder, plan)
     }
 
     fn probe(&self) -> Vec<(String, Result<(), String>)> {
