@@ -171,6 +171,37 @@ fn a_writer_that_acknowledges_before_it_writes_is_caught_and_its_failure_can_be_
     }
 }
 
+/// What was damaged belongs to the failure, so it can be damaged again, and less.
+#[test]
+fn a_log_without_checksums_serves_what_has_rotted_and_its_failure_can_be_made_small() {
+    let torture_of = Torture::of(WRITER, CHECKER);
+    let verdict = torture_of.run("rot", &["--rounds", "6"]);
+    if String::from_utf8_lossy(&verdict.output.stderr).contains("ptrace") {
+        return;
+    }
+    assert_eq!(
+        verdict.output.status.code(),
+        Some(1),
+        "{:?}",
+        verdict.summary
+    );
+    let folders = torture_of.failures();
+    for folder in &folders {
+        let story = std::fs::read_to_string(folder.join("README.md")).expect("it is told");
+        assert!(story.contains("Then a sector rots: /log, bytes"), "{story}");
+        let folder = folder.to_string_lossy();
+        let replayed = torture(&["replay", &folder], torture_of.dir.path());
+        let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
+        assert_eq!(replayed.status.code(), Some(1), "{text}");
+        assert!(text.contains("damaged in the same way"), "{text}");
+    }
+    let folder = folders[0].to_string_lossy();
+    let shrunk = torture(&["shrink", &folder], torture_of.dir.path());
+    let text = String::from_utf8_lossy(&shrunk.stdout).into_owned();
+    assert_eq!(shrunk.status.code(), Some(1), "{text}");
+    assert!(text.contains("1 damaged sectors and "), "{text}");
+}
+
 #[test]
 fn it_works_in_a_test_as_well() {
     let scripts = Torture::of(WRITER, CHECKER);
