@@ -15,6 +15,9 @@ def prepared(directory, name, make):
     if os.path.lexists(store):
         return store
     new = os.path.abspath(directory) + f".{name}.new"
+    if os.stat(directory).st_dev != os.stat(os.path.dirname(new)).st_dev:
+        # A file system of its own: nothing comes into it by a rename.
+        new = os.path.join(directory, f".{name}.new")
     if os.path.isdir(new):
         shutil.rmtree(new)
     elif os.path.lexists(new):

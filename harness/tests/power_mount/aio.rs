@@ -87,6 +87,13 @@ fn meanwhile(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
     write(file, slot, offset, || file.sync_data())
 }
 
+/// Looks at no result of a sync.
+fn careless(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
+    write(file, slot, offset, || Ok(()))?;
+    file.sync_data().ok();
+    Ok(())
+}
+
 fn slots(name: &'static str, put: Put) -> Slots {
     Slots {
         name,
@@ -104,4 +111,14 @@ fn a_write_that_is_done_is_durable_after_a_sync() {
 #[test]
 fn a_sync_while_the_write_goes_on_is_caught() {
     is_caught(slots("meanwhile", meanwhile).run(8), "lost");
+}
+
+#[test]
+fn a_write_whose_sync_fails_is_not_believed() {
+    passes(slots("one-after-the-other", one_after_the_other).run_without_syncs(2));
+}
+
+#[test]
+fn a_write_whose_failed_sync_is_not_looked_at_is_caught() {
+    is_caught(slots("careless", careless).run_without_syncs(4), "lost");
 }

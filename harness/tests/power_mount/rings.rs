@@ -39,6 +39,12 @@ fn overtaking(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
     write_and_sync(file, slot, offset, squeue::Flags::empty())
 }
 
+/// Looks at no result.
+fn careless(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
+    linked(file, slot, offset).ok();
+    Ok(())
+}
+
 fn slots(name: &'static str, put: Put) -> Slots {
     Slots {
         name,
@@ -55,4 +61,14 @@ fn a_sync_that_is_linked_to_its_write_makes_it_durable() {
 #[test]
 fn a_sync_that_overtakes_its_write_is_caught() {
     is_caught(slots("overtaking", overtaking).run(8), "lost");
+}
+
+#[test]
+fn a_ring_whose_sync_fails_is_not_believed() {
+    passes(slots("linked", linked).run_without_syncs(2));
+}
+
+#[test]
+fn a_ring_whose_failed_sync_is_not_looked_at_is_caught() {
+    is_caught(slots("careless", careless).run_without_syncs(4), "lost");
 }

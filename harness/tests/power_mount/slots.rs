@@ -5,7 +5,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
+use plugpull::{
+    CrashKind, Failure, PlannedFault, RecoverRun, Report, Subject, SubjectError, Survivors,
+    WriteRun,
+};
 use twox_hash::XxHash3_64;
 
 use crate::case::torture;
@@ -105,5 +108,13 @@ impl Slots {
     pub(crate) fn run(self, rounds: u64) -> Result<Report, Failure> {
         let dir = tempfile::tempdir().expect("a directory");
         torture(self, rounds, dir.path()).run()
+    }
+
+    /// On a disk that fails a sync after two acknowledgements.
+    pub(crate) fn run_without_syncs(self, rounds: u64) -> Result<Report, Failure> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let fails: PlannedFault = "fsync:+3:EIO".parse().expect("a fault");
+        let torture = torture(self, rounds, dir.path()).crash([CrashKind::Fault]);
+        torture.faults([fails]).run()
     }
 }

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::{MmapMut, MmapOptions};
-use plugpull::{Failure, RecoverRun, Report, Subject, SubjectError, Survivors, WriteRun};
+use plugpull::{
+    CrashKind, Failure, PlannedFault, RecoverRun, Report, Subject, SubjectError, Survivors,
+    WriteRun,
+};
 use twox_hash::XxHash3_64;
 
 use crate::case::{is_caught, passes, torture};
@@ -19,6 +22,8 @@ const ENTRIES: usize = 3;
 enum Sync {
     Msync,
     Nothing,
+    /// Its error is not looked at.
+    Careless,
     /// msync of another mapping of the file, a private one: that syncs nothing.
     OfPrivate,
 }
@@ -88,6 +93,7 @@ impl Subject for Mapped {
             slot[..8].copy_from_slice(&sum.to_le_bytes());
             match self.sync {
                 Sync::Msync => map.flush()?,
+                Sync::Careless => drop(map.flush()),
                 Sync::OfPrivate => private.flush()?,
                 Sync::Nothing => {}
             }
@@ -126,4 +132,21 @@ fn what_is_stored_to_a_mapping_is_lost_without_msync() {
 #[test]
 fn msync_of_a_private_mapping_syncs_nothing() {
     is_caught(run("private-msync", Sync::OfPrivate, 4), "lost");
+}
+
+fn run_without_syncs(name: &'static str, sync: Sync, rounds: u64) -> Result<Report, Failure> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fails: PlannedFault = "fsync:+2:EIO".parse().expect("a fault");
+    let torture = torture(Mapped { name, sync }, rounds, dir.path()).crash([CrashKind::Fault]);
+    torture.faults([fails]).run()
+}
+
+#[test]
+fn an_msync_that_fails_is_not_believed() {
+    passes(run_without_syncs("msync", Sync::Msync, 2));
+}
+
+#[test]
+fn an_msync_whose_error_is_not_looked_at_is_caught() {
+    is_caught(run_without_syncs("careless", Sync::Careless, 4), "lost");
 }

@@ -9,6 +9,7 @@ use plugpull::{
 use twox_hash::XxHash3_64;
 
 use crate::case::{Program, is_caught, is_unavailable, passes, torture};
+use crate::recorder::RECORDER;
 
 /// Records of a length, a checksum of all records so far, and an entry with room behind it.
 const RECORDS: &str = r#"
@@ -80,7 +81,7 @@ fn rot(torture: Torture) -> Torture {
 fn withstands(outcome: Result<Report, Failure>, refusals: bool) {
     if let Ok(report) = &outcome {
         let tally = &report.rows[0].tally;
-        assert_eq!(report.rows[0].case(), "rot trace");
+        assert_eq!(report.rows[0].case(), format!("rot {RECORDER}"));
         assert!(tally.crash_states > 100, "{tally:?}");
         let met = if refusals {
             tally.detected
