@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "modules of a test")]
 
 mod adapter;
+mod command_line;
 mod direct;
 mod store;
 mod traced;
