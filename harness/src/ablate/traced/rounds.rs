@@ -123,7 +123,11 @@ impl<'a> Rounds<'a> {
             return Ok(false);
         };
         if let Err(violation) = self.bench.store.check(&known, survivors) {
-            self.breaks(&violation);
+            let how = match &*chain.disks {
+                [disk] => format!("in a recovery, by the rules of `{}`", disk.profile),
+                _ => "in a recovery after a kill".to_owned(),
+            };
+            self.breaks(&violation, &how);
             return Ok(false);
         }
         self.look(chain, &recording, Role::Recovery)?;
@@ -146,7 +150,7 @@ impl<'a> Rounds<'a> {
         let disk = chain.present(0)?;
         let recording = self.bench.record(run, disk, known, None, &mut self.tally)?;
         if let Some(violation) = &recording.failed {
-            self.breaks(violation);
+            self.breaks(violation, "in a run under trace");
             return Ok(None);
         }
         let role = match run {
@@ -162,8 +166,9 @@ impl<'a> Rounds<'a> {
     }
 
     /// A promise is broken with every sync in place.
-    fn breaks(&self, violation: &Violation) {
-        self.found().broken.get_or_insert(violation.to_string());
+    fn breaks(&self, violation: &Violation, how: &str) {
+        let told = format!("{violation} ({how})");
+        self.found().broken.get_or_insert(told);
     }
 
     /// Looks at the last run of a chain without each of the chain's sites, by the rules of each profile.
@@ -268,7 +273,7 @@ impl<'a> Rounds<'a> {
             } else if let Some(again) = self.examine(state.before, state.events)?
                 && is_same(&again)
             {
-                self.breaks(&again);
+                self.breaks(&again, "lost to a kill already");
                 broken = None;
             }
         }
