@@ -39,6 +39,23 @@ pub fn mutants() -> Mutants {
         .budget(Duration::from_secs(30))
         .sees("what power loss leaves of the log's own system calls, under ptrace"),
     );
+    let mounted = "cargo run --release --quiet -p torture -- run groupwal --crash power \
+                   --recorder mount --engine {argument} --jobs 2 --seed 1 --duration {budget}s \
+                   --out \"$CARGO_TARGET_DIR/plugpull\"";
+    mutants = mutants.catcher(
+        Catcher::command(
+            "power-mount",
+            "cargo build --release -p torture",
+            mounted,
+            "uring",
+        )
+        .budget(Duration::from_secs(30))
+        .sees("what power loss leaves of the log's ring, on a mounted file system")
+        .needs(
+            "test \"$(id -u)\" = 0 && test -e /sys/devices/virtual/misc/fuse/dev",
+            "needs root and FUSE",
+        ),
+    );
     let tests = [
         "cancel",
         "damage",
