@@ -1,10 +1,16 @@
 //! `fusermount3`, which mounts a file system for a user who is not root: in the mounts that all processes
 //! see, so it has to be taken down also when this process is killed.
 
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::error::{at_path, doing};
 
@@ -41,6 +47,36 @@ impl Guard {
         stdin.write_all(b"\n")?;
         self.0.wait().map(drop)
     }
+}
+
+/// Mounts FUSE on a directory, and returns its descriptor, which the helper sends through a socket. The
+/// caller's descriptors are its own: one of them is inherited by the helper.
+pub(super) fn mount(dir: &Path, options: &str) -> io::Result<OwnedFd> {
+    let (ours, theirs) = UnixStream::pair()?;
+    fcntl_setfd(&theirs, FdFlags::empty())?;
+    let asked = Command::new(PROGRAM)
+        .args(["-o", options, "--"])
+        .arg(dir)
+        .env("_FUSE_COMMFD", theirs.as_raw_fd().to_string())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(doing(format!("run {PROGRAM}")))?;
+    drop(theirs);
+    if !asked.status.success() {
+        let said = String::from_utf8_lossy(&asked.stderr);
+        return Err(io::Error::other(format!("{}; {ADVICE}", said.trim())));
+    }
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+    let mut byte = [0];
+    let mut bytes = [IoSliceMut::new(&mut byte)];
+    recvmsg(&ours, &mut bytes, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    });
+    let none = || io::Error::other(format!("{PROGRAM} has sent no descriptor"));
+    rights.flatten().next().ok_or_else(none)
 }
 
 /// Unmounts a directory; one that is in use is an error.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
-use fuser::{Config, Filesystem, MountOption, Session, SessionACL};
+use fuser::{Config, Filesystem, Session, SessionACL};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -222,15 +222,12 @@ fn connect_by_helper<F: Filesystem>(
     dir: &Path,
 ) -> io::Result<Session<F>> {
     apart(serving)?;
+    let name = identity::name();
+    let options = format!("fsname={name},default_permissions,nosuid,nodev");
+    let device = helper::mount(dir, &options).map_err(doing("mount by fusermount3"))?;
     let mut config = Config::default();
     config.n_threads = Some(serving.threads);
-    config.mount_options = vec![
-        MountOption::FSName(identity::name()),
-        MountOption::DefaultPermissions,
-        MountOption::NoSuid,
-        MountOption::NoDev,
-    ];
-    Session::new(file_system, dir, &config).map_err(doing("mount by fusermount3"))
+    Session::from_fd(file_system, device, SessionACL::Owner, config)
 }
 
 /// No signals, and descriptors of its own.

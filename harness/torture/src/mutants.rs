@@ -25,37 +25,7 @@ pub fn mutants() -> Mutants {
         let catcher = Catcher::torture(kind, "torture", "groupwal");
         mutants = mutants.catcher(catcher.budget(Duration::from_secs(seconds)));
     }
-    // On a file system that takes self-syncing writes past the page cache, as a log on a disk has it.
-    let traced = "cargo run --release --quiet -p torture -- run groupwal --crash power \
-                  --recorder trace --engine blocking --jobs 2 --seed 1 --duration {budget}s \
-                  --dir \"$CARGO_TARGET_DIR\" --out \"$CARGO_TARGET_DIR/plugpull\"";
-    mutants = mutants.catcher(
-        Catcher::command(
-            "power-trace",
-            "cargo build --release -p torture",
-            traced,
-            "",
-        )
-        .budget(Duration::from_secs(30))
-        .sees("what power loss leaves of the log's own system calls, under ptrace"),
-    );
-    let mounted = "cargo run --release --quiet -p torture -- run groupwal --crash power \
-                   --recorder mount --engine {argument} --jobs 2 --seed 1 --duration {budget}s \
-                   --out \"$CARGO_TARGET_DIR/plugpull\"";
-    mutants = mutants.catcher(
-        Catcher::command(
-            "power-mount",
-            "cargo build --release -p torture",
-            mounted,
-            "uring",
-        )
-        .budget(Duration::from_secs(30))
-        .sees("what power loss leaves of the log's ring, on a mounted file system")
-        .needs(
-            "test \"$(id -u)\" = 0 && test -e /sys/devices/virtual/misc/fuse/dev",
-            "needs root and FUSE",
-        ),
-    );
+    mutants = as_it_runs(mutants);
     let tests = [
         "cancel",
         "damage",
@@ -125,4 +95,39 @@ pub fn mutants() -> Mutants {
                 "needs a nightly toolchain and `cargo install cargo-fuzz`",
             ),
         )
+}
+
+/// Power loss of the log as it runs, by its own system calls and requests.
+fn as_it_runs(mutants: Mutants) -> Mutants {
+    // On a file system that takes self-syncing writes past the page cache, as a log on a disk has it.
+    let traced = "cargo run --release --quiet -p torture -- run groupwal --crash power \
+                  --recorder trace --engine blocking --jobs 2 --seed 1 --duration {budget}s \
+                  --dir \"$CARGO_TARGET_DIR\" --out \"$CARGO_TARGET_DIR/plugpull\"";
+    let mutants = mutants.catcher(
+        Catcher::command(
+            "power-trace",
+            "cargo build --release -p torture",
+            traced,
+            "",
+        )
+        .budget(Duration::from_secs(30))
+        .sees("what power loss leaves of the log's own system calls, under ptrace"),
+    );
+    let mounted = "cargo run --release --quiet -p torture -- run groupwal --crash power \
+                   --recorder mount --engine {argument} --jobs 2 --seed 1 --duration {budget}s \
+                   --out \"$CARGO_TARGET_DIR/plugpull\"";
+    mutants.catcher(
+        Catcher::command(
+            "power-mount",
+            "cargo build --release -p torture",
+            mounted,
+            "uring",
+        )
+        .budget(Duration::from_secs(30))
+        .sees("what power loss leaves of the log's ring, on a mounted file system")
+        .needs(
+            "test \"$(id -u)\" = 0 && test -e /sys/devices/virtual/misc/fuse/dev",
+            "needs root and FUSE",
+        ),
+    )
 }
