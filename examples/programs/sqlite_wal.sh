@@ -8,6 +8,8 @@
 # Weak: `synchronous=OFF`.
 set -eu
 command=$1 directory=$2 database=$2/store.db new=$2.new synchronous=FULL
+# A directory that is a file system of its own is given nothing by a rename from outside.
+[ "$(stat -c %d "$2")" = "$(stat -c %d "$2/..")" ] || new=$2/.new
 [ "${3:-}" != weak ] || synchronous=OFF
 
 if [ "$command" = check ]; then

@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::unistd::gettid;
+use nix::unistd::{chroot, fchdir, gettid};
 
 use super::error::{at_path, doing};
 use super::identity::{self, NAME};
@@ -46,8 +46,9 @@ pub struct Site(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     scratch: Scratch,
-    /// The namespace to go back to, and the directory that was current in it.
+    /// The namespace to go back to, and the root and the current directory in it.
     before: File,
+    root_before: File,
     current: Option<PathBuf>,
     names: Cell<u32>,
 }
@@ -63,6 +64,7 @@ impl Site {
         let scratch = Scratch::create(base).map_err(at_path("make a directory in", base))?;
         let before = Path::new("/proc/thread-self/ns/mnt");
         let before = File::open(before).map_err(at_path("open", before))?;
+        let root_before = File::open("/").map_err(doing("open the root directory"))?;
         let current = std::env::current_dir().ok();
         unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).map_err(doing(
             "have mounts of its own (be root; in a container: --privileged)",
@@ -70,6 +72,7 @@ impl Site {
         let inner = Inner {
             scratch,
             before,
+            root_before,
             current,
             names: Cell::new(0),
         };
@@ -107,7 +110,10 @@ impl Inner {
         // What others unmount is unmounted here too, and nothing gets out.
         let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
         mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-            .map_err(doing("keep its mounts to itself"))?;
+            .map_err(doing(
+                "keep its mounts to itself (if this is a chroot: run it outside, or in a root directory that is \
+                 a mount)",
+            ))?;
         forget_inherited()?;
         let root = self.root();
         fs::create_dir(&root).map_err(at_path("make", &root))?;
@@ -129,10 +135,12 @@ impl Drop for Inner {
         // All that can be done about an error is to leave it to the kernel, which removes all of it
         // with the namespace.
         umount2(&self.root(), MntFlags::MNT_DETACH).ok();
-        if setns(&self.before, CloneFlags::CLONE_NEWNS).is_ok()
-            && let Some(current) = &self.current
-        {
-            std::env::set_current_dir(current).ok();
+        if setns(&self.before, CloneFlags::CLONE_NEWNS).is_ok() {
+            // The kernel has made the root of the namespace the thread's own, which a chroot is not.
+            let is_back = fchdir(&self.root_before).and_then(|()| chroot("."));
+            if let (Ok(()), Some(current)) = (is_back, &self.current) {
+                std::env::set_current_dir(current).ok();
+            }
         }
     }
 }
