@@ -1,7 +1,7 @@
 //! `fusermount3`, which mounts a file system for a user who is not root: in the mounts that all processes
 //! see, so it has to be taken down also when this process is killed.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -42,9 +43,15 @@ impl Guard {
 
     /// It is unmounted.
     pub(super) fn dismiss(&mut self) -> io::Result<()> {
-        use std::io::Write as _;
-        let mut stdin = self.0.stdin.take().expect("it is piped and taken once");
-        stdin.write_all(b"\n")?;
+        if let Some(mut stdin) = self.0.stdin.take() {
+            stdin.write_all(b"\n")?;
+        }
+        self.0.wait().map(drop)
+    }
+
+    /// It is in use: takes it out of sight.
+    pub(super) fn detach(&mut self) -> io::Result<()> {
+        drop(self.0.stdin.take());
         self.0.wait().map(drop)
     }
 }
@@ -82,7 +89,7 @@ pub(super) fn mount(dir: &Path, options: &str) -> io::Result<OwnedFd> {
 /// Unmounts a directory; one that is in use is an error.
 pub(super) fn unmount(dir: &Path) -> io::Result<()> {
     let asked = Command::new(PROGRAM)
-        .args(["-u", "-q", "--"])
+        .args(["-u", "--"])
         .arg(dir)
         .stdin(Stdio::null())
         .output()
@@ -91,12 +98,11 @@ pub(super) fn unmount(dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&asked.stderr);
-    let error = if said.contains("busy") {
-        nix::errno::Errno::EBUSY.into()
-    } else {
-        io::Error::other(format!("{PROGRAM}: {}, {}", asked.status, said.trim()))
-    };
-    Err(at_path("unmount", dir)(error))
+    if said.contains("busy") {
+        return Err(Errno::EBUSY.into());
+    }
+    let told = format!("{PROGRAM}: {}, {}", asked.status, said.trim());
+    Err(at_path("unmount", dir)(io::Error::other(told)))
 }
 
 /// Whether it is there.

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use fuser::{Config, Filesystem, Session, SessionACL};
 use nix::errno::Errno;
@@ -18,9 +19,12 @@ use super::error::{at_path, doing};
 use super::helper::{self, Guard};
 use super::identity;
 use super::nodes::FUSE;
-use super::patience::while_busy;
+use super::patience::{while_busy, while_busy_for};
 use super::site::Site;
 use super::sys;
+
+/// What uses a file system for longer has not ended with the processes that were started on it.
+const LAST_USE: Duration = Duration::from_secs(30);
 
 /// How a file system is mounted and served.
 #[derive(Clone, Debug)]
@@ -110,18 +114,17 @@ impl Served {
                       store's failure) as";
         read.map(drop).map_err(at_path(advice, &path))
     }
-}
 
-impl Served {
-    /// Unmounts it and waits until its server has ended.
+    /// Unmounts it and waits until its server has ended: until nothing uses it any more. The kernel may take
+    /// its time to let go of the files of a process that had requests in a ring.
     ///
     /// # Errors
-    /// If something still uses it: then it goes with the last user.
+    /// If something goes on using it: then it goes with the last user.
     pub(crate) fn end(mut self) -> io::Result<()> {
-        self.unmount()
+        self.unmount(LAST_USE)
     }
 
-    fn unmount(&mut self) -> io::Result<()> {
+    fn unmount(&mut self, last_use: Duration) -> io::Result<()> {
         let Some(server) = self.server.take() else {
             return Ok(());
         };
@@ -129,26 +132,19 @@ impl Served {
             Some(_) => helper::unmount(&self.dir),
             None => umount2(&self.dir, MntFlags::UMOUNT_NOFOLLOW).map_err(io::Error::from),
         });
-        // Something may still use it: it goes, and the server with it, when that is done.
-        let detach = || umount2(&self.dir, MntFlags::MNT_DETACH).ok();
-        match (unmounted, &mut self.guard) {
-            // Without a word, the guard detaches it.
-            (Err(error), guard) => {
-                if guard.take().is_none() {
-                    detach();
-                }
-                return Err(at_path("unmount", &self.dir)(error));
-            }
-            (Ok(()), Some(guard)) => guard.dismiss()?,
+        // What is in use is taken out of sight now, and goes, with its server, when that is over.
+        match (&unmounted, &mut self.guard) {
             (Ok(()), None) => {}
+            (Ok(()), Some(guard)) => guard.dismiss()?,
+            (Err(_), Some(guard)) => guard.detach()?,
+            (Err(_), None) => umount2(&self.dir, MntFlags::MNT_DETACH)?,
         }
-        // It has nothing to say that could be acted upon here. It never ends while a process has a copy
-        // of the mount in a namespace of its own: then it goes with this process.
-        while_busy(|| {
+        // It never ends while a process has a copy of the mount in a namespace of its own.
+        let ended = while_busy_for(last_use, || {
             let is_over = server.is_finished();
             is_over.then_some(()).ok_or(Errno::EBUSY)
-        })
-        .map_err(at_path("end the server of", &self.dir))
+        });
+        ended.map_err(at_path("see the last use of", &self.dir))
     }
 }
 
@@ -169,7 +165,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         // What is still used goes later.
-        self.unmount().ok();
+        self.unmount(Duration::ZERO).ok();
     }
 }
 
