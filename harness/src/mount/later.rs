@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use fuser::{ReplyEmpty, ReplyWrite};
 
 use super::answers;
 use super::shared::Shared;
+use super::writes::Write;
 use crate::sim::Ino;
 
 /// A write is held back for so long: longer than a ring takes to ask for what comes next.
@@ -23,8 +25,7 @@ const HELD: Duration = Duration::from_micros(400);
 #[derive(Debug)]
 pub(super) struct Held {
     until: Instant,
-    ino: Ino,
-    offset: u64,
+    write: Write,
     bytes: Vec<u8>,
     reply: ReplyWrite,
 }
@@ -44,6 +45,8 @@ pub(crate) type WriteBacks = Sender<Sender<io::Result<()>>>;
 #[derive(Debug)]
 pub(super) struct Later {
     held: Worker<Held>,
+    /// The number of writes that wait.
+    holding: Arc<AtomicUsize>,
     syncing: Worker<Syncing>,
 }
 
@@ -88,18 +91,33 @@ impl Later {
     /// Call it in a thread that has the descriptor of FUSE: answers go through it.
     pub(super) fn start(shared: &Arc<Shared>, write_backs: WriteBacks) -> io::Result<Self> {
         let written = Arc::clone(shared);
-        let held = Worker::start("held-writes", move |held: Held| held.write(&written))?;
+        let holding = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&holding);
+        let held = Worker::start("held-writes", move |held: Held| {
+            held.write(&written, &counted);
+        })?;
         let shared = Arc::clone(shared);
         let sync = move |syncing: Syncing| syncing.sync(&shared, &write_backs);
         let syncing = Worker::start("syncs", sync)?;
-        Ok(Self { held, syncing })
+        Ok(Self {
+            held,
+            holding,
+            syncing,
+        })
     }
 
-    pub(super) fn hold(&self, (ino, offset): (Ino, u64), bytes: &[u8], reply: ReplyWrite) {
+    /// Whether a write waits that came earlier.
+    pub(super) fn holds_writes(&self) -> bool {
+        self.holding.load(Ordering::Acquire) > 0
+    }
+
+    /// Carries a write out behind those that wait; a call waits itself.
+    pub(super) fn hold(&self, write: Write, bytes: &[u8], reply: ReplyWrite) {
+        let wait = if write.is_page { Duration::ZERO } else { HELD };
+        self.holding.fetch_add(1, Ordering::Relaxed);
         let held = Held {
-            until: Instant::now() + HELD,
-            ino,
-            offset,
+            until: Instant::now() + wait,
+            write,
             bytes: bytes.to_vec(),
             reply,
         };
@@ -112,9 +130,10 @@ impl Later {
 }
 
 impl Held {
-    fn write(self, shared: &Shared) {
+    fn write(self, shared: &Shared, holding: &AtomicUsize) {
         thread::sleep(self.until.saturating_duration_since(Instant::now()));
-        let done = shared.change(|live| live.write_or_fail(self.ino, self.offset, &self.bytes));
+        let done = shared.change(|live| live.carry_out(self.write, &self.bytes));
+        holding.fetch_sub(1, Ordering::Release);
         answers::written(done, self.reply);
     }
 }
@@ -129,7 +148,7 @@ impl Syncing {
             .and_then(|()| told.recv().map_err(ended))
             .and_then(|written_back| written_back);
         let done = shared.change(|live| match written_back {
-            Ok(()) => live.sync_or_fail(self.ino, self.data_only),
+            Ok(()) => live.sync_once(self.ino, self.data_only),
             Err(error) => Err(live.refuse(error)),
         });
         answers::empty(done, self.reply);

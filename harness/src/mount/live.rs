@@ -42,6 +42,15 @@ pub(crate) struct Lived {
     pub(crate) injection: Option<Injection>,
 }
 
+/// A sync that a write past the page cache brings with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnSync {
+    pub(super) ino: Ino,
+    pub(super) data_only: bool,
+    /// The number of acts after it.
+    pub(super) acts: usize,
+}
+
 /// What an operation comes to.
 pub(super) type Done<T> = Result<T, Errno>;
 
@@ -63,6 +72,8 @@ pub(crate) struct Live {
     pub(super) injection: Option<Injection>,
     /// The first act at which it failed.
     pub(super) faulted: Option<usize>,
+    /// The last sync that came with a write.
+    pub(super) own_sync: Option<OwnSync>,
 }
 
 impl Live {
@@ -90,6 +101,7 @@ impl Live {
             refused: None,
             injection,
             faulted: None,
+            own_sync: None,
         }
     }
 
@@ -343,12 +355,12 @@ impl Live {
             return Err(Errno::EFBIG);
         }
         self.clock.modified(ino);
+        self.written += bytes.len() as u64;
         if let Some(Node::File(file)) = self.nameless.get_mut(&ino) {
             file.live.write_at(bytes, offset);
             return Ok(());
         }
         let path = self.path(ino).ok_or(Errno::ESTALE)?;
-        self.written += bytes.len() as u64;
         self.act(Act::Write {
             path,
             offset,

@@ -18,6 +18,7 @@ mod probe;
 mod requests;
 mod shared;
 mod times;
+mod writes;
 
 pub(crate) use live::Lived;
 pub(crate) use mounted::Mounted;

@@ -26,6 +26,7 @@ use super::listing::Listings;
 use super::live::{Done, Live};
 use super::operations::{Attributes, New};
 use super::shared::Shared;
+use super::writes::Write;
 use crate::injection::Class;
 use crate::sim::Node;
 use crate::tree::Kind;
@@ -79,7 +80,7 @@ impl Requests {
             });
         }
         answers::empty(
-            self.shared.change(|live| live.sync_or_fail(ino, data_only)),
+            self.shared.change(|live| live.sync_once(ino, data_only)),
             reply,
         );
     }
@@ -307,29 +308,23 @@ impl Filesystem for Requests {
         offset: u64,
         bytes: &[u8],
         flags: WriteFlags,
-        _: OpenFlags,
+        opened: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let ino = node_of(number);
-        // A page that is written back keeps others waiting.
-        let is_call = !flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let write = Write::new(number, offset, flags, opened);
+        let is_call = !write.is_page;
         let writes = self.writes.fetch_add(u64::from(is_call), Ordering::Relaxed);
-        let drops = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        if is_call && !drops && writes % HELD_EVERY == HELD_EVERY - 1 {
-            return self.later().hold((ino, offset), bytes, reply);
+        // A page that is written back keeps others waiting.
+        let is_held = is_call && writes % HELD_EVERY == HELD_EVERY - 1;
+        // But it is not older than a write that came before it.
+        if is_held || write.is_page && self.later().holds_writes() {
+            return self.later().hold(write, bytes, reply);
         }
-        let done = self.shared.change(|live| {
-            if drops {
-                live.drop_privileges(ino)?;
-            }
-            if is_call {
-                return live.write_or_fail(ino, offset, bytes);
-            }
-            live.write(ino, offset, bytes)?;
-            Ok(bytes.len())
-        });
-        answers::written(done, reply);
+        answers::written(
+            self.shared.change(|live| live.carry_out(write, bytes)),
+            reply,
+        );
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {

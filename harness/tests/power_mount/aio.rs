@@ -92,6 +92,10 @@ fn careless(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
     write(file, slot, offset, || Ok(()))?;
     file.sync_data().ok();
     Ok(())
+
+/// Without a sync of its own.
+fn alone(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
+    write(file, slot, offset, || Ok(()))
 }
 
 fn slots(name: &'static str, put: Put) -> Slots {
@@ -106,6 +110,22 @@ fn slots(name: &'static str, put: Put) -> Slots {
 #[test]
 fn a_write_that_is_done_is_durable_after_a_sync() {
     passes(slots("one-after-the-other", one_after_the_other).run(2));
+}
+
+/// The kernel sends no sync behind such a write: its flags are all that tells of it. Stores that kept their
+/// promises lost entries.
+#[test]
+fn a_write_to_a_file_that_is_open_for_synced_writes_is_durable_when_it_is_done() {
+    for syncs in [libc::O_DSYNC, libc::O_SYNC] {
+        let mut slots = slots("self-syncing", alone);
+        slots.flags |= syncs;
+        passes(slots.run(2));
+    }
+}
+
+#[test]
+fn a_write_that_does_not_sync_itself_is_caught() {
+    is_caught(slots("alone", alone).run(8), "lost");
 }
 
 #[test]
