@@ -71,7 +71,12 @@ pub(super) fn mount(dir: &Path, options: &str) -> io::Result<OwnedFd> {
     drop(theirs);
     if !asked.status.success() {
         let said = String::from_utf8_lossy(&asked.stderr);
-        return Err(io::Error::other(format!("{}; {ADVICE}", said.trim())));
+        let advice = if said.contains("/dev/fuse") {
+            "let users open it (`chmod 666 /dev/fuse`, as Debian has it), or be root"
+        } else {
+            ADVICE
+        };
+        return Err(io::Error::other(format!("{}; {advice}", said.trim())));
     }
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut room);

@@ -144,7 +144,18 @@ impl Served {
             let is_over = server.is_finished();
             is_over.then_some(()).ok_or(Errno::EBUSY)
         });
-        ended.map_err(at_path("see the last use of", &self.dir))
+        ended.map_err(at_path("see the last use of", &self.dir))?;
+        // The kernel's words at the end of a connection are no failure; a panic is, of all that used it.
+        match server.join() {
+            Ok(Err(error)) if error.raw_os_error().is_none() => {
+                Err(at_path("serve a file system in", &self.dir)(error))
+            }
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::other(format!(
+                "the thread that served {} has panicked",
+                self.dir.display()
+            ))),
+        }
     }
 }
 

@@ -46,6 +46,14 @@ impl<'a> New<'a> {
     }
 }
 
+/// Whether another file system takes an attribute of this name. Labels of the system's own policy do not
+/// belong to a store.
+fn can_be_laid_out(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let spaces: [&[u8]; 2] = [b"user.", b"trusted."];
+    spaces.iter().any(|space| name.starts_with(space)) || name == b"security.capability"
+}
+
 impl Live {
     pub(super) fn make(&mut self, new: New<'_>, by: &Request) -> Done<FileAttr> {
         let parent = self.node(node_of(new.parent)).metadata().live();
@@ -121,6 +129,9 @@ impl Live {
         value: &[u8],
         flags: i32,
     ) -> Done<()> {
+        if !can_be_laid_out(name) {
+            return Err(Errno::EOPNOTSUPP);
+        }
         let is_there = self.xattr(ino, name).is_ok();
         if is_there && flags & libc::XATTR_CREATE != 0 {
             return Err(Errno::EEXIST);

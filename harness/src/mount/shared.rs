@@ -1,7 +1,9 @@
 //! What the threads share that serve a file system, and the one that writes mapped pages back.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +14,9 @@ use crate::disk::write_back;
 #[derive(Debug)]
 pub(crate) struct Shared {
     live: Mutex<Live>,
-    /// Files that are mapped, so that stores to them are no requests. Locked before `live`.
-    mapped: Mutex<Vec<File>>,
+    /// Files that are mapped, by device and inode, so that stores to them are no requests. Locked before
+    /// `live`.
+    mapped: Mutex<HashMap<(u64, u64), File>>,
     /// Two for each request that changes something: a sign of life.
     pub(crate) stops: Arc<AtomicU64>,
 }
@@ -46,11 +49,20 @@ impl Shared {
     pub(crate) fn map(&self, file: File) -> io::Result<()> {
         let mut mapped = self.mapped();
         self.live().marks.begin_mapping()?;
-        mapped.push(file);
+        let about = file.metadata()?;
+        // A program may map one file, or one that it removes, any number of times: descriptors are few. What
+        // is stored to a file without a name is of no use after a crash.
+        mapped.retain(|_, file| file.metadata().is_ok_and(|about| about.nlink() > 0));
+        mapped.entry((about.dev(), about.ino())).or_insert(file);
         Ok(())
     }
 
-    fn mapped(&self) -> MutexGuard<'_, Vec<File>> {
+    #[cfg(test)]
+    pub(crate) fn mapped_files(&self) -> usize {
+        self.mapped().len()
+    }
+
+    fn mapped(&self) -> MutexGuard<'_, HashMap<(u64, u64), File>> {
         self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -67,7 +79,7 @@ impl Shared {
         }
         let mapped = self.mapped();
         let before = self.live().marks.now()?;
-        for file in &*mapped {
+        for file in mapped.values() {
             write_back(file)?;
         }
         self.live().marks.settle(before);

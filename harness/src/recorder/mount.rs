@@ -141,7 +141,12 @@ impl<'a> Unasked<'a> {
             (Kind::Map, Some(fd)) => {
                 // By its descriptor: its name may be another one by now.
                 let path = format!("/proc/{}/fd/{fd}", call.thread());
-                self.shared.map(File::open(path)?)
+                match File::open(path) {
+                    Ok(file) => self.shared.map(file),
+                    // Its thread has been killed, or another one has closed it: nothing is mapped.
+                    Err(error) if is_gone(&error) => Ok(()),
+                    Err(error) => Err(error),
+                }
             }
             _ if call.syncs() == Some(Durability::FileSystem) => {
                 self.shared.write_back()?;
@@ -151,6 +156,11 @@ impl<'a> Unasked<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a descriptor of a thread is not there any more.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 impl Observer for Unasked<'_> {

@@ -92,6 +92,7 @@ fn careless(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {
     write(file, slot, offset, || Ok(()))?;
     file.sync_data().ok();
     Ok(())
+}
 
 /// Without a sync of its own.
 fn alone(file: &File, slot: &Slot, offset: u64) -> io::Result<()> {

@@ -1,8 +1,11 @@
 //! Random programs on a mounted file system: what they see is what its disk holds.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+
+use memmap2::MmapMut;
 
 use super::calls::Program;
 use super::child::{self, is_child, seeds};
@@ -70,6 +73,56 @@ fn what_threads_see_is_what_the_disk_holds() {
     for seed in 0..seeds(4) {
         compare("what_threads_see_is_what_the_disk_holds", seed, 3);
     }
+}
+
+/// Maps one file again and again, and files that it removes.
+#[expect(unsafe_code, reason = "memory shared with files")]
+fn map_often(store: &Path) {
+    for number in 0..20 {
+        for name in ["kept".to_owned(), format!("removed-{number}")] {
+            let path = store.join(&name);
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            let file = options.open(&path).expect("opened");
+            file.set_len(4096).expect("room");
+            // SAFETY: no other process changes the file.
+            let mut map = unsafe { MmapMut::map_mut(&file) }.expect("mapped");
+            map[number] = 1;
+            if name != "kept" {
+                std::fs::remove_file(path).expect("removed");
+            }
+        }
+    }
+}
+
+/// The tracer kept a descriptor of each mapping, until it had no more.
+#[test]
+fn a_file_that_is_mapped_often_takes_one_descriptor() {
+    let scratch = std::env::temp_dir();
+    let can_mount = is_child() || crate::mount::available(&scratch).is_ok();
+    if !can_mount {
+        return eprintln!("SKIPPED: nothing can be mounted");
+    }
+    let site = (!is_child()).then(|| crate::mount::site(&scratch).expect("possible just now"));
+    let test = "recorder::tests::mounted::a_file_that_is_mapped_often_takes_one_descriptor";
+    let run = |store: &Path, _: &str| map_often(store);
+    child::traced(test, &scratch, "", run, |tracer, store| {
+        let disk = Disk::new(Profile::Strict);
+        let site = site.as_ref().and_then(Option::as_ref);
+        let mounted = Mounted::new(site, store, disk, Arc::new(Silent), None)?;
+        let shared = Arc::clone(mounted.shared());
+        let run = tracer.run(&mut Unasked::new(&shared))?;
+        assert_eq!(run.end, End::Exited(0));
+        // The last one that was removed is let go of at the next mapping.
+        assert!(
+            matches!(shared.mapped_files(), 1 | 2),
+            "{}",
+            shared.mapped_files()
+        );
+        assert_eq!(std::fs::read(store.join("kept"))?[..20], [1; 20]);
+        drop(shared);
+        mounted.end().map(drop)
+    });
 }
 
 /// A test suite for file systems, or any other command, in a directory that is mounted. `PLUGPULL_SUITE` is the
