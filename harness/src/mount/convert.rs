@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fuser::{FileAttr, FileType, INodeNo};
 use nix::sys::stat::SFlag;
+use nix::unistd::{getegid, geteuid};
 
 use super::live::Live;
 use crate::sim::{Ino, Node};
@@ -30,7 +31,8 @@ pub(super) fn node_of(number: INodeNo) -> Ino {
     usize::try_from(number.0 - 1).expect("it was made of one")
 }
 
-/// What a file system in use tells of a node.
+/// What a file system in use tells of a node. What has no owner is of the user who mounts, as it will be where
+/// it is laid out.
 pub(super) fn attributes(live: &Live, ino: Ino) -> FileAttr {
     let node = live.node(ino);
     let (kind, size, mode) = match node {
@@ -62,8 +64,8 @@ pub(super) fn attributes(live: &Live, ino: Ino) -> FileAttr {
         kind,
         perm: u16::try_from(metadata.mode.unwrap_or(mode) & MODE_BITS).expect("masked"),
         nlink: u32::try_from(live.links(ino)).unwrap_or(u32::MAX),
-        uid: metadata.owner.unwrap_or(0),
-        gid: metadata.group.unwrap_or(0),
+        uid: metadata.owner.unwrap_or_else(|| geteuid().as_raw()),
+        gid: metadata.group.unwrap_or_else(|| getegid().as_raw()),
         rdev: u32::try_from(device).unwrap_or(0),
         blksize: BLOCK_BYTES,
         flags: 0,
