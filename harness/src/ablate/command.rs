@@ -45,8 +45,8 @@ pub(crate) struct AblateArgs {
     /// With --cmd: the command that prints what survived.
     #[arg(long, requires = "cmd")]
     pub(crate) check: Option<String>,
-    /// What records the runs: seam for a store that has one, if not given, and trace for any program as
-    /// it is.
+    /// What records the runs: seam for a store that has one, if not given; else trace, or mount, for any
+    /// program as it is.
     #[arg(long)]
     recorder: Option<RecorderKind>,
     /// Stop after so long, all sites together, as 30s, 10m or 2h.

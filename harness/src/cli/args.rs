@@ -156,8 +156,9 @@ pub(super) struct RunArgs {
     /// For disk: the disk's size, as 64M or 4G; 1G if not given. It costs what is written.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(super) disk_size: Option<u64>,
-    /// For power, fault and rot: what records the runs, seam or trace; seam for a store that has one, if not
-    /// given. With trace, any program runs as it is.
+    /// For power, fault and rot: what records the runs, seam, trace or mount; if not given, seam for a store
+    /// that has one, else trace. With trace and mount, any program runs as it is; mount also follows what it
+    /// stores to mapped files, or asks of a ring.
     #[arg(long)]
     pub(super) recorder: Option<RecorderKind>,
     /// For fault: an error of the disk, as KIND:N[:ERRNO], such as fsync:3:EIO for the third sync of a file;
