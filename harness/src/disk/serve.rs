@@ -26,6 +26,9 @@ use super::sys;
 /// What uses a file system for longer has not ended with the processes that were started on it.
 const LAST_USE: Duration = Duration::from_secs(30);
 
+/// A server of what is not used any more takes less.
+const USUAL_END: Duration = Duration::from_millis(500);
+
 /// How a file system is mounted and served.
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
@@ -175,8 +178,9 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // What is still used goes later.
-        self.unmount(Duration::ZERO).ok();
+        // What is still used goes later. Usually its server ends first: what it shares with this thread may
+        // own descriptors, which are not among those of the server.
+        self.unmount(USUAL_END).ok();
     }
 }
 

@@ -99,12 +99,14 @@ impl Recorder for MountRecorder<'_> {
         let mut unasked = Unasked::new(&shared);
         let (launcher, limit) = store.launching();
         let supervised = supervision.run(&assignment, (launcher, limit), &mut unasked);
-        launcher.check_stop()?;
+        let stopped = launcher.check_stop();
         let failed = unasked.error.take();
         let (calls, is_full) = (shared.stops.load(Ordering::Relaxed) / 2, shared.is_full());
         drop(shared);
         // Why something is refused is known here; what failed by that comes after.
-        let lived = mounted.end()?;
+        let lived = mounted.end();
+        stopped?;
+        let lived = lived?;
         if let Some(error) = failed {
             return Err(error);
         }
