@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `nobody`: `fusermount3` wants a user with a name.
 const USER: u32 = 65534;
 
-/// The `line_log` example, which `cargo test` has built beside this test.
+/// The `line_log` example, which `cargo test` has built along with this test.
 fn example() -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
