@@ -14,7 +14,7 @@ use nix::unistd::{Pid, geteuid};
 
 /// Whatever takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// `nobody`: `fusermount3` wants a user with a name.
+/// A user without rights that Debian has a name for: `fusermount3` asks for one.
 const USER: u32 = 65534;
 
 /// The `line_log` example, which `cargo test` has built along with this test.

@@ -1,6 +1,6 @@
-//! `power`, `fault` and `rot` for any program: a run is traced, and a simulated file system follows it, which
-//! knows what a power cut leaves. For `fault`, the tracer answers some calls with an error; for `rot`, sectors
-//! of what a crash leaves are damaged.
+//! `power`, `fault` and `rot` for any program: a run is traced, and a simulated file system follows it, or the
+//! run is on that file system, mounted. It knows what a power cut leaves. For `fault`, the tracer or the mounted
+//! file system answers some calls with an error; for `rot`, sectors of what a crash leaves are damaged.
 //!
 //! A run is not repeatable, so a failure keeps everything that was done, and is replayed, shrunk and told
 //! from that.
