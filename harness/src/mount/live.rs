@@ -22,8 +22,8 @@ use crate::tree::{Kind, Metadata};
 /// The length of a name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// The end of the longest file: what is kept of a file has a place for each of its pages.
-const FILE_BYTES_MAX: u64 = 1 << 36;
+/// The end of the longest file: that of ext4 with blocks of 4 KiB, where a crash state may be laid out.
+const FILE_BYTES_MAX: u64 = (1 << 44) - 4096;
 
 /// A run writes so many bytes at the most: all of them are kept.
 const WRITTEN_BYTES_MAX: u64 = 2 << 30;

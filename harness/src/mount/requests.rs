@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use fuser::{
     BsdFileFlags, Errno as Refused, FileAttr, FileHandle, Filesystem, FopenFlags, Generation,
@@ -33,8 +32,6 @@ use crate::tree::Kind;
 
 /// The largest write that the kernel may send in one piece.
 const WRITE_BYTES_MAX: u32 = 1 << 20;
-/// One write in so many is held back.
-const HELD_EVERY: u64 = 24;
 /// Pages stay in the kernel when a file is opened again, and a close asks for nothing.
 const KEPT: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE.union(FopenFlags::FOPEN_NOFLUSH);
 /// What statfs(2) tells: more room than a run may fill.
@@ -47,7 +44,6 @@ pub(crate) struct Requests {
     shared: Arc<Shared>,
     write_backs: WriteBacks,
     later: Option<Later>,
-    writes: AtomicU64,
     listings: Listings,
 }
 
@@ -57,7 +53,6 @@ impl Requests {
             shared,
             write_backs,
             later: None,
-            writes: AtomicU64::new(0),
             listings: Listings::default(),
         }
     }
@@ -71,6 +66,7 @@ impl Requests {
     }
 
     fn sync(&self, number: INodeNo, data_only: bool, reply: ReplyEmpty) {
+        self.later().holding.passed();
         let ino = node_of(number);
         if self.shared.has_mappings() {
             return self.later().sync(Syncing {
@@ -313,12 +309,7 @@ impl Filesystem for Requests {
         reply: ReplyWrite,
     ) {
         let write = Write::new(number, offset, flags, opened);
-        let is_call = !write.is_page;
-        let writes = self.writes.fetch_add(u64::from(is_call), Ordering::Relaxed);
-        // A page that is written back keeps others waiting.
-        let is_held = is_call && writes % HELD_EVERY == HELD_EVERY - 1;
-        // But it is not older than a write that came before it.
-        if is_held || write.is_page && self.later().holds_writes() {
+        if self.later().holding.takes(write) {
             return self.later().hold(write, bytes, reply);
         }
         answers::written(

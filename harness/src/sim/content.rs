@@ -1,5 +1,6 @@
 //! A file's bytes in pages that are shared until they are written.
 
+use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -60,12 +61,18 @@ impl Page {
     }
 }
 
+/// Pages that are shared together: a write to a clone copies a pointer to each of them.
+const CHUNK_PAGES: usize = 64;
+
+/// Pages from the start of a chunk; `None`, like what lies behind the last one, is zeros.
+type Chunk = Vec<Option<Arc<Page>>>;
+
 /// A file's length and bytes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     len: u64,
-    /// Pages from the start of the file; `None`, like what lies behind the last one, is zeros.
-    pages: Arc<Vec<Option<Arc<Page>>>>,
+    /// By their numbers. A chunk that is missing is zeros: what a file costs is what was written to it.
+    chunks: Arc<BTreeMap<usize, Arc<Chunk>>>,
 }
 
 impl Content {
@@ -112,7 +119,7 @@ impl Content {
             let len = (PAGE_BYTES as u64 - within as u64).min(end - at);
             if len == PAGE_BYTES as u64 {
                 if self.page(index).is_some() {
-                    Arc::make_mut(&mut self.pages)[index] = None;
+                    self.chunk_mut(index / CHUNK_PAGES)[index % CHUNK_PAGES] = None;
                 }
             } else {
                 let zeros = [0; PAGE_BYTES];
@@ -126,8 +133,7 @@ impl Content {
     /// The pieces that are not holes, each from the beginning of a page on.
     pub(crate) fn pieces(&self) -> Vec<(u64, Vec<u8>)> {
         let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (index, page) in self.pages.iter().enumerate() {
-            let Some(page) = page else { continue };
+        for (index, page) in self.pages() {
             let offset = (index * PAGE_BYTES) as u64;
             match pieces.last_mut() {
                 Some((at, bytes)) if *at + bytes.len() as u64 == offset => {
@@ -147,18 +153,47 @@ impl Content {
         bytes
     }
 
+    /// The pages that are no holes, in order, with their numbers.
+    fn pages(&self) -> impl Iterator<Item = (usize, &Page)> {
+        self.chunks.iter().flat_map(|(chunk, pages)| {
+            let pages = (chunk * CHUNK_PAGES..).zip(&**pages);
+            pages.filter_map(|(index, page)| Some((index, page.as_deref()?)))
+        })
+    }
+
     fn page(&self, index: usize) -> Option<&Page> {
-        self.pages.get(index)?.as_deref()
+        let chunk = self.chunks.get(&(index / CHUNK_PAGES))?;
+        chunk.get(index % CHUNK_PAGES)?.as_deref()
+    }
+
+    fn chunk_mut(&mut self, chunk: usize) -> &mut Chunk {
+        Arc::make_mut(Arc::make_mut(&mut self.chunks).entry(chunk).or_default())
     }
 
     fn page_mut(&mut self, index: usize) -> &mut Page {
-        let pages = Arc::make_mut(&mut self.pages);
-        if pages.len() <= index {
-            pages.resize(index + 1, None);
+        let pages = self.chunk_mut(index / CHUNK_PAGES);
+        let within = index % CHUNK_PAGES;
+        if pages.len() <= within {
+            pages.resize(within + 1, None);
         }
-        let page = Arc::make_mut(pages[index].get_or_insert_default());
+        let page = Arc::make_mut(pages[within].get_or_insert_default());
         page.hash.take();
         page
+    }
+
+    /// Forgets the pages from this one on.
+    fn truncate(&mut self, kept: usize) {
+        let (chunk, within) = (kept / CHUNK_PAGES, kept % CHUNK_PAGES);
+        let Some((last, pages)) = self.chunks.last_key_value() else {
+            return;
+        };
+        if last * CHUNK_PAGES + pages.len() <= kept {
+            return;
+        }
+        drop(Arc::make_mut(&mut self.chunks).split_off(&(chunk + 1)));
+        if self.chunks.contains_key(&chunk) {
+            self.chunk_mut(chunk).truncate(within);
+        }
     }
 
     /// Writes at `offset` and grows the file if it ends before.
@@ -201,9 +236,7 @@ impl Content {
         self.len = len;
         let (last, at) = split(len);
         let kept = if at == 0 { last } else { last + 1 };
-        if self.pages.len() > kept {
-            Arc::make_mut(&mut self.pages).truncate(kept);
-        }
+        self.truncate(kept);
         let has_tail = |page: &Page| page.bytes[at..].iter().any(|byte| *byte != 0);
         if at > 0 && self.page(last).is_some_and(has_tail) {
             let page = self.page_mut(last);
@@ -234,12 +267,10 @@ impl Content {
     /// Tells contents apart; those that differ in garbage alone are the same.
     pub(crate) fn fingerprint(&self, hasher: &mut XxHash3_64) {
         hasher.write_u64(self.len);
-        for (index, page) in self.pages.iter().enumerate() {
-            // A page of zeros is as good as none.
-            if let Some(page) = page.as_deref().filter(|page| !page.is_zero()) {
-                hasher.write_usize(index);
-                hasher.write_u64(page.hash());
-            }
+        // A page of zeros is as good as none.
+        for (index, page) in self.pages().filter(|(_, page)| !page.is_zero()) {
+            hasher.write_usize(index);
+            hasher.write_u64(page.hash());
         }
     }
 }
@@ -300,6 +331,40 @@ mod tests {
         // Behind the end there is nothing to be punched.
         content.punch_hole(12_288 - 1..1 << 40);
         assert_eq!(content.len(), 12_288);
+    }
+
+    #[test]
+    fn a_file_costs_what_was_written_to_it() {
+        let far = 1 << 50;
+        let mut content = Content::default();
+        content.write_at(&[7; 10], 0);
+        content.write_at(&[8; 5000], far);
+        let at = |content: &Content| -> Vec<u64> {
+            let pieces = content.pieces();
+            pieces.into_iter().map(|(offset, _)| offset).collect()
+        };
+        assert_eq!(at(&content), [0, far]);
+        let mut found = [0; 2];
+        assert_eq!(content.read_at(&mut found, far + 4999), 1);
+        assert_eq!(found, [8, 0]);
+        for (len, pieces) in [(far + 4096, vec![0, far]), (far, vec![0]), (5000, vec![0])] {
+            content.set_len(len);
+            assert_eq!(at(&content), pieces, "{len}");
+        }
+        // A cut in the middle of a chunk, and one at its start.
+        let chunk = (CHUNK_PAGES * PAGE_BYTES) as u64;
+        let mut content = Content::default();
+        content.write_at(&vec![9; 3 * CHUNK_PAGES * PAGE_BYTES], 0);
+        for len in [2 * chunk + 5000, 2 * chunk, chunk + 1, 0] {
+            content.set_len(len);
+            content.set_len(3 * chunk);
+            let held: usize = content.pieces().iter().map(|(_, bytes)| bytes.len()).sum();
+            assert_eq!(
+                held as u64,
+                len.next_multiple_of(PAGE_BYTES as u64),
+                "{len}"
+            );
+        }
     }
 
     #[test]

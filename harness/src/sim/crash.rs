@@ -1,6 +1,6 @@
 //! Power loss: from everything that may happen to what is pending, one outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use super::change::{MetadataChange, NameChange};
@@ -312,18 +312,19 @@ impl Survival<'_> {
     fn choose_len(&self, chooser: &mut dyn Chooser) -> u64 {
         let durable = self.file.durable.len();
         let mut sizes: Vec<u64> = self.file.sizes.iter().rev().copied().collect();
-        // Bytes get to the disk page by page.
-        for Write { grew, .. } in self.file.writes.iter().rev() {
-            let pages = grew.start / PAGE + 1..grew.end.div_ceil(PAGE);
-            sizes.extend(pages.rev().map(|page| page * PAGE));
+        // Bytes get to the disk page by page: from the page in which the file ended, and then over what was
+        // written. A hole in between has none.
+        for write in self.file.writes.iter().rev() {
+            let ends = write.grew.start / PAGE + 1..write.grew.end.div_ceil(PAGE);
+            let written = write.sectors().start * SECTOR / PAGE + 1;
+            let pages = ends.start.max(written)..ends.end;
+            let first = (ends.start < pages.start.min(ends.end)).then_some(ends.start);
+            sizes.extend(pages.rev().chain(first).map(|page| page * PAGE));
         }
         sizes.push(durable);
-        let mut distinct: Vec<u64> = Vec::new();
-        for size in sizes {
-            if !distinct.contains(&size) {
-                distinct.push(size);
-            }
-        }
+        let mut known = HashSet::new();
+        let mut distinct = sizes;
+        distinct.retain(|size| known.insert(*size));
         if distinct.len() == 1 {
             return distinct[0];
         }

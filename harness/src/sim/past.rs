@@ -8,17 +8,19 @@ use super::nodes::Node;
 
 /// So many acts at most are done again for a disk: few enough to cost less than laying it out.
 const KEEP_EVERY: usize = 32;
+/// A disk has a list of what no sync has made durable. Where that is long, one is kept after as many acts
+/// as an eighth of it: what a run takes grows with its length, not with the square of it.
+const PENDING_PER_ACT: usize = 8;
 
-/// What all disks that are kept hold together that no sync has made durable, in changes. A disk has a list
-/// of them: without a sync, memory grows with the square of what was done.
+/// What all disks that are kept hold together that no sync has made durable, in changes.
 const PENDING_MAX: usize = 1 << 23;
 
 /// A disk, and everything that was done to it.
 #[derive(Debug)]
 pub(crate) struct Past {
     acts: Vec<Act>,
-    /// Before the first act, and before each that many acts after it.
-    kept: Vec<Disk>,
+    /// Before some of the acts, with the number of acts before: the first one has none.
+    kept: Vec<(usize, Disk)>,
     /// After the last.
     disk: Disk,
     pending: usize,
@@ -29,7 +31,7 @@ impl Past {
     pub(crate) fn new(disk: Disk) -> Self {
         Self {
             acts: Vec::new(),
-            kept: vec![disk.clone()],
+            kept: vec![(0, disk.clone())],
             disk,
             pending: 0,
         }
@@ -44,9 +46,13 @@ impl Past {
         let done = self.disk.act(&act);
         self.acts.push(act);
         done?;
-        if self.acts.len().is_multiple_of(KEEP_EVERY) {
-            self.pending += self.disk.pending();
-            self.kept.push(self.disk.clone());
+        let since = self.acts.len() - self.kept.last().map_or(0, |(acts, _)| *acts);
+        if since.is_multiple_of(KEEP_EVERY) {
+            let pending = self.disk.pending();
+            if since >= pending / PENDING_PER_ACT {
+                self.pending += pending;
+                self.kept.push((self.acts.len(), self.disk.clone()));
+            }
         }
         Ok(())
     }
@@ -70,9 +76,10 @@ impl Past {
         if act == self.acts.len() {
             return self.disk.clone();
         }
-        let kept = act / KEEP_EVERY;
-        let mut disk = self.kept[kept].clone();
-        for act in &self.acts[kept * KEEP_EVERY..act] {
+        let later = self.kept.partition_point(|(acts, _)| *acts <= act);
+        let (before, disk) = &self.kept[later - 1];
+        let mut disk = disk.clone();
+        for act in &self.acts[*before..act] {
             disk.act(act).expect("it was done before");
         }
         disk
@@ -115,11 +122,13 @@ mod tests {
             kind: Kind::File,
             metadata: Metadata::default(),
         };
-        for number in 0..5 * KEEP_EVERY as u64 {
+        // First with syncs, then without: fewer disks are kept.
+        let (with_syncs, all) = (5 * KEEP_EVERY as u64, 40 * KEEP_EVERY as u64);
+        for number in 0..all {
             disks.push(past.disk().clone());
             let act = match number {
                 0 => create.clone(),
-                number if number % 7 == 0 => Act::Sync {
+                number if number % 7 == 0 && number < with_syncs => Act::Sync {
                     path: path(),
                     data_only: false,
                 },
@@ -132,6 +141,7 @@ mod tests {
             past.act(act).expect("it can be done");
         }
         disks.push(past.disk().clone());
+        assert!((6..30).contains(&past.kept.len()), "{}", past.kept.len());
         for (moment, disk) in disks.iter().enumerate() {
             let again = past.disk_before(moment);
             assert_eq!(again.fingerprint(), disk.fingerprint(), "{moment}");

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use plugpull::sim::{Chooser, NodeKind, Profile, Question, SECTOR_BYTES, SimFs, Stat};
+use plugpull::sim::{Chooser, NodeKind, OpenOptions, Profile, Question, SECTOR_BYTES, SimFs, Stat};
 
 /// Gives every list of answers, one after another.
 #[derive(Debug, Default)]
@@ -114,18 +114,17 @@ pub(crate) fn outcomes(fs: &SimFs) -> BTreeSet<String> {
 }
 
 /// Every length that a file may have after a power cut now, if its name survives.
-pub(crate) fn lengths(fs: &SimFs, path: &str) -> BTreeSet<usize> {
+pub(crate) fn lengths(fs: &SimFs, path: &str) -> BTreeSet<u64> {
     let mut enumerator = Enumerator {
         only_sizes: true,
         ..Enumerator::default()
     };
     let mut found = BTreeSet::new();
     loop {
-        found.extend(
-            fs.crash_clone(&mut enumerator)
-                .read(path)
-                .map(|bytes| bytes.len()),
-        );
+        let crashed = fs.crash_clone(&mut enumerator);
+        let mut options = OpenOptions::new();
+        let file = crashed.open(path, options.read(true));
+        found.extend(file.map(|file| file.len().unwrap()));
         if !enumerator.advance() {
             return found;
         }

@@ -79,6 +79,24 @@ fn the_size_vouches_for_as_much_as_the_file_system_says() {
     );
 }
 
+/// What is skipped has no pages that get to the disk, so no size lies in it.
+#[test]
+fn a_write_far_behind_the_end_has_few_outcomes() {
+    const FAR: u64 = 1 << 43;
+    for profile in [Strict, Ext4Ordered, Xfs, Btrfs] {
+        let fs = SimFs::new(profile, 0);
+        let file = durable(&fs, "/f", b"a");
+        write(&file, b'b', 512, FAR + 4096);
+        // It survives whole, or nothing of it does.
+        let sizes = lengths(&fs, "/f");
+        assert!(
+            sizes.len() <= 2 && sizes.contains(&1),
+            "{profile}: {sizes:?}"
+        );
+        assert!(sizes.contains(&(FAR + 4096 + 512)), "{profile}: {sizes:?}");
+    }
+}
+
 #[test]
 fn a_size_that_was_set_vouches_for_nothing() {
     assert_outcomes(
