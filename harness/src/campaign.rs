@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use serde_json::Value;
+use twox_hash::XxHash3_64;
 
 use crate::crash_kind::CrashKind;
 use crate::environment;
@@ -41,27 +42,29 @@ pub(crate) type Pass<'a> = (&'a [Tested<'a>], &'a [CrashKind]);
 pub(crate) fn run(passes: &[Pass<'_>], plan: &Plan, watching: Watching<'_>) {
     let mut planned = Vec::new();
     for (subjects, kinds) in passes {
-        // A row's number is its place in its pass: what is drawn depends on it.
-        let rows = subjects.iter().flat_map(|tested| {
+        planned.extend(subjects.iter().flat_map(|tested| {
             let cases = cases(kinds, plan).into_iter();
             cases.map(|case| (*tested, case))
-        });
-        planned.extend(
-            rows.zip(0..)
-                .map(|((tested, case), index)| (tested, case, index)),
-        );
+        }));
     }
-    let names = planned.iter().map(|(tested, case, _)| {
+    let names = planned.iter().map(|(tested, case)| {
         let recorder = kinds::of(case.crash).recorder(*tested, plan);
         let case = case_name(case.crash, case.fs, recorder);
         (tested.name().to_owned(), case)
     });
     watching.ledger.plan(plan.seed, plan.shard, names.collect());
-    for (tested, case, index) in planned {
-        if plan.stop.is_set() || row(tested, case, index, plan, watching).is_break() {
+    for (tested, case) in planned {
+        if plan.stop.is_set() || row(tested, case, plan, watching).is_break() {
             return;
         }
     }
+}
+
+/// Tells a row's randomness from that of others. It depends on what the row does, not on its place: the same
+/// seed draws the same, whatever else is asked for.
+fn key(row: &Row) -> u64 {
+    let name = format!("{}\n{}", row.subject, row.case());
+    XxHash3_64::oneshot(name.as_bytes()) >> 32
 }
 
 /// The rows of each subject.
@@ -76,6 +79,24 @@ pub(crate) fn require(tested: Tested<'_>, kinds: &[CrashKind], plan: &Plan) -> R
         kinds::of(case.crash)
             .available(tested, case, plan)
             .map_err(|why| format!("crash kind '{}' is unavailable: {why}", case.crash))
+    })
+}
+
+/// One round was asked for, so each of these kinds must be able to do it alone.
+pub(crate) fn require_lone_rounds(
+    tested: Tested<'_>,
+    kinds: &[CrashKind],
+    plan: &Plan,
+) -> Result<(), String> {
+    let kinds = kinds.iter().map(|kind| kinds::of(*kind));
+    let mut unable = kinds.filter(|kind| !kind.has_lone_rounds(tested, plan));
+    unable.next().map_or(Ok(()), |kind| {
+        Err(format!(
+            "one round alone is for power, fault and rot of a store that runs on the simulated file system: a \
+             round of `{}` of {} goes on where the one before it has ended",
+            kind.id(),
+            tested.name()
+        ))
     })
 }
 
@@ -156,13 +177,7 @@ fn save(
 }
 
 /// Does a row, and says whether the torture continues.
-fn row(
-    tested: Tested<'_>,
-    case: Case,
-    index: u64,
-    plan: &Plan,
-    watching: Watching<'_>,
-) -> ControlFlow<()> {
+fn row(tested: Tested<'_>, case: Case, plan: &Plan, watching: Watching<'_>) -> ControlFlow<()> {
     let kind = kinds::of(case.crash);
     let Case { crash, fs } = case;
     let ledger = watching.ledger;
@@ -193,8 +208,9 @@ fn row(
         case: &nothing.case(),
         budget: plan.budget,
     });
+    let key = key(&nothing);
     ledger.begin(nothing, Instant::now());
-    torture(tested, case, index, plan, scratch.path(), watching);
+    torture(tested, case, key, plan, scratch.path(), watching);
     let strays = end_strays(scratch.path()).unwrap_or_else(|error| {
         ledger.set_error(format!("cannot end what was left running: {error}"));
         0
@@ -227,7 +243,7 @@ struct Shared<'a> {
 fn torture(
     tested: Tested<'_>,
     case: Case,
-    index: u64,
+    key: u64,
     plan: &Plan,
     scratch: &Path,
     watching: Watching<'_>,
@@ -247,7 +263,7 @@ fn torture(
             case,
             plan,
             scratch,
-            row: index,
+            row: key,
             lane: plan.shard.number(lane as u64),
             on_hang: watching.on_hang,
         });
@@ -278,10 +294,16 @@ impl Shared<'_> {
     /// The number of the next round, if there is to be one.
     fn next_round(&self) -> Option<u64> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let number = self.plan.shard.number(ticket);
-        let in_budget = match self.plan.budget {
-            Budget::Rounds(rounds) => number < rounds,
-            Budget::Duration(duration) => self.started.elapsed() < duration,
+        let (number, in_budget) = match self.plan.round {
+            Some(round) => (round, ticket == 0),
+            None => {
+                let number = self.plan.shard.number(ticket);
+                let in_budget = match self.plan.budget {
+                    Budget::Rounds(rounds) => number < rounds,
+                    Budget::Duration(duration) => self.started.elapsed() < duration,
+                };
+                (number, in_budget)
+            }
         };
         let failures_max = match (self.plan.fail_fast, self.goes_on) {
             (true, _) => 1,

@@ -47,6 +47,9 @@ pub struct Finding {
     pub crash: CrashKind,
     /// The seed of the torture.
     pub seed: u64,
+    /// The round, where the seed and its number are all that it takes to do it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u64>,
     /// Where it died: the instant, or the system call.
     pub crash_point: String,
     /// The broken promise.
@@ -127,6 +130,7 @@ impl Finding {
             engine,
             crash,
             seed,
+            round: None,
             crash_point: String::new(),
             violation,
             oracle,
@@ -141,6 +145,12 @@ impl Finding {
             attachments: Vec::new(),
             folder: PathBuf::new(),
         }
+    }
+
+    /// The seed and this number do it again.
+    pub(crate) fn in_round(mut self, round: u64) -> Self {
+        self.round = Some(round);
+        self
     }
 
     /// Where it died.
@@ -269,7 +279,12 @@ impl Finding {
         let mut lines: Vec<String> = self.about.clone();
         lines.push(format!("crash: `{}`, {}", self.crash, self.crash_point));
         lines.extend(self.progress.clone());
-        lines.push(format!("seed {}, plugpull {}", self.seed, self.version));
+        let round = self.round.map(|round| format!("round {round}, "));
+        let round = round.unwrap_or_default();
+        lines.push(format!(
+            "seed {}, {round}plugpull {}",
+            self.seed, self.version
+        ));
         format!(
             "# {}\n\n- {}\n\n{}\n",
             self.violation,

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub stop: Stop,
     /// For each row of the table.
     pub budget: Budget,
+    /// Of each row, only the round with this number.
+    pub round: Option<u64>,
     /// Everything random derives from it.
     pub seed: u64,
     /// The number of directories that are tortured at the same time.
@@ -99,6 +101,7 @@ impl Default for Plan {
             launcher: Launcher::binary(),
             stop: Stop::default(),
             budget: Budget::Rounds(1),
+            round: None,
             seed: 0,
             jobs: 1,
             engines: Vec::new(),

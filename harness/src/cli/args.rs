@@ -191,6 +191,10 @@ pub(super) struct RunArgs {
     /// Stop each row after this number of rounds.
     #[arg(long, conflicts_with = "duration")]
     pub(super) rounds: Option<u64>,
+    /// Of each row, do only the round with this number, from 0: with the same seed, it does what it does in a
+    /// whole row. For power, fault and rot on the seam.
+    #[arg(long, value_name = "N", requires = "seed", conflicts_with_all = ["rounds", "duration", "shard"])]
+    pub(super) round: Option<u64>,
     /// Stop after this time, all rows together, as 30s, 10m or 2h. Default: 30s.
     #[arg(long, value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,

@@ -67,6 +67,7 @@ pub(super) fn run(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut plan = Plan {
         budget: Budget::Rounds(args.rounds.unwrap_or(0)),
+        round: args.round,
         seed: args.seed.unwrap_or_else(|| u64::from(draw_seed())),
         jobs: args.jobs.unwrap_or(cores).max(1),
         engines: args.engine,
@@ -104,6 +105,11 @@ pub(super) fn run(
     if named {
         for subject in &chosen {
             campaign::require(*subject, &kinds, &plan)?;
+        }
+    }
+    if plan.round.is_some() {
+        for subject in &chosen {
+            campaign::require_lone_rounds(*subject, &kinds, &plan)?;
         }
     }
     let ledger = Arc::new(Ledger::new(reporter(args.json)));

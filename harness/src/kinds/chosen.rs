@@ -53,6 +53,10 @@ impl<S: Kind> Kind for SeamOrRun<S> {
         Some(self.chosen(tested, plan))
     }
 
+    fn has_lone_rounds(&self, tested: Tested<'_>, plan: &Plan) -> bool {
+        self.chosen(tested, plan) == RecorderKind::Seam
+    }
+
     fn available(&self, tested: Tested<'_>, case: Case, plan: &Plan) -> Result<(), String> {
         let recorder = self.chosen(tested, plan);
         match recorder {

@@ -31,7 +31,8 @@ pub(crate) struct Job<'a> {
     pub(crate) case: Case,
     pub(crate) plan: &'a Plan,
     pub(crate) scratch: &'a Path,
-    /// The numbers by which its randomness and its directories are told from those of others.
+    /// The numbers by which its randomness and its directories are told from those of others. A row's has
+    /// 32 bits.
     pub(crate) row: u64,
     pub(crate) lane: u64,
     /// Receives a store that hangs in this process.
@@ -119,6 +120,11 @@ pub(crate) trait Kind: Sync {
     /// What records the runs of what is tested, if there is a choice.
     fn recorder(&self, _: Tested<'_>, _: &Plan) -> Option<RecorderKind> {
         None
+    }
+
+    /// Whether a round needs none of those before it, so that it can be done alone.
+    fn has_lone_rounds(&self, _: Tested<'_>, _: &Plan) -> bool {
+        false
     }
 
     /// Its rows for each subject.

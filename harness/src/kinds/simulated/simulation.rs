@@ -122,7 +122,7 @@ impl Worker for Simulation<'_> {
             if self.told.insert(class) || sought == Sought::First {
                 let image = self.image.join(findings.len().to_string());
                 findings.push(Found {
-                    finding: keep(&self.bench, *kept.failure, about, &image)?,
+                    finding: keep(&self.bench, *kept.failure, about, &image)?.in_round(number),
                     states: kept.states,
                     at: kept.at,
                 });
