@@ -335,6 +335,7 @@ impl Shared<'_> {
         tally.excuse(|class| {
             found_excused(class) || environment::lack(class, self.scratch).is_some()
         });
+        tally.pass_over(|class| self.plan.known.is_class(class));
         let (before, total) = ledger.add(&tally);
         ledger.report(&Progress::RoundEnded {
             total: &total,
@@ -365,6 +366,9 @@ impl Shared<'_> {
             states,
             at,
         } = found;
+        if self.plan.known.contains(&finding.violation) {
+            return;
+        }
         let ledger = self.watching.ledger;
         if let Err(error) = environment::excuses(&finding.violation, self.scratch) {
             ledger.set_error(error.to_string());

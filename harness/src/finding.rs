@@ -279,6 +279,7 @@ impl Finding {
         let mut lines: Vec<String> = self.about.clone();
         lines.push(format!("crash: `{}`, {}", self.crash, self.crash_point));
         lines.extend(self.progress.clone());
+        lines.push(format!("class: `{}`", self.violation.class()));
         let round = self.round.map(|round| format!("round {round}, "));
         let round = round.unwrap_or_default();
         lines.push(format!(

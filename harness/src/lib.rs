@@ -71,6 +71,7 @@ mod ignored;
 mod image;
 mod injection;
 mod kinds;
+mod known;
 pub mod litmus;
 mod loss;
 mod memory_file;

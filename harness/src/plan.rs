@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::ignored::Ignored;
+use crate::known::Known;
 use crate::loss::Cuts;
 use crate::planned_fault::PlannedFault;
 use crate::process::Launcher;
@@ -86,6 +87,8 @@ pub(crate) struct Plan {
     pub cuts: Cuts,
     /// Files that a real kill may leave in another state than a copy.
     pub ignored: Vec<Ignored>,
+    /// Failures that are passed over.
+    pub known: Known,
     /// Which rounds this process does.
     pub shard: Shard,
     /// A row continues after failures, to its end, and keeps one of each class.
@@ -116,6 +119,7 @@ impl Default for Plan {
             faults: Vec::new(),
             cuts: Cuts::default(),
             ignored: Vec::new(),
+            known: Known::default(),
             shard: Shard::WHOLE,
             keep_going: false,
             fail_fast: false,

@@ -74,6 +74,9 @@ counters! {
     /// The same by [class](crate::oracle::Violation::class).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     classes: BTreeMap<String, u64>;
+    /// Broken promises that were known already, by class: they are passed over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    known: BTreeMap<String, u64>;
     /// Rounds in which the kill hit while appends were in progress.
     killed_mid_work: u64, column "mid-work";
     /// Recoveries killed half-way and done again.
@@ -196,14 +199,22 @@ impl Tally {
 
     /// Takes back broken promises of some classes.
     pub(crate) fn excuse(&mut self, is_excused: impl Fn(&str) -> bool) {
-        let violations = &mut self.violations;
-        self.classes.retain(|class, count| {
-            let excused = is_excused(class);
-            if excused {
-                *violations -= *count;
-            }
-            !excused
-        });
+        self.take_back(is_excused);
+    }
+
+    /// Passes over broken promises of some classes.
+    pub(crate) fn pass_over(&mut self, is_known: impl Fn(&str) -> bool) {
+        let known = self.take_back(is_known);
+        self.known.add(&known);
+    }
+
+    fn take_back(&mut self, takes: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
+        let classes = std::mem::take(&mut self.classes);
+        let (taken, kept) = classes.into_iter().partition(|(class, _)| takes(class));
+        self.classes = kept;
+        let taken: BTreeMap<String, u64> = taken;
+        self.violations -= taken.values().sum::<u64>();
+        taken
     }
 
     /// Counts time that went into a phase.

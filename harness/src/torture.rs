@@ -10,6 +10,7 @@ use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::failures;
 use crate::hang::{self, OnHang};
+use crate::known::Known;
 use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::planned_fault::PlannedFault;
@@ -46,6 +47,7 @@ pub struct Torture {
     cuts: Cuts,
     recorder: Option<RecorderKind>,
     faults: Vec<PlannedFault>,
+    known: Known,
     keep_going: bool,
 }
 
@@ -70,6 +72,7 @@ impl Torture {
             cuts: Cuts::default(),
             recorder: None,
             faults: Vec::new(),
+            known: Known::default(),
             keep_going: false,
         }
     }
@@ -172,6 +175,18 @@ impl Torture {
         self
     }
 
+    /// Failures that are known already, by their [class](crate::oracle::Violation::class), or by a pattern such as
+    /// `recovery failed: *`: they are counted and passed over, and what lies behind them is looked for.
+    ///
+    /// # Panics
+    /// If one is no pattern.
+    pub fn known<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
+        let parsed = classes.into_iter().map(str::parse);
+        let parsed = parsed.map(|class| class.unwrap_or_else(|why: String| panic!("{why}")));
+        self.known.0.extend(parsed);
+        self
+    }
+
     /// Plays this script, as printed when a failure has been shrunk, instead of anything random: a
     /// traced run of each generation, and all crash states of the last; or a timeline on the
     /// simulated file system, and every moment of its last life.
@@ -210,6 +225,7 @@ impl Torture {
             is_named: self.kinds.is_some(),
             recorder: self.recorder,
             faults: self.faults,
+            known: self.known,
             keep_going: self.keep_going,
             ..Plan::default()
         };

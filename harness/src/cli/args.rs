@@ -9,6 +9,7 @@ use crate::ablate::{self, AblateArgs};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::ignored::Ignored;
+use crate::known::KnownClass;
 use crate::litmus::{self, LitmusArgs};
 use crate::loss::Cuts;
 use crate::planned_fault::PlannedFault;
@@ -224,6 +225,11 @@ pub(super) struct RunArgs {
     /// pattern, such as 'db/lock.*'. A real kill need not leave them as they were copied. Repeatable.
     #[arg(long, value_name = "GLOB")]
     pub(super) ignore: Vec<Ignored>,
+    /// A failure that is known already, by its class, as a report and a failure's README.md have it: 'lost', or a
+    /// pattern such as 'recovery failed: *'. It is counted and passed over, and what lies behind it is looked for.
+    /// Repeatable.
+    #[arg(long, value_name = "CLASS")]
+    pub(super) known: Vec<KnownClass>,
     /// Do the rounds of one shard of several, as 2/4: for the same seed, all of them together do what
     /// one torture would. `merge` makes one report of theirs.
     #[arg(long, default_value_t = Shard::WHOLE, hide_default_value = true, requires = "seed")]

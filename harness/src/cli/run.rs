@@ -12,6 +12,7 @@ use crate::campaign::{self, Watching};
 use crate::crash_kind::CrashKind;
 use crate::failures;
 use crate::hang::OnHang;
+use crate::known::Known;
 use crate::plan::{Budget, DiskOptions, Plan};
 use crate::report::Ledger;
 use crate::store::{BlackBox, Tested};
@@ -90,6 +91,7 @@ pub(super) fn run(
         hang_limit: args.hang_limit,
         cuts: args.cuts,
         ignored: args.ignore,
+        known: Known(args.known),
         shard: args.shard,
         keep_going: args.patience.keep_going,
         fail_fast: args.patience.fail_fast,

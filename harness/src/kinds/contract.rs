@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::sought::Sought;
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::finding::{Finding, Found};
@@ -45,9 +46,10 @@ impl Job<'_> {
         format!("{}-{}", self.row, self.lane)
     }
 
-    /// Whether the row goes on after failures.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.plan.keep_going || self.tested.exhibit().is_some()
+    /// What the row looks for.
+    pub(crate) fn sought(&self) -> Sought {
+        let goes_on = self.plan.keep_going || self.tested.exhibit().is_some();
+        Sought::by(goes_on, &self.plan.known)
     }
 }
 

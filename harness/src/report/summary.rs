@@ -181,8 +181,23 @@ fn classes(rows: &[Row]) -> Table {
 
 /// What a row did besides what the table shows, if it did such a thing: a sentence each, without
 /// subject and full stop.
-const SENTENCES: [fn(&Row) -> Option<String>; 5] =
-    [calibrations, power_cuts, damage, where_time_went, strays];
+const SENTENCES: [fn(&Row) -> Option<String>; 6] = [
+    known,
+    calibrations,
+    power_cuts,
+    damage,
+    where_time_went,
+    strays,
+];
+
+fn known(row: &Row) -> Option<String> {
+    let known = &row.tally.known;
+    let times = known
+        .iter()
+        .map(|(class, times)| format!("'{class}', {times} times"));
+    let times: Vec<String> = times.collect();
+    (!times.is_empty()).then(|| format!("known failures, passed over: {}", times.join("; ")))
+}
 
 fn calibrations(row: &Row) -> Option<String> {
     let Tally {

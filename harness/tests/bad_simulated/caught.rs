@@ -12,10 +12,7 @@ pub(crate) const SIMULATED: [CrashKind; 3] = [CrashKind::Power, CrashKind::Fault
 /// Most are caught in one of the first; a row ends with its third failure.
 fn rounds_for(mistake: Mistake) -> u64 {
     match mistake {
-        Mistake::NeverEnds
-        | Mistake::NeverEndsWriting
-        | Mistake::NeverEndsAfterAnError
-        | Mistake::NeverEndsOnDamage => 1,
+        Mistake::NeverEnds | Mistake::NeverEndsWriting | Mistake::NeverEndsOnDamage => 1,
         // A crash in the right moment, a recovery, a write, and another crash.
         Mistake::LeavesStaleFrames => 80,
         _ => 30,

@@ -282,7 +282,9 @@ impl<'a> Log<'a> {
             return Ok(());
         }
         match self.mistake {
-            Mistake::AcksBeforeSync | Mistake::AcksBeforeSyncAndTidiesUp => {
+            Mistake::AcksBeforeSync
+            | Mistake::AcksBeforeSyncAndTidiesUp
+            | Mistake::FailsInRecoveryAndAcksBeforeSync => {
                 ack_all(recorder);
                 self.sync(touched)?;
             }

@@ -13,6 +13,7 @@ mod caught;
 mod ends;
 mod entry;
 mod fault;
+mod known;
 mod log;
 mod mistake;
 mod power;

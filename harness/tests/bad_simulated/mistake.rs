@@ -35,6 +35,8 @@ pub(crate) enum Mistake {
     PanicsOnDamage,
     PanicsInWriter,
     FailsInRecovery,
+    /// One mistake in front of another: most crash states do not open.
+    FailsInRecoveryAndAcksBeforeSync,
     NeverEnds,
     NeverEndsWriting,
     /// On an error of the disk it tries again, for ever.

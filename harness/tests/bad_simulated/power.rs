@@ -45,13 +45,13 @@ fn power_finds_an_old_file_that_is_not_synced_before_the_new_one_takes_over() {
     assert_caught!(LeavesOldSegmentUnsynced, Power, Violation::LostAck { .. });
 }
 
-/// Killed, recovered, and then the power is lost.
+/// Killed, recovered, and then the power is lost: what was shown goes, or what a writer has added behind it.
 #[test]
 fn power_finds_a_recovery_that_serves_what_is_not_durable() {
     assert_caught!(
         ServesUnsynced,
         Power,
-        Violation::Unshown { found: None, .. }
+        Violation::Unshown { found: None, .. } | Violation::LostAck { .. }
     );
 }
 

@@ -50,7 +50,11 @@ impl Simulated for Store {
     }
 
     fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
-        if self.mistake == Mistake::FailsInRecovery && run.fs.exists(run.dir.join(name_of(1))) {
+        let fails = matches!(
+            self.mistake,
+            Mistake::FailsInRecovery | Mistake::FailsInRecoveryAndAcksBeforeSync
+        );
+        if fails && run.fs.exists(run.dir.join(name_of(1))) {
             return Err("two segments are too many".into());
         }
         Log::open(run.fs, run.dir, self.mistake)?.show(survivors);

@@ -50,8 +50,7 @@ impl OnTrace<'_> {
             return Ok(());
         };
         let scene = Scene::of_writer(&recording, &plan);
-        let crash = self.draw_crash(&scene);
-        self.go_on(&scene, crash, tally)
+        self.go_on(&scene, tally)
     }
 
     /// A writer on a disk that works.

@@ -36,6 +36,8 @@ use crate::workload::stream;
 
 /// Generations on one disk before a fresh one is begun.
 const GENERATIONS: usize = 3;
+/// Crashes drawn to go on from, if recovery fails after each of them.
+const CRASHES_MAX: usize = 4;
 /// The largest number of outcomes of a moment of which every one is looked at.
 const EXHAUSTIVE: usize = 16;
 /// The number of outcomes drawn at the other moments; three times as many right before a sync.
@@ -114,7 +116,7 @@ impl<'a> OnTrace<'a> {
             lives: None,
             disk: Disk::new(Profile::Strict),
             seen: HashSet::new(),
-            sought: Sought::by(job.goes_on()),
+            sought: job.sought(),
             found: BTreeMap::new(),
             is_controlled: false,
         }
@@ -173,8 +175,7 @@ impl<'a> OnTrace<'a> {
             let (moment, end) = self.draw_crash(&scene);
             self.recover(&scene, (moment, end), tally)?;
         }
-        let crash = self.draw_crash(&scene);
-        self.go_on(&scene, crash, tally)
+        self.go_on(&scene, tally)
     }
 
     /// Looks at crash states of a life: where most is at stake first.
@@ -334,17 +335,17 @@ impl<'a> OnTrace<'a> {
         Ok(Some(recovery))
     }
 
-    /// The next generation opens what a recovery has left.
-    pub(super) fn go_on(
-        &mut self,
-        scene: &Scene<'_>,
-        crash: (usize, End),
-        tally: &mut Tally,
-    ) -> Result<(), Halt> {
-        match self.recover(scene, crash, tally)? {
-            Some(recovery) => self.begin_after(recovery),
-            None => self.lives = None,
+    /// The next generation opens what a recovery has left. Where one fails, and that is not what is looked for,
+    /// another crash is drawn.
+    pub(super) fn go_on(&mut self, scene: &Scene<'_>, tally: &mut Tally) -> Result<(), Halt> {
+        for _ in 0..CRASHES_MAX {
+            let crash = self.draw_crash(scene);
+            if let Some(recovery) = self.recover(scene, crash, tally)? {
+                self.begin_after(recovery);
+                return Ok(());
+            }
         }
+        self.lives = None;
         Ok(())
     }
 
@@ -389,7 +390,7 @@ impl<'a> OnTrace<'a> {
         tally.violated(&violation);
         let class = violation.class();
         let ends = self.sought.ends_with(&violation);
-        if !self.found.contains_key(&class) {
+        if !self.found.contains_key(&class) && !self.sought.passes_over(&violation) {
             let finding = self.finding(life, events, violation, tally)?;
             self.found
                 .insert(class, Found::now(finding, tally.crash_states));

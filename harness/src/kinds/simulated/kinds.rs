@@ -18,6 +18,7 @@ use crate::crash_kind::CrashKind;
 use crate::hang::OnHang;
 use crate::kinds::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
 use crate::kinds::sought::Sought;
+use crate::known::Known;
 use crate::plan::Plan;
 use crate::report::Coverage;
 use crate::shrink::Deadline;
@@ -174,7 +175,7 @@ fn play(timeline: &Timeline, job: &Job<'_>, tally: &mut Tally) -> io::Result<Pla
     } = job.plan;
     let bench = bench_of(job.tested, timeline, *hang_limit, out, job.on_hang)?;
     tally.rounds = 1;
-    let failure = shrink::search(&bench, timeline, &Sought::First)?;
+    let failure = shrink::search(&bench, timeline, &Sought::First(Known::default()))?;
     let about = (timeline.kind(), timeline.seed);
     let image = job.scratch.join("image");
     let keep = |failure| keep(&bench, failure, about, &image);

@@ -15,6 +15,8 @@ use crate::workload::Workload;
 
 /// Generations on one disk before a round is over.
 const GENERATIONS: u32 = 3;
+/// Crashes drawn to continue behind, if recovery fails after each of them.
+const CRASHES_MAX: usize = 4;
 /// Plans of errors tried on each generation.
 const FAULT_PLANS: usize = 10;
 /// And on each recovery.
@@ -32,7 +34,7 @@ pub(super) struct Round<'r, 'a> {
     pub(super) planned: Vec<Fault>,
 }
 
-impl Round<'_, '_> {
+impl<'a> Round<'_, 'a> {
     fn draw_workload(&mut self) -> Workload {
         let generation = self.world.generations();
         Workload::draw_tiny(&mut self.explorer.rng, generation)
@@ -48,6 +50,11 @@ impl Round<'_, '_> {
 
     /// Lets a life end somewhere, by a kill or a power cut, and continues there.
     fn crash(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived) {
+        self.world = self.crashed(life, faults, lived);
+    }
+
+    /// What a life leaves that ends somewhere, by a kill or a power cut.
+    fn crashed(&mut self, life: Life, faults: Vec<Fault>, lived: &Lived) -> World<'a> {
         let gaps = &lived.recording.gaps;
         let last = gaps.len() - 1;
         let gap = self.explorer.draw_gap(lived);
@@ -63,7 +70,7 @@ impl Round<'_, '_> {
             until: Some(gap),
             end,
         };
-        self.world = self.world.after(lived, step);
+        self.world.after(lived, step)
     }
 
     /// Recovers to the end, with crashes on the way, and continues there.
@@ -99,10 +106,26 @@ impl Round<'_, '_> {
             let effort = Effort::WRITER;
             let lived = self.explorer.life(&self.world, &life, &[], effort)?;
             self.count(&life, &lived);
-            self.crash(life, Vec::new(), &lived);
-            self.recover()?;
+            if !self.crash_and_recover(&life, &lived)? {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Continues behind a crash. Where recovery fails, and that is not what is looked for, another crash is
+    /// drawn; whether one of them led on.
+    fn crash_and_recover(&mut self, life: &Life, lived: &Lived) -> Result<bool, Halt> {
+        for _ in 0..CRASHES_MAX {
+            let crashed = self.crashed(life.clone(), Vec::new(), lived);
+            let before = std::mem::replace(&mut self.world, crashed);
+            match self.recover() {
+                Ok(()) => return Ok(true),
+                Err(halt) => self.explorer.search.found(halt.failure()?)?,
+            }
+            self.world = before;
+        }
+        Ok(false)
     }
 
     /// Errors of the disk; then everything as above, from the first error on.

@@ -90,9 +90,12 @@ impl<'t> Search<'t> {
         Ok(())
     }
 
-    /// Counts a failure, and keeps the first of its class.
+    /// Counts a failure, and keeps the first of its class, if that is not known already.
     pub(crate) fn keep(&mut self, failure: Box<Failure>) {
         self.tally.violated(&failure.violation);
+        if self.sought.passes_over(&failure.violation) {
+            return;
+        }
         let class = failure.violation.class();
         let states = self.tally.crash_states;
         self.failures.entry(class).or_insert_with(|| Kept {
@@ -108,7 +111,8 @@ impl<'t> Search<'t> {
         violation: Violation,
         failure: impl FnOnce(Violation) -> Box<Failure>,
     ) -> Result<(), Halt> {
-        if self.failures.contains_key(&violation.class()) {
+        let is_kept = self.failures.contains_key(&violation.class());
+        if is_kept || self.sought.passes_over(&violation) {
             self.tally.violated(&violation);
             return Ok(());
         }

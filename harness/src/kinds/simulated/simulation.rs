@@ -32,7 +32,7 @@ pub(crate) struct Simulation<'a> {
     /// Where the disks of failures are laid out.
     image: PathBuf,
     row: u64,
-    goes_on: bool,
+    sought: Sought,
     /// Classes of failures that have been told of.
     told: BTreeSet<String>,
     /// What ended a round that had found something before.
@@ -64,7 +64,7 @@ impl<'a> Simulation<'a> {
             plan: job.plan,
             image: job.scratch.join(format!("{}-image", job.name())),
             row: job.row,
-            goes_on: job.goes_on(),
+            sought: job.sought(),
             told: BTreeSet::new(),
             error: None,
         }
@@ -96,7 +96,7 @@ impl Worker for Simulation<'_> {
         };
         tally.count_engine(&timeline.engine);
         tally.rounds += 1;
-        let sought = Sought::by(self.goes_on);
+        let sought = self.sought.clone();
         let planned = self.plan.faults.iter();
         let planned = planned.filter_map(|planned| planned.simulated().ok());
         let mut round = Round {
@@ -119,7 +119,7 @@ impl Worker for Simulation<'_> {
         let mut findings = Vec::new();
         // Each has a disk to be laid out. Those that were told of before are counted by now.
         for (class, kept) in round.explorer.search.failures {
-            if self.told.insert(class) || sought == Sought::First {
+            if self.told.insert(class) || matches!(sought, Sought::First(_)) {
                 let image = self.image.join(findings.len().to_string());
                 findings.push(Found {
                     finding: keep(&self.bench, *kept.failure, about, &image)?.in_round(number),

@@ -20,7 +20,9 @@ use self::script::Script;
 use self::worker::Tracing;
 use super::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
 use super::examine::replay_image;
+use super::sought::Sought;
 use crate::crash_kind::CrashKind;
+use crate::known::Known;
 use crate::plan::Plan;
 use crate::process;
 use crate::process::Launcher;
@@ -63,14 +65,14 @@ impl Kind for Syscall {
     fn worker<'a>(&self, job: Job<'a>) -> Box<dyn Worker + 'a> {
         let rng = stream(job.plan.seed, job.row << 32 | job.lane);
         let name = job.name();
-        let goes_on = job.goes_on();
+        let sought = job.sought();
         let store = job.tested.store(job.plan);
         Box::new(Tracing::new(
             store,
             job.plan,
             job.scratch,
             &name,
-            goes_on,
+            sought,
             rng,
         ))
     }
@@ -92,7 +94,14 @@ impl Kind for Syscall {
         for engine in job.plan.engines_of(job.tested.engines()) {
             let rng = stream(job.plan.seed, 0);
             let store = job.tested.store(&job.plan.with_engine(engine));
-            let mut tracing = Tracing::new(store, job.plan, job.scratch, "script", false, rng);
+            let mut tracing = Tracing::new(
+                store,
+                job.plan,
+                job.scratch,
+                "script",
+                Sought::First(Known::default()),
+                rng,
+            );
             findings.extend(tracing.play(&script, tally)?);
         }
         Ok(Some(Played {

@@ -10,6 +10,7 @@ use super::worker::Tracing;
 use crate::finding::Finding;
 use crate::history::Event;
 use crate::kinds::contract::{NO_SCRIPT_OF_A_COMMAND, Saved, Shrinking};
+use crate::kinds::sought::Sought;
 use crate::loss::KillPoint;
 use crate::shrink::{Deadline, Test, minimise, smaller_numbers, smaller_workloads};
 use crate::tally::Tally;
@@ -63,8 +64,8 @@ fn play(saved: Saved<'_>, script: Script, played: &mut u64) -> io::Result<Option
         *played += 1;
         let rng = stream(plan.seed, u64::from(number));
         let store = saved.tested.store(&plan);
-        let mut tracing = Tracing::new(store, &plan, saved.scratch, "shrink", false, rng);
-        tracing.seek(saved.finding.violation.class());
+        let sought = Sought::Class(saved.finding.violation.class());
+        let mut tracing = Tracing::new(store, &plan, saved.scratch, "shrink", sought, rng);
         if let Some(finding) = tracing.play(&script, &mut Tally::default())? {
             return Ok(Some(Failing { script, finding }));
         }

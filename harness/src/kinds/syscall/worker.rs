@@ -124,7 +124,7 @@ impl<'a> Tracing<'a> {
         plan: &plan::Plan,
         scratch: &Path,
         name: &str,
-        goes_on: bool,
+        sought: Sought,
         rng: ChaCha8Rng,
     ) -> Self {
         Self {
@@ -137,16 +137,11 @@ impl<'a> Tracing<'a> {
             begun: false,
             kills: Vec::new(),
             base: Image::default(),
-            sought: Sought::by(goes_on),
+            sought,
             found: Vec::new(),
             error: None,
             thorough: false,
         }
-    }
-
-    /// From now on, only failures of this class.
-    pub(super) fn seek(&mut self, class: String) {
-        self.sought = Sought::Class(class);
     }
 
     /// A fresh directory.
@@ -401,11 +396,12 @@ impl<'a> Tracing<'a> {
         tally.violated(&violation);
         let class = violation.class();
         let ends = self.sought.ends_with(&violation);
-        let is_known = || {
+        let is_kept = || {
             let mut found = self.found.iter();
             found.any(|found| found.finding.violation.class() == class)
         };
-        if !ends && (self.sought != Sought::Each || is_known()) {
+        let keeps = matches!(self.sought, Sought::Each(_)) && !self.sought.passes_over(&violation);
+        if !ends && (!keeps || is_kept()) {
             return Ok(None);
         }
         let finding = self.finding(state, events, violation)?;

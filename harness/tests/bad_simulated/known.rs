@@ -1,0 +1,43 @@
+//! A mistake that is known, and one behind it.
+
+use plugpull::{CrashKind, Failure, Report, Row};
+
+use crate::caught::{caught, torture};
+use crate::mistake::Mistake;
+
+const CLASS: &str = "recovery failed: two segments are too many";
+
+fn row(mistake: Mistake, known: &[&str]) -> Result<Row, Row> {
+    let artifacts = tempfile::tempdir().expect("a directory");
+    let torture = torture(mistake, CrashKind::Power).artifacts(artifacts.path());
+    match torture.rounds(3).known(known.iter().copied()).run() {
+        Ok(Report { mut rows }) => Ok(rows.remove(0)),
+        Err(Failure::Violation(mut rows)) => Err(rows.remove(0)),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_known_failure_is_counted_and_passed_over() {
+    let stopped = row(Mistake::FailsInRecovery, &[]).expect_err("it is caught");
+    assert!(stopped.tally.known.is_empty());
+    let passed = row(Mistake::FailsInRecovery, &["recovery failed: *"]).expect("nothing else");
+    assert!(passed.tally.known[CLASS] > 100, "{:?}", passed.tally);
+    assert_eq!(passed.tally.violations, 0);
+    assert!(passed.failures.is_empty());
+    // The rounds go on behind it.
+    let [with, without] = [&passed, &stopped].map(|row| row.tally.crash_states);
+    assert!(with > 10 * without, "{with} and {without}");
+}
+
+#[test]
+fn what_lies_behind_a_known_failure_is_found() {
+    let mistake = Mistake::FailsInRecoveryAndAcksBeforeSync;
+    let first = row(mistake, &["lost"]).expect_err("it is caught");
+    assert_eq!(first.failures[0].class, CLASS);
+    let behind = row(mistake, &[CLASS]).expect_err("there is another one");
+    assert_eq!(behind.failures[0].class, "lost");
+    // Of another class, it is not passed over.
+    let violation = caught(Mistake::FailsInRecovery, CrashKind::Power);
+    assert_eq!(violation.class(), CLASS);
+}
