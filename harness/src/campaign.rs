@@ -294,16 +294,11 @@ impl Shared<'_> {
     /// The number of the next round, if there is to be one.
     fn next_round(&self) -> Option<u64> {
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let (number, in_budget) = match self.plan.round {
-            Some(round) => (round, ticket == 0),
-            None => {
-                let number = self.plan.shard.number(ticket);
-                let in_budget = match self.plan.budget {
-                    Budget::Rounds(rounds) => number < rounds,
-                    Budget::Duration(duration) => self.started.elapsed() < duration,
-                };
-                (number, in_budget)
-            }
+        let number = self.plan.shard.number(ticket);
+        let in_budget = match (self.plan.round, self.plan.budget) {
+            (Some(_), _) => ticket == 0,
+            (None, Budget::Rounds(rounds)) => number < rounds,
+            (None, Budget::Duration(duration)) => self.started.elapsed() < duration,
         };
         let failures_max = match (self.plan.fail_fast, self.goes_on) {
             (true, _) => 1,
@@ -318,7 +313,7 @@ impl Shared<'_> {
             self.watching.ledger.cut_short();
             return None;
         }
-        Some(number)
+        Some(self.plan.round.unwrap_or(number))
     }
 
     /// Takes note of a round.

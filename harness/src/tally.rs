@@ -208,13 +208,12 @@ impl Tally {
         self.known.add(&known);
     }
 
-    fn take_back(&mut self, takes: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
-        let classes = std::mem::take(&mut self.classes);
-        let (taken, kept) = classes.into_iter().partition(|(class, _)| takes(class));
+    fn take_back(&mut self, is_meant: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
+        let classes = std::mem::take(&mut self.classes).into_iter();
+        let (back, kept): (BTreeMap<_, _>, _) = classes.partition(|(class, _)| is_meant(class));
         self.classes = kept;
-        let taken: BTreeMap<String, u64> = taken;
-        self.violations -= taken.values().sum::<u64>();
-        taken
+        self.violations -= back.values().sum::<u64>();
+        back
     }
 
     /// Counts time that went into a phase.

@@ -58,6 +58,7 @@ impl Disk {
         if len >= before {
             return;
         }
+        file.freed = op;
         // What was cut off must not come back when the file grows again.
         let sector_bytes = SECTOR_BYTES as u64;
         let mut first = len / sector_bytes;
@@ -92,6 +93,7 @@ impl Disk {
             return;
         }
         file.live.punch_hole(range.start..end);
+        file.freed = op;
         let sector_bytes = SECTOR_BYTES as u64;
         // A sector that is hit in part is written as it is now; the end of the file ends its sector.
         let whole_from = range.start.div_ceil(sector_bytes);

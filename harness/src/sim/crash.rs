@@ -40,6 +40,7 @@ impl Disk {
             let node = match self.node(ino) {
                 Node::File(file) => Node::File(FileNode {
                     metadata,
+                    freed: file.freed,
                     ..FileNode::of(self.surviving_bytes(file, &path, chooser))
                 }),
                 Node::Special(special) => Node::Special(SpecialNode {
@@ -88,6 +89,7 @@ impl Disk {
             let settled = match &**node {
                 Node::File(file) => Node::File(FileNode {
                     metadata,
+                    freed: file.freed,
                     ..FileNode::of(file.live.clone())
                 }),
                 Node::Dir(dir) => Node::Dir(DirNode {

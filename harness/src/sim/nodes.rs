@@ -73,6 +73,8 @@ pub(crate) struct FileNode {
     pub(crate) sizes: Vec<u64>,
     /// A failed sync has dropped something: live is not durable with all that is pending.
     pub(super) diverged: bool,
+    /// The operation that last gave space back: what is written there later has other blocks.
+    pub(super) freed: u64,
     pub(crate) metadata: Sides,
 }
 

@@ -172,9 +172,7 @@ impl Disk {
                 bytes
             }
             Decay::Stale { .. } => {
-                let then = then.filter(|disk| ino < disk.nodes.len());
-                let then = then.filter(|disk| disk.nodes[ino].is_some());
-                let Some(bytes) = then.and_then(|disk| disk.sector(ino, damage.sector)) else {
+                let Some(bytes) = self.stale(ino, damage.sector, then) else {
                     return false;
                 };
                 bytes
@@ -183,6 +181,19 @@ impl Disk {
         self.put(ino, damage.sector, &new);
         // Of a sector at the end of its file, not all bytes are there.
         self.sector(ino, damage.sector) != Some(old)
+    }
+
+    /// What a sector held then. `None` if its file had other blocks: what a write that was lost leaves is what
+    /// the same block held before.
+    fn stale(&self, ino: Ino, sector: u64, then: Option<&Self>) -> Option<Vec<u8>> {
+        let then = then?;
+        let before = then.nodes.get(ino)?.as_deref()?;
+        match (self.node(ino), before) {
+            (Node::File(now), Node::File(before)) if now.freed == before.freed => {
+                then.sector(ino, sector)
+            }
+            _ => None,
+        }
     }
 
     fn sector(&self, ino: Ino, sector: u64) -> Option<Vec<u8>> {
@@ -201,5 +212,53 @@ impl Disk {
             file.live.set_len(len);
             file.durable = file.live.clone();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::Profile;
+    use super::*;
+    use crate::sim::{Act, Bytes};
+    use crate::tree::{Kind, Metadata};
+
+    fn done(disk: &Disk, acts: &[Act]) -> Disk {
+        let mut disk = disk.clone();
+        for act in acts {
+            disk.act(act).expect("it can be done");
+        }
+        disk
+    }
+
+    /// A sector that is stale holds what its block held. A file that was cut has other blocks from there on.
+    #[test]
+    fn what_was_cut_off_is_no_older_version() {
+        let path = || "log".to_owned();
+        let write = |byte| Act::Write {
+            path: path(),
+            offset: 0,
+            bytes: Bytes([byte; SECTOR_BYTES].into()),
+        };
+        let create = Act::Create {
+            path: path(),
+            kind: Kind::File,
+            metadata: Metadata::default(),
+        };
+        let stale = Damage {
+            path: "/log".to_owned(),
+            sector: 0,
+            decay: Decay::Stale { gap: 0 },
+        };
+        let first = done(&Disk::new(Profile::Strict), &[create, write(1)]);
+        let mut again = done(&first, &[write(2)]);
+        assert!(again.damage(&stale, Some(&first)));
+        let ino = again.tree(false)[0].1;
+        assert_eq!(again.sector(ino, 0), Some(vec![1; SECTOR_BYTES]));
+        let cut = Act::SetLen {
+            path: path(),
+            len: 0,
+        };
+        let mut cut = done(&first, &[cut, write(2)]);
+        assert!(!cut.damage(&stale, Some(&first)));
     }
 }

@@ -7,12 +7,12 @@ use crate::mistake::Mistake;
 
 const CLASS: &str = "recovery failed: two segments are too many";
 
-fn row(mistake: Mistake, known: &[&str]) -> Result<Row, Row> {
+fn row(mistake: Mistake, known: &[&str]) -> Result<Box<Row>, Box<Row>> {
     let artifacts = tempfile::tempdir().expect("a directory");
     let torture = torture(mistake, CrashKind::Power).artifacts(artifacts.path());
     match torture.rounds(3).known(known.iter().copied()).run() {
-        Ok(Report { mut rows }) => Ok(rows.remove(0)),
-        Err(Failure::Violation(mut rows)) => Err(rows.remove(0)),
+        Ok(Report { mut rows }) => Ok(rows.remove(0).into()),
+        Err(Failure::Violation(mut rows)) => Err(rows.remove(0).into()),
         Err(other) => panic!("{other}"),
     }
 }

@@ -294,7 +294,7 @@ impl Subject for SlotLog {
 
 fn slots(name: &'static str, damaged: Slots) -> Result<Report, Failure> {
     let dir = tempfile::tempdir().expect("a directory");
-    let torture = torture(SlotLog { name, damaged }, 3, dir.path());
+    let torture = torture(SlotLog { name, damaged }, 6, dir.path());
     rot(torture).keep_going().run()
 }
 
