@@ -57,6 +57,7 @@
 extern crate self as plugpull;
 
 mod ablate;
+mod again;
 mod campaign;
 pub mod cli;
 mod crash_kind;
@@ -85,6 +86,7 @@ mod process;
 mod quantity;
 mod quoted_error;
 mod recorder;
+mod regressions;
 mod report;
 mod roles;
 mod scratch;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::again::{self, Asked};
 use crate::campaign::{self, Watching};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
@@ -16,6 +17,7 @@ use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::planned_fault::PlannedFault;
 use crate::process::{Launcher, has_order};
 use crate::recorder::RecorderKind;
+use crate::regressions::Regressions;
 use crate::report::{Ledger, Row, SavedFailure, Silent, Verdict};
 use crate::roles;
 use crate::sim::Profile;
@@ -233,7 +235,12 @@ impl Torture {
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(under_test.tested(), kinds.as_deref().unwrap_or(&[]), &plan)
             .map_err(environment)?;
-        let is_scripted = self.script.is_some();
+        let asked = Asked::by_environment();
+        let is_free = self.script.is_none() && asked.is_none();
+        let regressions = plan.launcher.test().filter(|_| is_free);
+        let regressions = regressions.map(|test| Regressions::of(test, &plan.out));
+        let earlier = regressions.as_ref().map(Regressions::load).transpose();
+        let earlier = earlier.map_err(|error| environment(error.to_string()))?;
         let stop = plan.stop.clone();
         let ledger = Arc::new(Ledger::new(Box::new(Silent)));
         let kept = Arc::clone(&ledger);
@@ -243,8 +250,15 @@ impl Torture {
                 on_hang,
             };
             let tested = [under_test.tested()];
+            if let Some(asked) = &asked {
+                return asked.carry_out(tested[0], &plan, watching);
+            }
             if let Some(script) = &self.script {
                 return campaign::play(tested[0], script, &plan, watching);
+            }
+            let earlier = earlier.unwrap_or_default();
+            if again::recurs(&earlier, tested[0], &plan, watching)? {
+                return Ok(());
             }
             let kinds = kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
             campaign::run(&[(&tested, kinds)], &plan, watching);
@@ -261,9 +275,15 @@ impl Torture {
         match Verdict::of(&rows) {
             Verdict::Pass => Ok(Report { rows }),
             Verdict::Environment => Err(environment(errors_of(&rows))),
-            Verdict::Violation => Err(Failure::Violation(rows)),
-            // A script is played for what it does, not for how much of it there is.
-            Verdict::Vacuous if is_scripted => Ok(Report { rows }),
+            Verdict::Violation => {
+                if let Some(regressions) = regressions {
+                    let kept = regressions.add(&rows);
+                    kept.map_err(|error| environment(error.to_string()))?;
+                }
+                Err(Failure::Violation(rows))
+            }
+            // A script is played for what it does, not for how much of it there is; so is a failure.
+            Verdict::Vacuous if !is_free => Ok(Report { rows }),
             Verdict::Vacuous => Err(Failure::Vacuous(rows)),
         }
     }
@@ -341,7 +361,8 @@ impl fmt::Display for Failure {
                             if folder.as_os_str().is_empty() {
                                 return Ok(());
                             }
-                            writeln!(f, "    told in {}/README.md", folder.display())
+                            writeln!(f, "    told in {}/README.md", folder.display())?;
+                            f.write_str(&again::commands(folder))
                         })
                     })
             }

@@ -71,6 +71,11 @@ impl Launcher {
         })
     }
 
+    /// The test that obeys, if it is one.
+    pub(crate) fn test(&self) -> Option<&str> {
+        self.test.as_deref()
+    }
+
     /// The same; whatever waits for a child ends when `stop` is set.
     pub(crate) fn stopped_by(self, stop: &Stop) -> Self {
         Self {

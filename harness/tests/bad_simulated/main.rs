@@ -9,6 +9,7 @@
 )]
 mod kv_store;
 
+mod again;
 mod caught;
 mod ends;
 mod entry;
