@@ -165,7 +165,9 @@ pub(crate) fn recurs(
         let rows = rows_of(regression, tested, plan, watching.on_hang)?;
         let is_back = rows.iter().any(|row| row.tally.violations > 0);
         if is_back {
-            rows.into_iter().for_each(|row| watching.ledger.push(row));
+            for row in rows {
+                watching.ledger.push(row);
+            }
             return Ok(true);
         }
     }

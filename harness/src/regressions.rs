@@ -57,16 +57,16 @@ impl Regressions {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.explained(error)),
+            Err(error) => return Err(self.explained(&error)),
         };
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let parsed = lines.map(|line| serde_json::from_str(line).map_err(io::Error::from));
         parsed
             .collect::<io::Result<_>>()
-            .map_err(|error| self.explained(error))
+            .map_err(|error| self.explained(&error))
     }
 
-    fn explained(&self, error: io::Error) -> io::Error {
+    fn explained(&self, error: &io::Error) -> io::Error {
         let path = self.path.display();
         let reason = format!(
             "cannot read the failures of earlier runs in {path}: {error}; remove the file to forget them"
