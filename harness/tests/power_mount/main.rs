@@ -20,4 +20,9 @@ mod recorder;
 mod rings;
 #[path = "../power_trace/rot.rs"]
 mod rot;
+#[path = "../power_trace/slot.rs"]
+mod slot;
 mod slots;
+#[path = "../power_trace/undo.rs"]
+mod undo;
+mod vectors;

@@ -9,9 +9,9 @@ use plugpull::{
     CrashKind, Failure, PlannedFault, RecoverRun, Report, Subject, SubjectError, Survivors,
     WriteRun,
 };
-use twox_hash::XxHash3_64;
 
 use crate::case::torture;
+use crate::slot::{fill, payloads};
 
 pub(crate) const SLOT_BYTES: usize = 4096;
 const SLOTS: usize = 128;
@@ -33,31 +33,12 @@ pub(crate) struct Slots {
     pub(crate) flags: i32,
 }
 
-fn checksum(slot: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(1, &slot[8..])
-}
-
 impl Slot {
     fn of(payload: &[u8]) -> Self {
         let mut slot = [0; SLOT_BYTES];
-        slot[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-        slot[16..][..payload.len()].copy_from_slice(payload);
-        let sum = checksum(&slot);
-        slot[..8].copy_from_slice(&sum.to_le_bytes());
+        fill(&mut slot, payload);
         Self(slot)
     }
-}
-
-/// The payloads of the slots before the first one that is not whole.
-fn payloads(log: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (slots, _) = log.as_chunks::<SLOT_BYTES>();
-    slots.iter().map_while(|slot| {
-        let (sum, rest) = slot.split_first_chunk::<8>()?;
-        let (len, payload) = rest.split_first_chunk::<8>()?;
-        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
-        let is_whole = u64::from_le_bytes(*sum) == checksum(slot);
-        payload.get(..len).filter(|_| is_whole)
-    })
 }
 
 /// The log, with what is in it durable.
@@ -84,7 +65,7 @@ impl Subject for Slots {
         let mut options = File::options();
         options.read(true).write(true).custom_flags(self.flags);
         let file = options.open(run.dir.join("log"))?;
-        let used = payloads(&all).count();
+        let used = payloads(&all, SLOT_BYTES).count();
         let actions = run.workload.actions(0).take(ENTRIES);
         for (number, action) in (used..SLOTS).zip(actions) {
             let slot = Slot::of(&run.workload.payload(action.id));
@@ -97,7 +78,7 @@ impl Subject for Slots {
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         let (_, all) = durable(run.dir)?;
-        for (number, payload) in payloads(&all).enumerate() {
+        for (number, payload) in payloads(&all, SLOT_BYTES).enumerate() {
             survivors.push(number as u64, payload);
         }
         Ok(())

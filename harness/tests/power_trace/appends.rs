@@ -61,3 +61,15 @@ fn room_that_was_made_before_is_filled_and_its_bytes_are_synced() {
     );
     Program::new(log).passes_and_these_twins_do_not(&["# DATA", "# DIR"]);
 }
+
+#[test]
+fn an_append_is_durable_after_a_sync_of_everything() {
+    let syncs = [
+        format!("syscall({}, fileno($end)) == 0", libc::SYS_syncfs),
+        format!("syscall({}) == 0", libc::SYS_sync),
+    ];
+    for sync in syncs {
+        let log = log_with("0", &format!("{sync} or die \"sync: $!\"; # ALL"));
+        Program::new(log).passes_and_these_twins_do_not(&["# ALL"]);
+    }
+}

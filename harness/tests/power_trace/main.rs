@@ -12,3 +12,5 @@ mod processes;
 mod recorder;
 mod refused;
 mod rot;
+mod slot;
+mod undo;

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::{MmapMut, MmapOptions};
+use plugpull::sim::Profile;
 use plugpull::{
     CrashKind, Failure, PlannedFault, RecoverRun, Report, Subject, SubjectError, Survivors,
     WriteRun,
 };
-use twox_hash::XxHash3_64;
 
 use crate::case::{is_caught, passes, torture};
+use crate::slot::{fill, payloads};
 
 const SLOT_BYTES: usize = 8192;
 const SLOTS: usize = 24;
@@ -21,14 +22,17 @@ const ENTRIES: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sync {
     Msync,
+    /// All of the file system.
+    Everything,
     Nothing,
     /// Its error is not looked at.
     Careless,
     /// msync of another mapping of the file, a private one: that syncs nothing.
     OfPrivate,
+    /// Of another file, after the acknowledgement.
+    OfOther,
 }
 
-/// Checksum, length and payload stand in each slot, so a torn one is no entry.
 struct Mapped {
     name: &'static str,
     sync: Sync,
@@ -38,22 +42,6 @@ fn open(dir: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     options.open(dir.join("log"))
-}
-
-fn checksum(slot: &[u8]) -> u64 {
-    XxHash3_64::oneshot_with_seed(1, &slot[8..])
-}
-
-/// The payloads of the slots before the first one that is not whole.
-fn payloads(map: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (slots, _) = map.as_chunks::<SLOT_BYTES>();
-    slots.iter().map_while(|slot| {
-        let (sum, rest) = slot.split_first_chunk::<8>()?;
-        let (len, payload) = rest.split_first_chunk::<8>()?;
-        let len = usize::try_from(u64::from_le_bytes(*len)).ok()?;
-        let is_whole = u64::from_le_bytes(*sum) == checksum(slot);
-        payload.get(..len).filter(|_| is_whole)
-    })
 }
 
 /// The log, with what is in it durable.
@@ -80,33 +68,33 @@ impl Subject for Mapped {
         #[expect(unsafe_code, reason = "memory that is a copy of a file")]
         // SAFETY: it is not read.
         let private = unsafe { MmapOptions::new().map_copy(&file) }?;
-        let used = payloads(&map).count();
+        let used = payloads(&map, SLOT_BYTES).count();
         let actions = run.workload.actions(0).take(ENTRIES);
         for (number, action) in (used..SLOTS).zip(actions) {
             let payload = run.workload.payload(action.id);
             run.recorder.attempt(action.id);
             let slot = &mut map[number * SLOT_BYTES..][..SLOT_BYTES];
-            slot.fill(0);
-            slot[16..][..payload.len()].copy_from_slice(&payload);
-            slot[8..16].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-            let sum = checksum(slot);
-            slot[..8].copy_from_slice(&sum.to_le_bytes());
+            fill(slot, &payload);
             match self.sync {
                 Sync::Msync => map.flush()?,
+                Sync::Everything => rustix::fs::syncfs(&file)?,
                 Sync::Careless => drop(map.flush()),
                 Sync::OfPrivate => private.flush()?,
-                Sync::Nothing => {}
+                Sync::Nothing | Sync::OfOther => {}
             }
             run.recorder.ack(action.id, number as u64);
             // Only a call is a moment at which the power goes.
             std::fs::write(run.dir.join("other"), b"x")?;
+            if self.sync == Sync::OfOther {
+                File::open(run.dir.join("other"))?.sync_all()?;
+            }
         }
         Ok(())
     }
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         let map = durable(run.dir)?;
-        for (number, payload) in payloads(&map).enumerate() {
+        for (number, payload) in payloads(&map, SLOT_BYTES).enumerate() {
             survivors.push(number as u64, payload);
         }
         Ok(())
@@ -121,6 +109,24 @@ fn run(name: &'static str, sync: Sync, rounds: u64) -> Result<Report, Failure> {
 #[test]
 fn what_is_stored_to_a_mapping_is_durable_after_msync() {
     passes(run("msync", Sync::Msync, 1));
+}
+
+#[test]
+fn what_is_stored_to_a_mapping_is_durable_after_a_sync_of_the_file_system() {
+    passes(run("syncfs", Sync::Everything, 1));
+}
+
+/// What is acknowledged is in memory, but no write has told of it yet. The states before its page is
+/// written back are not those of a store that has lost it.
+#[test]
+fn what_is_stored_to_a_mapping_survives_where_everything_does() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mapped = Mapped {
+        name: "no-msync",
+        sync: Sync::OfOther,
+    };
+    let torture = torture(mapped, 2, dir.path());
+    passes(torture.profiles([Profile::Everything]).run());
 }
 
 #[test]

@@ -1,18 +1,20 @@
 //! Random programs on a mounted file system: what they see is what its disk holds.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use memmap2::MmapMut;
+use rustix::fs::{Advice, fadvise};
 
 use super::calls::Program;
 use super::child::{self, is_child, seeds};
 use crate::image::Image;
 use crate::mount::Mounted;
 use crate::recorder::mount::Unasked;
-use crate::sim::{Disk, Profile};
+use crate::sim::{Act, Disk, Profile};
 use crate::store::Silent;
 use crate::trace::End;
 
@@ -73,6 +75,45 @@ fn what_threads_see_is_what_the_disk_holds() {
     for seed in 0..seeds(4) {
         compare("what_threads_see_is_what_the_disk_holds", seed, 3);
     }
+}
+
+/// What is done to a file without a name is no act, as nothing of it survives a crash.
+#[test]
+fn a_file_that_has_lost_its_name_is_read_as_it_was_written() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    if let Err(why) = crate::mount::available(scratch.path()) {
+        return eprintln!("SKIPPED: {why}");
+    }
+    let site = crate::mount::site(scratch.path()).expect("it was possible just now");
+    let dir = scratch.path().join("mounted");
+    std::fs::create_dir(&dir).expect("made");
+    let disk = Disk::new(Profile::Strict);
+    let mounted = Mounted::new(site.as_ref(), &dir, disk, Arc::new(Silent), None).expect("mounted");
+    let path = dir.join("file");
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    let nameless = options.open(&path).expect("made");
+    nameless.write_all_at(b"first", 0).expect("written");
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, "another").expect("written");
+    nameless.write_all_at(b", then", 5).expect("written");
+    // Pages that the kernel keeps are not asked for.
+    fadvise(&nameless, 0, None, Advice::DontNeed).expect("let go of");
+    let mut bytes = [0; 11];
+    nameless.read_exact_at(&mut bytes, 0).expect("read");
+    assert_eq!(&bytes, b"first, then");
+    nameless.set_len(3).expect("cut");
+    assert_eq!(nameless.metadata().expect("of an open file").len(), 3);
+    assert_eq!(std::fs::read(&path).expect("read"), b"another");
+    drop(nameless);
+    let lived = mounted.end().expect("nothing was refused");
+    let is_of_nameless = |act: &&Act| match act {
+        Act::Write { bytes, .. } => *bytes.0 == *b", then",
+        Act::SetLen { len, .. } => *len == 3,
+        _ => false,
+    };
+    let told: Vec<_> = lived.past.acts().iter().filter(is_of_nameless).collect();
+    assert!(told.is_empty(), "{told:?}");
 }
 
 /// Maps one file again and again, and files that it removes.
