@@ -2,17 +2,17 @@
 //!
 //! Needs root, FUSE, loop devices and `mkfs.ext4`; says so and passes where one is missing.
 
+mod wait;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plugpull::disk::{FileSystem, available};
 
-/// Whatever takes longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+use wait::wait_until;
 
 /// The `disk_ways` example, which `cargo test` has built beside this test.
 fn torture(scratch: &Path, budget: [&str; 2]) -> Command {
@@ -28,18 +28,6 @@ fn torture(scratch: &Path, budget: [&str; 2]) -> Command {
         .current_dir(scratch.parent().expect("it is in a directory"))
         .stdout(Stdio::null());
     command
-}
-
-/// Waits for something that is about to be true.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{what}: not so after {PATIENCE:?}"
-        );
-        std::thread::yield_now();
-    }
 }
 
 /// A torture under way. Killed when dropped.

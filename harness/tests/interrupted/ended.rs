@@ -3,7 +3,8 @@
 use nix::sys::signal::Signal::{self, SIGINT, SIGTERM};
 use plugpull::disk::{FileSystem, available};
 
-use super::victim::{CHECKER, Ended, Place, WRITER, example, summary, wait_until};
+use super::victim::{CHECKER, Ended, Place, WRITER, example, summary};
+use super::wait::wait_until;
 
 /// It says what it has not done, and claims nothing of it.
 fn is_interrupted(ended: &Ended, status: i32) {

@@ -8,7 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plugpull::{BlackBox, CrashKind, Failure, Torture};
 
-use super::victim::{CHECKER, EARLY_WRITER, Ended, Place, WRITER, example, summary, wait_until};
+use super::victim::{CHECKER, EARLY_WRITER, Ended, Place, WRITER, example, summary};
+use super::wait::wait_until;
 
 /// A checker that cannot be started in the row of `kill`, whose directory is not in memory.
 const HALF_A_CHECKER: &str = r#"

@@ -6,3 +6,5 @@ mod environment;
 mod failures;
 mod replaced;
 mod victim;
+#[path = "../wait/mod.rs"]
+mod wait;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::victim::{Place, example, wait_until};
+use super::victim::{Place, example};
+use super::wait::wait_until;
 
 #[test]
 fn a_program_that_is_replaced_or_removed_while_it_runs_goes_on_to_the_end() {

@@ -3,13 +3,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What takes longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(120);
+use super::wait::wait_until;
 
 /// A log of ids, one a line, in shell.
 pub(crate) const WRITER: &str = r#"
@@ -136,18 +134,6 @@ impl Place {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
         let name = self.path().file_name().expect("named").to_str();
         assert!(!mounts.contains(name.expect("ASCII")), "{mounts}");
-    }
-}
-
-/// Waits for something that is about to be true.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{what}: not so after {PATIENCE:?}"
-        );
-        std::thread::yield_now();
     }
 }
 
