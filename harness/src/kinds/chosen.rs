@@ -5,7 +5,7 @@ use std::io;
 use serde_json::Value;
 
 use super::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
-use super::power_traced;
+use super::power_run;
 use crate::crash_kind::CrashKind;
 use crate::mount;
 use crate::plan::Plan;
@@ -66,7 +66,7 @@ impl<S: Kind> Kind for SeamOrRun<S> {
             }
             RecorderKind::Trace | RecorderKind::Mount => {
                 (self.allows)(recorder, plan)?;
-                power_traced::available(tested, plan, recorder)
+                power_run::available(tested, plan, recorder)
             }
         }
     }
@@ -90,20 +90,20 @@ impl<S: Kind> Kind for SeamOrRun<S> {
     fn worker<'a>(&self, job: Job<'a>) -> Box<dyn Worker + 'a> {
         match self.chosen(job.tested, job.plan) {
             RecorderKind::Seam => self.seam.worker(job),
-            RecorderKind::Trace | RecorderKind::Mount => power_traced::worker(&job),
+            RecorderKind::Trace | RecorderKind::Mount => power_run::worker(&job),
         }
     }
 
     fn replay(&self, saved: Saved<'_>) -> io::Result<Replayed> {
-        if power_traced::is_ours(saved) {
-            return power_traced::replay(saved);
+        if power_run::is_ours(saved) {
+            return power_run::replay(saved);
         }
         self.seam.replay(saved)
     }
 
     fn shrink(&self, saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
-        if power_traced::is_ours(saved) {
-            return power_traced::shrink(saved, deadline);
+        if power_run::is_ours(saved) {
+            return power_run::shrink(saved, deadline);
         }
         self.seam.shrink(saved, deadline)
     }

@@ -18,7 +18,7 @@ mod examine;
 mod fault;
 mod kill;
 mod power;
-mod power_traced;
+mod power_run;
 mod registry;
 mod rot;
 mod simulated;
@@ -28,6 +28,6 @@ mod syscall;
 pub use syscall::Generation;
 
 pub(crate) use contract::{Case, Job, Replayed, Saved, Shrinking, Worker};
-pub(crate) use power_traced::Bench;
+pub(crate) use power_run::Bench;
 pub(crate) use registry::{REGISTRY, of};
 pub(crate) use simulated::{Simulation, keep_panics_quiet};
