@@ -73,6 +73,7 @@ mod image;
 mod injection;
 mod kinds;
 mod known;
+mod lifespan;
 pub mod litmus;
 mod loss;
 mod memory_file;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::disk::{FileSystem, FileSystemKind};
 use crate::ignored::Ignored;
 use crate::known::Known;
+use crate::lifespan::Lifespan;
 use crate::loss::Cuts;
 use crate::planned_fault::PlannedFault;
 use crate::process::Launcher;
@@ -83,6 +84,8 @@ pub(crate) struct Plan {
     pub recorder: Option<RecorderKind>,
     /// Errors of the disk for `fault`; drawn from the seed if there are none.
     pub faults: Vec<PlannedFault>,
+    /// How long writers live, where it is asked for.
+    pub lifespan: Lifespan,
     /// Where `syscall` cuts writes.
     pub cuts: Cuts,
     /// Files that a real kill may leave in another state than a copy.
@@ -118,6 +121,7 @@ impl Default for Plan {
             recorder: None,
             faults: Vec::new(),
             cuts: Cuts::default(),
+            lifespan: Lifespan::default(),
             ignored: Vec::new(),
             known: Known::default(),
             shard: Shard::WHOLE,

@@ -12,6 +12,7 @@ use crate::disk::FileSystemKind;
 use crate::failures;
 use crate::hang::{self, OnHang};
 use crate::known::Known;
+use crate::lifespan::Lifespan;
 use crate::loss::Cuts;
 use crate::plan::{Budget, HANG_LIMIT, Plan};
 use crate::planned_fault::PlannedFault;
@@ -50,6 +51,7 @@ pub struct Torture {
     recorder: Option<RecorderKind>,
     faults: Vec<PlannedFault>,
     known: Known,
+    lifespan: Lifespan,
     keep_going: bool,
 }
 
@@ -75,6 +77,7 @@ impl Torture {
             recorder: None,
             faults: Vec::new(),
             known: Known::default(),
+            lifespan: Lifespan::default(),
             keep_going: false,
         }
     }
@@ -170,6 +173,28 @@ impl Torture {
         self
     }
 
+    /// Writers live no longer than this; a program, from its first word on. Default: what
+    /// [`Subject::life_max`](crate::Subject::life_max) says; 250 ms for a program, 10 s under trace, and more if it
+    /// acknowledged nothing in that time.
+    pub fn life(mut self, life: Duration) -> Self {
+        self.lifespan.life = Some(life);
+        self
+    }
+
+    /// Writers are ended after this number of announcements at the latest.
+    pub fn lines(mut self, lines: u64) -> Self {
+        self.lifespan.lines = Some(lines.max(1));
+        self
+    }
+
+    /// Under trace, writers are ended after this number of calls on the store's directory at the latest, those of a
+    /// program counted from its first word on. Default: 60 to 200, for a program 24 to 72, and more if it
+    /// acknowledged nothing in them.
+    pub fn calls(mut self, calls: u64) -> Self {
+        self.lifespan.calls = Some(calls.max(1));
+        self
+    }
+
     /// Goes on after failures, to the end, and keeps one of each
     /// [class](crate::oracle::Violation::class); else a row stops after three.
     pub fn keep_going(mut self) -> Self {
@@ -228,6 +253,7 @@ impl Torture {
             recorder: self.recorder,
             faults: self.faults,
             known: self.known,
+            lifespan: self.lifespan,
             keep_going: self.keep_going,
             ..Plan::default()
         };
@@ -321,7 +347,11 @@ impl fmt::Display for Failure {
         match self {
             Self::Environment(message) => write!(f, "the torture cannot run: {message}"),
             Self::Vacuous(rows) => {
-                writeln!(f, "the torture showed nothing:")?;
+                writeln!(
+                    f,
+                    "the torture showed nothing (writers that live too short get more with `life`, `lines` and \
+                     `calls`):"
+                )?;
                 rows.iter().try_for_each(|row| {
                     let Tally {
                         rounds,

@@ -10,6 +10,7 @@ use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::ignored::Ignored;
 use crate::known::KnownClass;
+use crate::lifespan::Lifespan;
 use crate::litmus::{self, LitmusArgs};
 use crate::loss::Cuts;
 use crate::planned_fault::PlannedFault;
@@ -236,6 +237,8 @@ pub(super) struct RunArgs {
     pub(super) shard: Shard,
     #[command(flatten)]
     pub(super) patience: Patience,
+    #[command(flatten)]
+    pub(super) writers: Writers,
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     pub(super) json: bool,
@@ -251,4 +254,31 @@ pub(super) struct Patience {
     /// End all of it at the first failure, instead of a row at its third.
     #[arg(long, conflicts_with = "keep_going")]
     pub(super) fail_fast: bool,
+}
+
+/// How long writers live. If nothing is asked for, the first lives of a program tell: one that was ended before
+/// it had acknowledged anything gets more the next time.
+#[derive(Debug, Args)]
+pub(super) struct Writers {
+    /// Writers live no longer than this, as 100ms or 5s; a program, from its first word on. If not given: what a
+    /// subject says, 250ms for a program, 10s under trace.
+    #[arg(long, value_parser = parse_limit)]
+    life: Option<Duration>,
+    /// Writers are ended after this number of announcements at the latest.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    lines: Option<u64>,
+    /// Under trace, writers are ended after this number of calls on the store's directory at the latest, those of a
+    /// program counted from its first word on. If not given: 60 to 200, for a program 24 to 72.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    calls: Option<u64>,
+}
+
+impl Writers {
+    pub(super) fn lifespan(&self) -> Lifespan {
+        Lifespan {
+            life: self.life,
+            lines: self.lines,
+            calls: self.calls,
+        }
+    }
 }

@@ -89,6 +89,7 @@ pub(super) fn run(
         recorder: args.recorder,
         faults: args.fault,
         hang_limit: args.hang_limit,
+        lifespan: args.writers.lifespan(),
         cuts: args.cuts,
         ignored: args.ignore,
         known: Known(args.known),

@@ -59,7 +59,8 @@ pub(super) fn of(rows: &[Row], closing: &Closing) -> String {
         Verdict::Pass => "No promise was broken.",
         Verdict::Vacuous => {
             "Nothing was shown: no acknowledgement, no crash in the middle of work, or copies that \
-             are not what a kill leaves."
+             are not what a kill leaves. Writers that live too short to acknowledge anything get more with \
+             --life and --lines, and under trace with --calls."
         }
     };
     let shard = match closing.shard {

@@ -6,6 +6,7 @@ mod appends;
 mod case;
 mod elsewhere;
 mod faults;
+mod lives;
 mod mapped;
 mod names;
 mod processes;

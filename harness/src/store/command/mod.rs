@@ -15,6 +15,7 @@
 
 mod black_box;
 mod channel;
+mod length;
 mod oracle;
 mod protocol;
 mod record;

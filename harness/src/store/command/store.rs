@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::black_box::{BlackBox, command_for};
 use super::channel::Channel;
+use super::length::Length;
 use super::oracle::BlackBoxOracle;
 use super::protocol::Names;
 use super::record::{Record, record_of};
@@ -34,10 +35,6 @@ use crate::store::{
 };
 use crate::survivor::Survivor;
 
-/// From its first word on, a writer lives no longer than this.
-const LIFE_MAX: Duration = Duration::from_millis(250);
-/// The same under trace, where each call takes longer, and the number of calls ends the life of most.
-const TRACED_LIFE_MAX: Duration = Duration::from_secs(10);
 /// Instants for a kill that are spread over time lie no later than this after the first word.
 const SPREAD: Duration = Duration::from_millis(40);
 /// How long a writer is watched whose own failure is checked again.
@@ -50,6 +47,7 @@ pub(crate) struct CommandStore<'a> {
     launcher: Launcher,
     limit: Duration,
     oracle: BlackBoxOracle,
+    length: Length,
     clock: Arc<AtomicU64>,
     /// `PLUGPULL_SEED` of the last writer.
     writer_seed: u64,
@@ -69,6 +67,7 @@ impl<'a> CommandStore<'a> {
             launcher: plan.launcher.clone(),
             limit: plan.hang_limit,
             oracle: BlackBoxOracle::default(),
+            length: Length::new(plan.lifespan),
             clock: Arc::default(),
             writer_seed: 0,
             channel: None,
@@ -107,6 +106,28 @@ impl<'a> CommandStore<'a> {
         })
     }
 
+    /// Ends a writer after this many lines, or when it has lived long enough.
+    fn after_lines(&self, lines: u64, look: Duration) -> Until {
+        Until {
+            announcements: self.length.lines(lines),
+            life: Life::FromFirstWord(self.length.life()),
+            looks: (look, look),
+            ..Until::END
+        }
+    }
+
+    /// Whether a writer was ended because it had lived long enough, not because of what it had said.
+    fn was_used_up(&self, watched: &Watched) -> bool {
+        let life = |first_word| first_word + self.length.life();
+        match watched.stop {
+            Stop::Killed => true,
+            Stop::Enough => watched
+                .first_word
+                .is_some_and(|first| watched.lasted > life(first)),
+            Stop::Ended | Stop::Full | Stop::Hangs(_) => false,
+        }
+    }
+
     /// An instant for a kill. Some hit the start, some are spread over time, the others lie a little
     /// after some line, so that work is hit.
     fn kill_instant(&self, rng: &mut ChaCha8Rng) -> Until {
@@ -121,7 +142,7 @@ impl<'a> CommandStore<'a> {
         };
         Until {
             wait: spread.mul_f64(rng.random()),
-            ..after_lines(lines, Duration::from_micros(100))
+            ..self.after_lines(lines, Duration::from_micros(100))
         }
     }
 
@@ -208,11 +229,14 @@ impl Store for CommandStore<'_> {
         let until = match work {
             Work::UntilKilled => self.kill_instant(rng),
             Work::Traced => Until {
-                calls: Calls::FromFirstWord(rng.random_range(24..72)),
-                life: Life::FromFirstWord(TRACED_LIFE_MAX),
+                calls: Calls::FromFirstWord(self.length.calls(rng)),
+                life: Life::FromFirstWord(self.length.traced_life()),
                 ..Until::END
             },
-            Work::OnDevice => after_lines(rng.random_range(4..64), Duration::from_micros(50)),
+            Work::OnDevice => {
+                let lines = self.length.lines_on_device(rng);
+                self.after_lines(lines, Duration::from_micros(50))
+            }
             Work::Scripted(_) => {
                 let reason = "only the program itself knows what it was doing";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
@@ -253,10 +277,13 @@ impl Store for CommandStore<'_> {
             }
             _ => None,
         };
-        Ok(Written {
-            announced: parsed.unwrap_or(Announced::Nothing),
-            failed,
-        })
+        let announced = parsed.unwrap_or(Announced::Nothing);
+        if self.was_used_up(watched) {
+            let events = announced.events();
+            let has_acknowledged = events.iter().any(|event| event.ack().is_some());
+            self.length.learn(has_acknowledged);
+        }
+        Ok(Written { announced, failed })
     }
 
     fn recovery(&mut self, dir: &Path, _: bool) -> io::Result<Assignment> {
@@ -326,16 +353,6 @@ impl Store for CommandStore<'_> {
         self.writer_seed = record.writer_seed;
         self.oracle.generation = record.generation;
         Ok(())
-    }
-}
-
-/// Ends a writer after this many lines, or when it has lived long enough.
-fn after_lines(lines: u64, look: Duration) -> Until {
-    Until {
-        announcements: lines,
-        life: Life::FromFirstWord(LIFE_MAX),
-        looks: (look, look),
-        ..Until::END
     }
 }
 

@@ -15,6 +15,7 @@ use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
 use crate::finding::{Finding, Head};
 use crate::history::{Event, History};
+use crate::lifespan::Lifespan;
 use crate::memory_file::memory_file;
 use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::plan::Plan;
@@ -40,6 +41,7 @@ const EVENTS_TOLD: usize = 12;
 pub(crate) struct SubjectStore<'a> {
     subject: &'a dyn Subject,
     engines: Vec<&'static str>,
+    lifespan: Lifespan,
     seed: u64,
     launcher: Launcher,
     limit: Duration,
@@ -66,6 +68,7 @@ impl<'a> SubjectStore<'a> {
         Self {
             subject,
             engines: plan.engines_of(subject.engines()),
+            lifespan: plan.lifespan,
             seed: plan.seed,
             launcher: plan.launcher.clone(),
             limit: plan.hang_limit,
@@ -104,10 +107,15 @@ impl<'a> SubjectStore<'a> {
         Ok(answer.map(|bytes| Survivor::decode_all(&bytes)))
     }
 
+    fn life_max(&self) -> Duration {
+        let asked = self.lifespan.life;
+        asked.unwrap_or_else(|| self.subject.life_max())
+    }
+
     /// An instant for a kill. Half of them are spread over time, so that opening and idling are hit;
     /// half lie a little after some event, so that work is.
     fn kill_instant(&self, rng: &mut ChaCha8Rng) -> Until {
-        let life_max = self.subject.life_max();
+        let life_max = self.life_max();
         let event = rng.random_bool(0.5).then(|| {
             let magnitude = rng.random_range(0..10);
             rng.random_range(1..2_u64 << magnitude)
@@ -118,7 +126,7 @@ impl<'a> SubjectStore<'a> {
         };
         let look = Duration::from_micros(20);
         Until {
-            announcements: event.unwrap_or(0),
+            announcements: self.lifespan.lines(event.unwrap_or(0)),
             life: Life::FromStart(life_max),
             wait: up_to(spread, rng),
             looks: (look, look),
@@ -202,7 +210,11 @@ impl Store for SubjectStore<'_> {
             }
             Work::Traced => {
                 let workload = Workload::draw_small(rng, generation);
-                let calls = Calls::FromStart(rng.random_range(60..200));
+                let calls = match self.lifespan.calls {
+                    Some(max) => rng.random_range(max.div_ceil(3)..=max.max(1)),
+                    None => rng.random_range(60..200),
+                };
+                let calls = Calls::FromStart(calls);
                 let until = Until {
                     calls,
                     ..Until::END
@@ -226,7 +238,7 @@ impl Store for SubjectStore<'_> {
         let workload = self.workloads.last().cloned();
         let workload = workload.ok_or_else(|| io::Error::other("the failure has no workload"))?;
         let until = Until {
-            life: Life::FromStart(4 * self.subject.life_max()),
+            life: Life::FromStart(4 * self.life_max()),
             ..Until::END
         };
         self.start(dir, workload, false, until)

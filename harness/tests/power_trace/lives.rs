@@ -1,0 +1,50 @@
+//! Writers that take long to acknowledge something.
+
+use plugpull::{Failure, Torture};
+
+use crate::case::{Program, is_unavailable, passes};
+
+/// Some hundred calls lie between an attempt and its acknowledgement.
+const SLOW: &str = r#"
+    my $kept = length whole_lines("$dir/log");
+    sysopen(my $log, "$dir/log", O_RDWR | O_CREAT, 0644) or die "log: $!";
+    truncate($log, $kept) or die "truncate: $!";
+    $log->sync or die "sync: $!";
+    sync_dir();
+    sysseek($log, $kept, 0);
+    for my $number (0..2) {
+        my $id = "g$generation-$number";
+        print "attempt $id\n";
+        put($log, $_) for split //, "$id whole\n";
+        for (1..20) {
+            sysopen(my $other, "$dir/other", O_RDWR | O_CREAT, 0644) or die "other: $!";
+            put($other, "x") for 1..9;
+        }
+        $log->sync or die "sync: $!";
+        print "ack $id\n";
+    }
+"#;
+
+fn run(set: impl FnOnce(Torture) -> Torture) -> Result<plugpull::Report, Failure> {
+    let program = Program::new(SLOW);
+    program.run_with(&program.writer, 6, set).1
+}
+
+#[test]
+fn a_writer_that_acknowledges_nothing_in_its_time_gets_more() {
+    passes(run(|torture| torture));
+}
+
+#[test]
+fn calls_that_are_asked_for_are_as_many_as_there_are() {
+    passes(run(|torture| torture.calls(4000).rounds(2)));
+    match run(|torture| torture.calls(30).rounds(2)) {
+        Err(Failure::Vacuous(rows)) => {
+            assert!(rows[0].tally.attempts > 0 && rows[0].tally.acked == 0);
+            let told = Failure::Vacuous(rows).to_string();
+            assert!(told.contains("`calls`"), "{told}");
+        }
+        Err(failure) if is_unavailable(&failure) => {}
+        other => panic!("something is acknowledged within 30 calls: {other:?}"),
+    }
+}
