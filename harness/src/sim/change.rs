@@ -35,6 +35,12 @@ impl NameChange {
         earlier.is_rename() && self.added == earlier.removed
     }
 
+    /// Whether a later change may need it, or go with it. Thousands of files that are made or removed are none
+    /// of those.
+    pub(super) fn can_be_needed(&self) -> bool {
+        self.is_rename() || self.exchanges
+    }
+
     pub(super) fn is_rename(&self) -> bool {
         self.added.is_some() && self.removed.is_some()
     }

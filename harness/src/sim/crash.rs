@@ -159,8 +159,9 @@ impl Disk {
             let others = self.names[..index].iter().rev();
             let mut halves = others.take_while(|other| other.goes_with(change));
             let is_needed = |change: &NameChange| {
-                let mut kept = kept.iter();
-                kept.any(|later| later.goes_with(change) || self.needs(later, change))
+                let needs =
+                    |later: &&NameChange| later.goes_with(change) || self.needs(later, change);
+                change.can_be_needed() && kept.iter().any(needs)
             };
             let is_lost = lost.is_some_and(|lost| lost.goes_with(change));
             let is_kept = is_needed(change) || halves.any(is_needed);

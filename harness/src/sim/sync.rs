@@ -1,5 +1,7 @@
 //! Syncs: what each makes durable, by the rules of the profile.
 
+use std::collections::HashSet;
+
 use super::change::{MetadataChange, NameChange};
 use super::disk::Disk;
 use super::nodes::{Ino, Node, Place};
@@ -109,7 +111,7 @@ impl Disk {
         self.make_metadata_durable(|change| change.node == ino);
         // Of a file renamed into this directory, only its new name; but it is never lost. A directory
         // has one name at a time, so it brings all that happened to it.
-        let mut whole = Vec::new();
+        let mut whole = HashSet::new();
         for change in std::mem::take(&mut self.names) {
             let arrives = is_in(&change.added)
                 && change.removed.is_some()
@@ -146,9 +148,11 @@ impl Disk {
         let mut due: Vec<bool> = self.names.iter().map(is_due).collect();
         // What they need comes along, and what that needs in turn.
         let mut open: Vec<usize> = (0..due.len()).filter(|index| due[*index]).collect();
+        let others = self.names.iter().enumerate();
+        let others: Vec<_> = others.filter(|(_, other)| other.can_be_needed()).collect();
         while let Some(index) = open.pop() {
             let change = &self.names[index];
-            for (other, earlier) in self.names.iter().enumerate() {
+            for (other, earlier) in others.iter().copied() {
                 let is_needed = other < index && self.needs(change, earlier);
                 if !due[other] && (is_needed || change.goes_with(earlier)) {
                     due[other] = true;
