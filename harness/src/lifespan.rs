@@ -11,6 +11,8 @@ pub(crate) struct Lifespan {
     pub(crate) lines: Option<u64>,
     /// Of a traced run: in calls on the store's directory, at the most.
     pub(crate) calls: Option<u64>,
+    /// No crash comes before the first acknowledgement in a directory.
+    pub(crate) after_ack: bool,
 }
 
 impl Lifespan {

@@ -173,6 +173,13 @@ impl Torture {
         self
     }
 
+    /// No crash comes before the first acknowledgement in a fresh directory: what is wrong while a store comes
+    /// about hides nothing.
+    pub fn after_first_ack(mut self) -> Self {
+        self.lifespan.after_ack = true;
+        self
+    }
+
     /// Writers live no longer than this; a program, from its first word on. Default: what
     /// [`Subject::life_max`](crate::Subject::life_max) says; 250 ms for a program, 10 s under trace, and more if it
     /// acknowledged nothing in that time.

@@ -271,6 +271,10 @@ pub(super) struct Writers {
     /// program counted from its first word on. If not given: 60 to 200, for a program 24 to 72.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,
+    /// No crash before the first acknowledgement in a fresh directory: what is wrong while a store comes about
+    /// hides nothing.
+    #[arg(long)]
+    after_ack: bool,
 }
 
 impl Writers {
@@ -279,6 +283,7 @@ impl Writers {
             life: self.life,
             lines: self.lines,
             calls: self.calls,
+            after_ack: self.after_ack,
         }
     }
 }

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::contract::{
     Case, Job, Kind, NO_SCRIPT_OF_A_COMMAND, Replayed, Saved, Shrinking, Worker,
 };
+use super::early::Early;
 use super::examine::{compare, replay_image};
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
@@ -55,6 +56,7 @@ impl Kind for Kill {
             dir: job.scratch.join(format!("{name}-store")),
             evidence: job.scratch.join(format!("{name}-evidence")),
             rng: stream(job.plan.seed, job.row << 32 | job.lane),
+            early: Early::of(job.plan),
             begun: false,
         })
     }
@@ -82,6 +84,7 @@ struct Killer<'a> {
     dir: PathBuf,
     evidence: PathBuf,
     rng: ChaCha8Rng,
+    early: Early,
     begun: bool,
 }
 
@@ -110,6 +113,10 @@ impl Killer<'_> {
         let watched = run(&assignment, launcher, limit, || 0)?;
         let written = self.store.written(&watched)?;
         let events = written.announced.events();
+        if self.early.skips(self.store.generations() == 1, &events) && written.failed.is_none() {
+            self.begun = false;
+            return Ok(None);
+        }
         remove_dir(&self.evidence)?;
         copy_dir(&self.dir, &self.evidence)?;
         tally.count_round(&events);

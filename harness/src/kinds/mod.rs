@@ -14,6 +14,7 @@
 mod chosen;
 mod contract;
 mod disk;
+mod early;
 mod examine;
 mod fault;
 mod kill;

@@ -1,4 +1,4 @@
-//! A mistake that is known, and one behind it.
+//! A mistake that is known or shows only in the beginning, and what lies behind it.
 
 use plugpull::{CrashKind, Failure, Report, Row};
 
@@ -40,4 +40,18 @@ fn what_lies_behind_a_known_failure_is_found() {
     // Of another class, it is not passed over.
     let violation = caught(Mistake::FailsInRecovery, CrashKind::Power);
     assert_eq!(violation.class(), CLASS);
+}
+
+#[test]
+fn what_is_wrong_before_the_first_acknowledgement_can_be_left_aside() {
+    let mistake = Mistake::FailsWhereNothingIsYet;
+    let violation = caught(mistake, CrashKind::Power);
+    assert_eq!(violation.class(), "recovery failed: there is nothing");
+    for kind in [CrashKind::Power, CrashKind::Fault] {
+        let artifacts = tempfile::tempdir().expect("a directory");
+        let torture = torture(mistake, kind).artifacts(artifacts.path());
+        let report = torture.rounds(3).after_first_ack().run();
+        let Report { rows } = report.unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(rows[0].tally.crash_states > 1000, "{:?}", rows[0].tally);
+    }
 }

@@ -35,6 +35,8 @@ pub(crate) enum Mistake {
     PanicsOnDamage,
     PanicsInWriter,
     FailsInRecovery,
+    /// A log that has come about and holds nothing yet does not open.
+    FailsWhereNothingIsYet,
     /// One mistake in front of another: most crash states do not open.
     FailsInRecoveryAndAcksBeforeSync,
     NeverEnds,

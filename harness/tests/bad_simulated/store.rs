@@ -57,6 +57,16 @@ impl Simulated for Store {
         if fails && run.fs.exists(run.dir.join(name_of(1))) {
             return Err("two segments are too many".into());
         }
+        let first = run.dir.join(name_of(0));
+        let is_empty = |file: Vec<u8>| {
+            let slots = file.get(HEADER_BYTES..).unwrap_or_default();
+            let mut entries = slots.chunks_exact(SLOT_BYTES).filter_map(Entry::decode);
+            entries.next().is_none()
+        };
+        if self.mistake == Mistake::FailsWhereNothingIsYet && run.fs.read(first).is_ok_and(is_empty)
+        {
+            return Err("there is nothing".into());
+        }
         Log::open(run.fs, run.dir, self.mistake)?.show(survivors);
         Ok(())
     }

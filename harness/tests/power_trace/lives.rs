@@ -1,8 +1,8 @@
-//! Writers that take long to acknowledge something.
+//! Writers that take long to acknowledge something, and what happens before they do.
 
-use plugpull::{Failure, Torture};
+use plugpull::{CrashKind, Failure, Torture};
 
-use crate::case::{Program, is_unavailable, passes};
+use crate::case::{CHECKER, Program, is_caught, is_unavailable, passes};
 
 /// Some hundred calls lie between an attempt and its acknowledgement.
 const SLOW: &str = r#"
@@ -47,4 +47,53 @@ fn calls_that_are_asked_for_are_as_many_as_there_are() {
         Err(failure) if is_unavailable(&failure) => {}
         other => panic!("something is acknowledged within 30 calls: {other:?}"),
     }
+}
+
+/// Its store comes about in several steps, and a checker that finds half of it refuses.
+const HALF_MADE: &str = r#"
+    my $kept = length whole_lines("$dir/log");
+    sysopen(my $log, "$dir/log", O_RDWR | O_CREAT, 0644) or die "log: $!";
+    truncate($log, $kept) or die "truncate: $!";
+    $log->sync or die "sync: $!";
+    sync_dir();
+    sysopen(my $made, "$dir/made", O_RDWR | O_CREAT, 0644) or die "made: $!";
+    $made->sync or die "sync: $!";
+    sync_dir();
+    sysseek($log, $kept, 0);
+    for my $number (0..2) {
+        my $id = "g$generation-$number";
+        print "attempt $id\n";
+        put($log, "$id whole\n");
+        $log->sync or die "sync: $!";
+        print "ack $id\n";
+    }
+    sleep 1 while 1;
+"#;
+
+#[test]
+fn what_is_wrong_before_the_first_acknowledgement_can_be_left_aside() {
+    let refuses = r#"die "half made" if -e "$ARGV[0]/log" && !-e "$ARGV[0]/made";"#;
+    let program = Program {
+        writer: HALF_MADE.to_owned(),
+        checker: String::leak(format!("{refuses}\n{CHECKER}")),
+    };
+    for kind in [CrashKind::Power, CrashKind::Syscall] {
+        let run = |set: fn(Torture) -> Torture| {
+            let set = |torture: Torture| set(torture.crash([kind]));
+            program.run_with(&program.writer, 2, set).1
+        };
+        is_caught(run(|torture| torture), "half made");
+        passes(run(Torture::after_first_ack));
+    }
+}
+
+#[test]
+fn a_kill_before_the_first_acknowledgement_can_be_left_aside() {
+    let refuses = r#"die "no entry" unless -s "$ARGV[0]/log";"#;
+    let program = Program {
+        writer: HALF_MADE.to_owned(),
+        checker: String::leak(format!("{refuses}\n{CHECKER}")),
+    };
+    let killed = |torture: Torture| torture.crash([CrashKind::Kill]).after_first_ack();
+    passes(program.run_with(&program.writer, 30, killed).1);
 }

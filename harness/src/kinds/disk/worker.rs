@@ -18,6 +18,7 @@ use crate::disk::{
 use crate::finding::{Finding, Found};
 use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
+use crate::kinds::early::Early;
 use crate::loss::{LossModel, Unflushed, UnflushedBlocks};
 use crate::oracle::Violation;
 use crate::recorder::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Recorder, Recording, STORE};
@@ -49,6 +50,7 @@ pub(super) struct OnDevices<'a> {
     bench: Option<Bench>,
     /// What the next generation starts from; none for a fresh device.
     image: Option<Image>,
+    early: Early,
 }
 
 /// What mounts images.
@@ -102,6 +104,7 @@ impl<'a> OnDevices<'a> {
             rng: stream(job.plan.seed, job.row << 32 | job.lane),
             bench: None,
             image: None,
+            early: Early::of(job.plan),
         }
     }
 
@@ -255,18 +258,27 @@ impl<'a> OnDevices<'a> {
             tally.unmountable += 1;
             return Ok(None);
         };
+        let state = unflushed.state;
+        let is_first = self.store.generations() == 1;
+        let moments = state.indices.iter().filter_map(|range| {
+            let moment = usize::try_from(*range.end()).expect("in memory");
+            let events = recording.announced_at(moment);
+            let is_looked_at = !self.early.skips(is_first, &events);
+            is_looked_at.then_some((*range.end(), events))
+        });
+        let mut moments = moments.peekable();
+        if moments.peek().is_none() {
+            return Ok(None);
+        }
         tally.crash_states += 1;
         let began = Instant::now();
-        let state = unflushed.state;
         let broken = match shown {
             Err(violation) => Some((state.index(), violation)),
             Ok(survivors) => {
                 tally.recovered += survivors.len() as u64;
-                let broken = state.indices.iter().find_map(|range| {
-                    let moment = usize::try_from(*range.end()).expect("in memory");
-                    let events = recording.announced_at(moment);
+                let broken = moments.find_map(|(index, events)| {
                     let checked = self.store.check(&events, &survivors);
-                    Some((*range.end(), checked.err()?))
+                    Some((index, checked.err()?))
                 });
                 tally.spend(Phase::Check, began.elapsed());
                 broken

@@ -167,6 +167,10 @@ impl Life {
 }
 
 impl Lives {
+    pub(super) fn are_none(&self) -> bool {
+        self.lives.is_empty()
+    }
+
     /// The disk before each life, and after the last one.
     pub(super) fn disks(&self) -> io::Result<Vec<Disk>> {
         let mut disks = vec![Disk::new(self.profile)];

@@ -12,6 +12,7 @@ mod end_control;
 mod faulty;
 mod keep;
 mod lives;
+mod moments;
 mod rotten;
 mod scene;
 mod shrink;

@@ -43,7 +43,7 @@ impl OnTrace<'_> {
         let scene = Scene::of_writer(&recording, &[]);
         let last = recording.moments() - 1;
         let mut crashes = vec![(last, End::Kill)];
-        crashes.extend((1..CRASHES).map(|_| self.draw_crash(&scene)));
+        crashes.extend((1..CRASHES).filter_map(|_| self.draw_crash(&scene)));
         let mut base = None;
         for crash in crashes {
             if self.is_over() {

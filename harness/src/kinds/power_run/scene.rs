@@ -1,12 +1,13 @@
 //! A recorded life, and what comes of looking at it.
 
 use std::io;
+use std::ops::Range;
 
 use super::lives::{End, Life};
 use crate::history::Event;
 use crate::kinds::contract::Verdict;
 use crate::planned_fault::PlannedFault;
-use crate::recorder::Followed;
+use crate::recorder::{Followed, Recording};
 use crate::sim::Role;
 
 /// What ends a round before its end.
@@ -59,6 +60,12 @@ impl<'s> Scene<'s> {
             from: 0,
             plan: &[],
         }
+    }
+
+    /// The moments at which the power may be lost, and what had been announced at each.
+    pub(super) fn moments(&self) -> (Range<usize>, impl Fn(usize) -> Vec<Event>) {
+        let moments = self.from..self.recording.moments();
+        (moments, |moment| self.recording.announced_at(moment))
     }
 
     pub(super) fn ended(&self, moment: usize, end: End) -> Life {

@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -23,12 +22,13 @@ use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
+use crate::kinds::early::Early;
 use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::Violation;
 use crate::planned_fault::PlannedFault;
 use crate::recorder::{Disks, Followed, RecorderKind, Recording, Run};
-use crate::sim::{Disk, Profile, Sampler};
+use crate::sim::{Disk, Profile};
 use crate::stop::Stop;
 use crate::store::{NextBase, Work};
 use crate::tally::{Tally, is_mid_work};
@@ -71,6 +71,7 @@ pub(super) struct OnTrace<'a> {
     /// Disks and announcements that were looked at.
     pub(super) seen: HashSet<u64>,
     sought: Sought,
+    pub(super) early: Early,
     /// What was found: the first of each class.
     pub(super) found: BTreeMap<String, Found>,
     /// The controls were done.
@@ -117,6 +118,7 @@ impl<'a> OnTrace<'a> {
             disk: Disk::new(Profile::Strict),
             seen: HashSet::new(),
             sought: job.sought(),
+            early: Early::of(plan),
             found: BTreeMap::new(),
             is_controlled: false,
         }
@@ -172,8 +174,9 @@ impl<'a> OnTrace<'a> {
             if self.is_over() {
                 break;
             }
-            let (moment, end) = self.draw_crash(&scene);
-            self.recover(&scene, (moment, end), tally)?;
+            if let Some(crash) = self.draw_crash(&scene) {
+                self.recover(&scene, crash, tally)?;
+            }
         }
         self.go_on(&scene, tally)
     }
@@ -217,27 +220,6 @@ impl<'a> OnTrace<'a> {
         self.stop.is_set() || self.deadline.is_some_and(is_late)
     }
 
-    /// The moments of a life, in the order in which they are looked at: those right before a sync and those
-    /// at which something has just been acknowledged come first.
-    fn moments_of(&mut self, scene: &Scene<'_>) -> Vec<usize> {
-        let recording = scene.recording;
-        let acks = |moment| {
-            let events = recording.announced_at(moment);
-            events.iter().filter(|event| event.ack().is_some()).count()
-        };
-        let acks: Vec<usize> = (0..recording.moments()).map(acks).collect();
-        let is_at_stake = |moment: &usize| {
-            let before = moment.checked_sub(1).map_or(0, |before| acks[before]);
-            recording.is_before_sync(*moment) || acks[*moment] > before
-        };
-        let (mut first, mut others): (Vec<usize>, Vec<usize>) =
-            (scene.from..recording.moments()).partition(is_at_stake);
-        first.shuffle(&mut self.bench.rng);
-        others.shuffle(&mut self.bench.rng);
-        first.extend(others);
-        first
-    }
-
     /// Counts a disk and what was announced before it, and says whether it was not looked at yet.
     pub(super) fn is_new(&mut self, disk: &Disk, events: &[Event], tally: &mut Tally) -> bool {
         let mut hasher = DefaultHasher::new();
@@ -267,21 +249,6 @@ impl<'a> OnTrace<'a> {
                 self.broken(life, events.to_vec(), violation, tally)
             }
         }
-    }
-
-    /// A moment and an end to go on from. After a failed sync, memory shows what no disk has and no sync
-    /// writes: a recovery that reads it there after a kill cannot know, so there the power is lost.
-    pub(super) fn draw_crash(&mut self, scene: &Scene<'_>) -> (usize, End) {
-        let recording = scene.recording;
-        let moments = scene.from..recording.moments();
-        let moment = self.bench.rng.random_range(moments);
-        if scene.plan.is_empty() && self.bench.rng.random_bool(0.4) {
-            return (moment, End::Kill);
-        }
-        let rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
-        let mut sampler = Sampler::new(rng);
-        recording.disk_at(moment).crash(&mut sampler);
-        (moment, End::PowerLoss(sampler.answers()))
     }
 
     /// Recovers under trace what a crash leaves.
@@ -339,7 +306,9 @@ impl<'a> OnTrace<'a> {
     /// another crash is drawn.
     pub(super) fn go_on(&mut self, scene: &Scene<'_>, tally: &mut Tally) -> Result<(), Halt> {
         for _ in 0..CRASHES_MAX {
-            let crash = self.draw_crash(scene);
+            let Some(crash) = self.draw_crash(scene) else {
+                break;
+            };
             if let Some(recovery) = self.recover(scene, crash, tally)? {
                 self.begin_after(recovery);
                 return Ok(());

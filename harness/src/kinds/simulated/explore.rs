@@ -144,13 +144,16 @@ impl<'t> Explorer<'t> {
             }
             self.search.found(failure)?;
         }
+        if lived.is_too_early() {
+            return Ok(lived);
+        }
         let workloads = world.workloads_during(life);
         self.search.epoch += 1;
         let last = lived.recording.gaps.len() - 1;
         let has_shown = is_recovery && lived.result.is_ok();
         let end = if has_shown { last } else { last + 1 };
         let mut unusual = Vec::new();
-        for gap in lived.interesting_from().min(last)..end {
+        for gap in lived.interesting_from.min(last)..end {
             let events = world.events_at(life, &lived, gap);
             let look = |disk: Disk| world.examine(disk, &events, &workloads);
             let cuts = self.outcomes(&scene, Some(gap), events.len(), look)?;
@@ -224,6 +227,7 @@ impl<'t> Explorer<'t> {
         // done, and bytes that memory shows and no sync writes any more.
         let behind = scene.lived.recording.behind_injected();
         let mut moments: Vec<(usize, End, f64)> = behind
+            .filter(|gap| *gap >= scene.lived.interesting_from)
             .take(scene.effort.kills.min(BEHIND_ERRORS_MAX))
             .map(|gap| (gap, End::Kill, WRITES_ON_BEHIND_ERRORS))
             .collect();
@@ -274,7 +278,7 @@ impl<'t> Explorer<'t> {
     /// the store reacts, in between, or before it has made durable what it did.
     pub(crate) fn draw_gap(&mut self, lived: &Lived) -> usize {
         let last = lived.recording.gaps.len() - 1;
-        let from = lived.interesting_from().min(last);
+        let from = lived.interesting_from.min(last);
         if from > 0 && self.rng.random_bool(0.3) {
             return (from + self.rng.random_range(1..4)).min(last);
         }

@@ -17,6 +17,7 @@ use super::world::Bench;
 use crate::crash_kind::CrashKind;
 use crate::hang::OnHang;
 use crate::kinds::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
+use crate::kinds::early::Early;
 use crate::kinds::sought::Sought;
 use crate::known::Known;
 use crate::plan::Plan;
@@ -147,6 +148,7 @@ fn bench_of<'a>(
         filter: None,
         // What was found is told to its end.
         stop: Stop::default(),
+        early: Early::default(),
     })
 }
 

@@ -116,7 +116,9 @@ impl<'a> Round<'_, 'a> {
     /// Continues behind a crash. Where recovery fails, and that is not what is looked for, another crash is
     /// drawn; whether one of them led on.
     fn crash_and_recover(&mut self, life: &Life, lived: &Lived) -> Result<bool, Halt> {
-        for _ in 0..CRASHES_MAX {
+        // Nothing follows a life that is passed over.
+        let tries = if lived.is_too_early() { 0 } else { CRASHES_MAX };
+        for _ in 0..tries {
             let crashed = self.crashed(life.clone(), Vec::new(), lived);
             let before = std::mem::replace(&mut self.world, crashed);
             match self.recover() {
@@ -140,7 +142,9 @@ impl<'a> Round<'_, 'a> {
                 match self.explorer.life(&self.world, &life, &faults, effort) {
                     Ok(lived) => {
                         self.count(&life, &lived);
-                        last = Some((faults, lived));
+                        if !lived.is_too_early() {
+                            last = Some((faults, lived));
+                        }
                     }
                     Err(halt) => self.explorer.search.found(halt.failure()?)?,
                 }
@@ -213,6 +217,9 @@ impl<'a> Round<'_, 'a> {
             let life = Life::Write(self.draw_workload());
             let lived = self.well(&life)?;
             self.count(&life, &lived);
+            if lived.is_too_early() {
+                return Ok(());
+            }
             self.crash(life, Vec::new(), &lived);
             let last = self.world.timeline.steps.last().expect("just pushed");
             if let End::PowerLoss(_) = last.end {

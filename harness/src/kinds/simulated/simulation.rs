@@ -17,6 +17,7 @@ use super::world::{Bench, World};
 use crate::crash_kind::CrashKind;
 use crate::finding::Found;
 use crate::kinds::contract::{Job, Worker};
+use crate::kinds::early::Early;
 use crate::kinds::sought::Sought;
 use crate::plan::Plan;
 use crate::sim::SyncFilter;
@@ -60,6 +61,7 @@ impl<'a> Simulation<'a> {
                 }),
                 filter: None,
                 stop: job.plan.stop.clone(),
+                early: Early::of(job.plan),
             },
             plan: job.plan,
             image: job.scratch.join(format!("{}-image", job.name())),

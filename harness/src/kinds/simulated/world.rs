@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::timeline::{End, Life, Step, Timeline};
 use super::watch::Watch;
 use crate::history::{Event, History, Recorder as Hand};
+use crate::kinds::early::Early;
 use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::recorder::{self, Disks, Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
@@ -34,6 +35,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) filter: Option<Arc<dyn SyncFilter>>,
     /// Ends a search at the next life.
     pub(crate) stop: Stop,
+    /// Moments that are passed over.
+    pub(crate) early: Early,
 }
 
 /// A store between two lives.
@@ -55,12 +58,14 @@ pub(crate) struct Lived {
     pub(crate) result: Result<Vec<Survivor>, LastWords>,
     /// Errors injected.
     pub(crate) faults: u32,
+    /// The first gap that is looked at: the one before the first error of the disk, or the first of all.
+    pub(crate) interesting_from: usize,
 }
 
 impl Lived {
-    /// The gap before the first error of the disk; the first of all if there was none.
-    pub(crate) fn interesting_from(&self) -> usize {
-        self.recording.first_injected().unwrap_or(0)
+    /// Whether all of it is passed over.
+    pub(crate) fn is_too_early(&self) -> bool {
+        self.interesting_from >= self.recording.gaps.len()
     }
 }
 
@@ -172,10 +177,16 @@ impl<'a> World<'a> {
                 self.recover(&fs, *close, &self.workloads)
             }
         };
+        let recording = fs.recorded();
+        let gaps = recording.first_injected().unwrap_or(0)..recording.gaps.len();
+        let is_first = self.timeline.steps.is_empty();
+        let events_at = |gap| recording.events_at(gap);
+        let interesting_from = self.bench.early.first(is_first, gaps, events_at);
         Ok(Lived {
             result,
-            recording: fs.recorded(),
+            recording,
             faults: fs.faults_injected(),
+            interesting_from,
         })
     }
 

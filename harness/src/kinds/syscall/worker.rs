@@ -16,6 +16,7 @@ use crate::history::Event;
 use crate::ignored::Ignored;
 use crate::image::Image;
 use crate::kinds::contract::Worker;
+use crate::kinds::early::Early;
 use crate::kinds::examine::recover_again;
 use crate::kinds::sought::Sought;
 use crate::loss::{Cuts, Death, KillPoint};
@@ -43,6 +44,7 @@ pub(super) struct Tracing<'a> {
     rng: ChaCha8Rng,
     cuts: Cuts,
     ignored: Vec<Ignored>,
+    early: Early,
     begun: bool,
     /// Where this directory's generations were killed.
     kills: Vec<KillPoint>,
@@ -131,6 +133,7 @@ impl<'a> Tracing<'a> {
             store,
             cuts: plan.cuts,
             ignored: plan.ignored.clone(),
+            early: Early::of(plan),
             dir: scratch.join(format!("{name}-traced")),
             state_dir: scratch.join(format!("{name}-state")),
             rng,
@@ -259,6 +262,9 @@ impl<'a> Tracing<'a> {
         let mut examined = Vec::new();
         for (moment, state) in states {
             let events = recording.announced_at(moment);
+            if self.early.skips(self.kills.len() == 1, &events) {
+                continue;
+            }
             let image = state.image();
             if !seen.insert(Death::fingerprint(&image, &events)) {
                 continue;

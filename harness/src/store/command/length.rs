@@ -88,6 +88,7 @@ mod tests {
             life: Some(Duration::from_secs(60)),
             lines: Some(3),
             calls: Some(1),
+            after_ack: false,
         });
         let mut rng = stream(1, 0);
         assert_eq!(length.calls(&mut rng), 1);
