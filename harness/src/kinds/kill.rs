@@ -106,6 +106,7 @@ impl Killer<'_> {
             self.begun = true;
         }
         tally.count_engine(self.store.engine());
+        let is_first = self.store.generations() == 0;
         let assignment = self
             .store
             .writer(&self.dir, Work::UntilKilled, &mut self.rng)?;
@@ -113,7 +114,7 @@ impl Killer<'_> {
         let watched = run(&assignment, launcher, limit, || 0)?;
         let written = self.store.written(&watched)?;
         let events = written.announced.events();
-        if self.early.skips(self.store.generations() == 1, &events) && written.failed.is_none() {
+        if self.early.skips(is_first, &events) && written.failed.is_none() {
             self.begun = false;
             return Ok(None);
         }

@@ -51,6 +51,8 @@ pub(super) struct OnDevices<'a> {
     /// What the next generation starts from; none for a fresh device.
     image: Option<Image>,
     early: Early,
+    /// No generation came before the one that is looked at.
+    is_first: bool,
 }
 
 /// What mounts images.
@@ -85,6 +87,7 @@ impl Worker for OnDevices<'_> {
                 bench.fresh.clone()
             }
         };
+        self.is_first = self.store.generations() == 0;
         let found = self.generation(&mut bench, &image, tally);
         self.bench = Some(bench);
         let now = |finding| Found::now(finding, tally.crash_states);
@@ -105,6 +108,7 @@ impl<'a> OnDevices<'a> {
             bench: None,
             image: None,
             early: Early::of(job.plan),
+            is_first: true,
         }
     }
 
@@ -259,11 +263,10 @@ impl<'a> OnDevices<'a> {
             return Ok(None);
         };
         let state = unflushed.state;
-        let is_first = self.store.generations() == 1;
         let moments = state.indices.iter().filter_map(|range| {
             let moment = usize::try_from(*range.end()).expect("in memory");
             let events = recording.announced_at(moment);
-            let is_looked_at = !self.early.skips(is_first, &events);
+            let is_looked_at = !self.early.skips(self.is_first, &events);
             is_looked_at.then_some((*range.end(), events))
         });
         let mut moments = moments.peekable();
