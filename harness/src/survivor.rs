@@ -14,6 +14,21 @@ pub struct Survivor {
 }
 
 impl Survivor {
+    /// Not an entry: stands behind the entries of a store that says that it was closed in order.
+    pub const CLOSED: Self = Self {
+        position: u64::MAX,
+        id: u64::MAX,
+        intact: true,
+    };
+
+    /// The entries, and whether the store says that it was closed in order.
+    pub fn entries(survivors: &[Self]) -> (&[Self], bool) {
+        match survivors.split_last() {
+            Some((&Self::CLOSED, entries)) => (entries, true),
+            _ => (survivors, false),
+        }
+    }
+
     /// Three words each, as they travel from a recovering process to the harness.
     pub(crate) fn encode_all(survivors: &[Self]) -> Vec<u8> {
         let words = |s: &Self| [s.position, s.id, u64::from(s.intact)];
@@ -72,5 +87,14 @@ impl<'a> Survivors<'a> {
             id,
             intact,
         });
+    }
+
+    /// Reports, after the last entry, that the store was closed in order: [`Recorder::closed`] announces
+    /// that it will be. An [`Oracle`] of your own is given [`Survivor::CLOSED`] then.
+    ///
+    /// [`Recorder::closed`]: crate::Recorder::closed
+    /// [`Oracle`]: crate::oracle::Oracle
+    pub fn closed(&mut self) {
+        self.entries.push(Survivor::CLOSED);
     }
 }

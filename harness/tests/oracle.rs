@@ -1,7 +1,9 @@
 //! Each rule of the log oracle, shown to hold for a correct recovery and to fail for the damage it
 //! is for.
 
-use plugpull::history::Event::{self, Ack, Attempt, Refused, Shown, TrimBegin};
+use plugpull::history::Event::{
+    self, Ack, Attempt, Closed, Durable, Refused, Shown, Together, TrimBegin,
+};
 use plugpull::oracle::{LogOracle, Oracle, Violation};
 use plugpull::{Survivor, workload};
 use rand_chacha::rand_core::SeedableRng;
@@ -256,4 +258,80 @@ fn a_generation_is_part_of_every_id() {
     for id in ids {
         assert_eq!(workload::id_of(&workload.payload(id)), Some(id));
     }
+}
+
+#[test]
+fn what_was_said_to_be_durable_is_there_or_trimmed() {
+    let mut events = events();
+    events.push(Durable { below: 4 });
+    let check = |oracle: &LogOracle, events: &[Event], numbers: &[u64]| {
+        oracle.check(events, &survivors(0, &ids(numbers)))
+    };
+    let mut oracle = LogOracle::default();
+    assert_eq!(check(&oracle, &events, &[0, 1, 2, 4]), Ok(()));
+    let lost = Violation::NotDurable { below: 4, end: 3 };
+    assert_eq!(check(&oracle, &events, &[0, 1, 2]), Err(lost.clone()));
+    oracle.excuse(3);
+    assert_eq!(check(&oracle, &events, &[0, 1, 2]), Ok(()));
+    oracle.excuse(4);
+    assert_eq!(check(&oracle, &events, &[0, 1, 2]), Err(lost));
+    events.push(TrimBegin { below: 4 });
+    assert_eq!(LogOracle::default().check(&events, &[]), Ok(()));
+}
+
+#[test]
+fn a_batch_survives_as_a_whole_or_not_at_all() {
+    let mut events: Vec<Event> = (0..4).map(|n| attempt(id(0, n))).collect();
+    events.extend((2..4).map(|n| Together {
+        id: id(0, n),
+        after: id(0, n - 1),
+    }));
+    let check = |events: &[Event], base, numbers: &[u64]| {
+        LogOracle::default().check(events, &survivors(base, &ids(numbers)))
+    };
+    let torn = |n| {
+        Err(Violation::TornBatch {
+            id: id(0, n),
+            after: id(0, n - 1),
+        })
+    };
+    assert_eq!(check(&events, 0, &[0]), Ok(()));
+    assert_eq!(check(&events, 0, &[1, 2, 3, 0]), Ok(()));
+    assert_eq!(check(&events, 0, &[0, 1, 2]), torn(3));
+    assert_eq!(check(&events, 0, &[1, 0, 2, 3]), torn(2));
+    assert_eq!(check(&events, 0, &[0, 2, 3]), torn(2));
+    // Its beginning may be trimmed.
+    events.push(TrimBegin { below: 2 });
+    assert_eq!(check(&events, 2, &[3]), Ok(()));
+    assert_eq!(check(&events, 0, &[2, 3]), torn(2));
+}
+
+#[test]
+fn a_closed_log_stays_closed_until_something_is_tried() {
+    let closed = |base, numbers: &[u64]| {
+        let mut all = survivors(base, &ids(numbers));
+        all.push(Survivor::CLOSED);
+        all
+    };
+    let open = survivors(0, &ids(&[0, 1, 2]));
+    let mut events = events();
+    let mut oracle = LogOracle::default();
+    assert_eq!(oracle.check(&events, &closed(0, &[0, 1, 2])), Ok(()));
+    events.push(Closed);
+    assert_eq!(oracle.check(&events, &closed(0, &[0, 1, 2])), Ok(()));
+    assert_eq!(oracle.check(&events, &open), Err(Violation::NotClosed));
+    events.push(attempt(id(0, 5)));
+    assert_eq!(oracle.check(&events, &open), Ok(()));
+
+    // Found closed once, and by the next recovery as well.
+    oracle.advance(&events, &closed(0, &[0, 1, 2]));
+    let restored = {
+        let mut other = LogOracle::default();
+        other.restore(oracle.save()).unwrap();
+        other
+    };
+    assert_eq!(restored.check(&[], &open), Err(Violation::NotClosed));
+    assert_eq!(restored.check(&[TrimBegin { below: 0 }], &open), Ok(()));
+    oracle.excuse(3);
+    assert_eq!(oracle.check(&[], &open), Ok(()));
 }

@@ -48,6 +48,21 @@ pub enum Event {
         /// The first position that must survive.
         below: u64,
     },
+    /// The attempt belongs to one batch with another one, and stands right behind it: both survive, or
+    /// neither.
+    Together {
+        /// The attempt.
+        id: u64,
+        /// The attempt before it in the batch.
+        after: u64,
+    },
+    /// The store said that every entry below the position is durable.
+    Durable {
+        /// The first position of which that was not said.
+        below: u64,
+    },
+    /// The store said that it is closed: until the next attempt or trim, recovery finds it so.
+    Closed,
     /// A reader of the running store was shown the entry: it may not be lost any more.
     Shown {
         /// The attempt.
@@ -81,11 +96,16 @@ impl Event {
     /// Whether it says that something may happen from now on, not that something has happened.
     pub(crate) fn is_beginning(self) -> bool {
         match self {
-            Self::Attempt { .. } | Self::AttemptDelete { .. } | Self::TrimBegin { .. } => true,
+            Self::Attempt { .. }
+            | Self::AttemptDelete { .. }
+            | Self::TrimBegin { .. }
+            | Self::Together { .. } => true,
             Self::Ack { .. }
             | Self::Refused { .. }
             | Self::Failed { .. }
             | Self::TrimEnd { .. }
+            | Self::Durable { .. }
+            | Self::Closed
             | Self::Shown { .. } => false,
         }
     }
@@ -100,6 +120,9 @@ impl Event {
             Self::TrimEnd { below } => [6, 0, below],
             Self::Shown { id, position } => [7, id, position],
             Self::AttemptDelete { id, key } => [8, id, key],
+            Self::Together { id, after } => [9, id, after],
+            Self::Durable { below } => [10, 0, below],
+            Self::Closed => [11, 0, 0],
         }
     }
 
@@ -119,6 +142,9 @@ impl Event {
                 position: value,
             },
             8 => Self::AttemptDelete { id, key: value },
+            9 => Self::Together { id, after: value },
+            10 => Self::Durable { below: value },
+            11 => Self::Closed,
             _ => return None,
         })
     }

@@ -249,6 +249,9 @@ mod tests {
             Event::Failed { id: 8 },
             Event::TrimBegin { below: 9 },
             Event::TrimEnd { below: 10 },
+            Event::Together { id: 13, after: 12 },
+            Event::Durable { below: 14 },
+            Event::Closed,
             Event::Shown {
                 id: 11,
                 position: u64::MAX,

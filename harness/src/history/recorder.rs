@@ -81,6 +81,29 @@ impl Recorder {
         self.record(Event::TrimEnd { below });
     }
 
+    /// Call it before a batch of appends begins, which the store makes durable as a whole or not at all,
+    /// in this order and with nothing in between.
+    pub fn attempt_batch(&self, ids: &[u64]) {
+        for id in ids {
+            self.attempt(*id);
+        }
+        for pair in ids.windows(2) {
+            let (after, id) = (pair[0], pair[1]);
+            self.record(Event::Together { id, after });
+        }
+    }
+
+    /// Call it after the store has said that every entry below a position is durable.
+    pub fn durable(&self, below: u64) {
+        self.record(Event::Durable { below });
+    }
+
+    /// Call it after the store has said that it is closed. The subject's recovery then has to say so too:
+    /// [`Survivors::closed`](crate::Survivors::closed).
+    pub fn closed(&self) {
+        self.record(Event::Closed);
+    }
+
     /// Call it when a reader of the running store has been shown an entry.
     pub fn shown(&self, id: u64, position: u64) {
         self.record(Event::Shown { id, position });

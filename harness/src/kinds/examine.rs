@@ -20,13 +20,23 @@ pub(super) fn recover_again(
     Ok(compare(first, again))
 }
 
-/// Compares what a second recovery showed with what the first one had shown.
+/// Compares what a second recovery showed with what the first one had shown, which may have closed the store.
 pub(super) fn compare(first: &[Survivor], again: Recovered) -> Verdict {
     match again {
-        Ok(again) if again == first => Ok(()),
         Ok(again) => {
-            let (first, second) = (first.len(), again.len());
-            let detail = format!("{first} entries first, {second} the second time");
+            let (first, was_closed) = Survivor::entries(first);
+            let (again, is_closed) = Survivor::entries(&again);
+            let detail = if first != again {
+                format!(
+                    "{} entries first, {} the second time",
+                    first.len(),
+                    again.len()
+                )
+            } else if was_closed && !is_closed {
+                "it was found closed first, and not the second time".to_owned()
+            } else {
+                return Ok(());
+            };
             Err(Violation::NotIdempotent { detail })
         }
         Err(Violation::Broken {

@@ -22,6 +22,7 @@ use crate::process::Launcher;
 use crate::scratch::{copy_dir, remove_dir};
 use crate::shrink::Deadline;
 use crate::store::{Recovered, Store, Tested, Work, run};
+use crate::survivor::Survivor;
 use crate::tally::Tally;
 use crate::workload::stream;
 
@@ -156,7 +157,7 @@ impl Killer<'_> {
             broken => return Ok(broken),
         };
         tally.crash_states += 1;
-        tally.recovered += survivors.len() as u64;
+        tally.recovered += Survivor::entries(&survivors).0.len() as u64;
         if let Err(violation) = self.store.check(events, &survivors) {
             return Ok(Err(violation));
         }

@@ -56,7 +56,12 @@ impl KeyValueOracle {
                 }
                 // A reader may have been shown an attempt before it was acknowledged.
                 Event::Shown { id, position: key } => drop(allowed.insert(key, vec![Some(id)])),
-                Event::Failed { .. } | Event::TrimBegin { .. } | Event::TrimEnd { .. } => {}
+                Event::Failed { .. }
+                | Event::TrimBegin { .. }
+                | Event::TrimEnd { .. }
+                | Event::Together { .. }
+                | Event::Durable { .. }
+                | Event::Closed => {}
             }
         }
         allowed
@@ -65,6 +70,7 @@ impl KeyValueOracle {
 
 impl Oracle for KeyValueOracle {
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let (survivors, _) = Survivor::entries(survivors);
         let mut held: BTreeMap<u64, u64> = BTreeMap::new();
         for &Survivor {
             position: key,
@@ -101,6 +107,7 @@ impl Oracle for KeyValueOracle {
     }
 
     fn advance(&mut self, _: &[Event], survivors: &[Survivor]) {
+        let (survivors, _) = Survivor::entries(survivors);
         self.shown = survivors
             .iter()
             .map(|survivor| (survivor.position, survivor.id))

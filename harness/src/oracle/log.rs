@@ -22,6 +22,9 @@ pub struct LogOracle {
     /// From here on, entries may be lost.
     #[serde(default)]
     excused: Option<u64>,
+    /// The last recovery found it closed.
+    #[serde(default)]
+    closed: bool,
 }
 
 impl LogOracle {
@@ -103,6 +106,58 @@ impl LogOracle {
         Ok(())
     }
 
+    /// What was said to be durable must be there, whether or not it had been acknowledged.
+    fn check_durable(&self, events: &[Event], end: u64) -> Result<(), Violation> {
+        let said = events.iter().filter_map(|event| match event {
+            Event::Durable { below } => Some(*below),
+            _ => None,
+        });
+        let Some(below) = said.max() else {
+            return Ok(());
+        };
+        if self.excused.map_or(below, |from| below.min(from)) > end {
+            return Err(Violation::NotDurable { below, end });
+        }
+        Ok(())
+    }
+
+    /// A batch survives as a whole, in a row, or not at all.
+    fn check_batches(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let pairs = events.iter().filter_map(|event| match event {
+            Event::Together { id, after } => Some((*id, *after)),
+            _ => None,
+        });
+        let mut pairs = pairs.peekable();
+        if pairs.peek().is_none() {
+            return Ok(());
+        }
+        let positions: HashMap<u64, u64> = survivors.iter().map(|s| (s.id, s.position)).collect();
+        // The one before it may have been trimmed.
+        let is_first = |position| survivors.first().is_some_and(|s| s.position == position);
+        for (id, after) in pairs {
+            let is_whole = match (positions.get(&after), positions.get(&id)) {
+                (None, None) => true,
+                (Some(before), Some(position)) => before.checked_add(1) == Some(*position),
+                (Some(before), None) => self.is_excused(before.saturating_add(1)),
+                (None, Some(position)) => *position > 0 && is_first(*position),
+            };
+            if !is_whole {
+                return Err(Violation::TornBatch { id, after });
+            }
+        }
+        Ok(())
+    }
+
+    /// Closed, and nothing has been tried since.
+    fn is_closed_after(&self, events: &[Event]) -> bool {
+        let last = events.iter().rev().find_map(|event| match event {
+            Event::Closed => Some(true),
+            Event::Attempt { .. } | Event::TrimBegin { .. } => Some(false),
+            _ => None,
+        });
+        last.unwrap_or(self.closed)
+    }
+
     fn trimmed_after(&self, events: &[Event]) -> u64 {
         let trims = events.iter().filter_map(|event| match event {
             Event::TrimBegin { below } => Some(*below),
@@ -114,6 +169,7 @@ impl LogOracle {
 
 impl Oracle for LogOracle {
     fn check(&self, events: &[Event], survivors: &[Survivor]) -> Result<(), Violation> {
+        let (survivors, is_closed) = Survivor::entries(survivors);
         let trimmed = self.trimmed_after(events);
         // If nothing vouches for what had not been trimmed, the beginning of the log is unknown.
         check_run(
@@ -131,10 +187,21 @@ impl Oracle for LogOracle {
             |position| position < trimmed || self.is_excused(position),
             at,
         )?;
-        self.check_tail(events, survivors)
+        self.check_tail(events, survivors)?;
+        let end = survivors
+            .last()
+            .map_or(0, |last| last.position.saturating_add(1));
+        self.check_durable(events, end.max(trimmed))?;
+        self.check_batches(events, survivors)?;
+        if !is_closed && self.excused.is_none() && self.is_closed_after(events) {
+            return Err(Violation::NotClosed);
+        }
+        Ok(())
     }
 
     fn advance(&mut self, events: &[Event], survivors: &[Survivor]) {
+        let (survivors, is_closed) = Survivor::entries(survivors);
+        self.closed = is_closed;
         self.trimmed = self.trimmed_after(events);
         self.base = survivors
             .first()

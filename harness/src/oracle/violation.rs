@@ -86,6 +86,22 @@ pub enum Violation {
         /// It began after this position had been acknowledged.
         after: u64,
     },
+    /// The store said that every entry below a position is durable, and what survives ends before.
+    NotDurable {
+        /// What the store said.
+        below: u64,
+        /// Where the survivors end.
+        end: u64,
+    },
+    /// Of two neighbours in a batch one survives without the other, or they are no neighbours.
+    TornBatch {
+        /// The attempt.
+        id: u64,
+        /// The attempt before it in the batch.
+        after: u64,
+    },
+    /// The store said that it is closed, and recovery does not find it so.
+    NotClosed,
     /// A key holds neither its last acknowledged value nor that of a later attempt.
     WrongValue {
         /// The key.
@@ -133,6 +149,9 @@ impl Violation {
             Self::LostAck { .. }
                 | Self::LostBeginning { .. }
                 | Self::Unshown { found: None, .. }
+                | Self::NotDurable { .. }
+                | Self::TornBatch { .. }
+                | Self::NotClosed
                 | Self::WrongValue { .. }
                 | Self::CustomLoss { .. }
         )
@@ -156,6 +175,9 @@ impl Violation {
             Self::Resurrected { .. } => "resurrected".into(),
             Self::Duplicate { .. } => "duplicate".into(),
             Self::OutOfOrder { .. } => "out of order".into(),
+            Self::NotDurable { .. } => "not durable".into(),
+            Self::TornBatch { .. } => "torn batch".into(),
+            Self::NotClosed => "not closed".into(),
             Self::WrongValue { .. } => "wrong value".into(),
             Self::NotIdempotent { .. } => "not idempotent".into(),
             Self::Custom { promise, .. } | Self::CustomLoss { promise, .. } => promise.clone(),
@@ -218,6 +240,14 @@ fn gist(detail: &str) -> String {
     gist
 }
 
+/// The value of a key, in words.
+fn value(id: Option<u64>) -> String {
+    match id {
+        Some(id) => format!("value {id:#x}"),
+        None => "nothing".to_owned(),
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -228,12 +258,10 @@ impl fmt::Display for Violation {
                 f,
                 "lost: the log begins at position {found}, though everything from {expected} on must survive"
             ),
-            Self::LostAck { id, position } => {
-                write!(
-                    f,
-                    "lost: entry {id:#x} was acknowledged at position {position} and is gone"
-                )
-            }
+            Self::LostAck { id, position } => write!(
+                f,
+                "lost: entry {id:#x} was acknowledged at position {position} and is gone"
+            ),
             Self::WrongAck {
                 id,
                 position,
@@ -260,12 +288,10 @@ impl fmt::Display for Violation {
                 f,
                 "taken back: entry {id:#x} was shown at position {position}, where entry {found:#x} stands"
             ),
-            Self::Mangled { position } => {
-                write!(
-                    f,
-                    "mangled: the entry at position {position} is not what was written"
-                )
-            }
+            Self::Mangled { position } => write!(
+                f,
+                "mangled: the entry at position {position} is not what was written"
+            ),
             Self::Phantom { id, position } => write!(
                 f,
                 "phantom: entry {id:#x} at position {position} was never tried, or had been refused"
@@ -274,12 +300,10 @@ impl fmt::Display for Violation {
                 f,
                 "resurrected: entry {id:#x} at position {position} had been cut by an earlier recovery"
             ),
-            Self::Duplicate { id, position } => {
-                write!(
-                    f,
-                    "duplicate: entry {id:#x} stands at position {position} a second time"
-                )
-            }
+            Self::Duplicate { id, position } => write!(
+                f,
+                "duplicate: entry {id:#x} stands at position {position} a second time"
+            ),
             Self::OutOfOrder {
                 id,
                 position,
@@ -289,27 +313,34 @@ impl fmt::Display for Violation {
                 "out of order: entry {id:#x} at position {position} was tried after position {after} \
                  had been acknowledged"
             ),
+            Self::NotDurable { below, end } => write!(
+                f,
+                "not durable: the store said that every entry below position {below} was durable, and what \
+                 survives ends before position {end}"
+            ),
+            Self::TornBatch { id, after } => write!(
+                f,
+                "torn batch: entries {after:#x} and {id:#x} were appended in one batch, one behind the other, \
+                 and do not stand so"
+            ),
+            Self::NotClosed => f.write_str(
+                "not closed: the store said that it was closed, and recovery finds that it was not",
+            ),
             Self::WrongValue {
                 key,
                 expected,
                 found,
             } => {
-                let name = |id: &Option<u64>| match id {
-                    Some(id) => format!("value {id:#x}"),
-                    None => "nothing".to_owned(),
-                };
-                let (expected, found) = (name(expected), name(found));
+                let (expected, found) = (value(*expected), value(*found));
                 write!(
                     f,
                     "wrong value: key {key:#x} must hold {expected} or a later one, and holds {found}"
                 )
             }
-            Self::NotIdempotent { detail } => {
-                write!(
-                    f,
-                    "not idempotent: recovering again gave something else: {detail}"
-                )
-            }
+            Self::NotIdempotent { detail } => write!(
+                f,
+                "not idempotent: recovering again gave something else: {detail}"
+            ),
             Self::Custom { promise, detail } | Self::CustomLoss { promise, detail } => {
                 write!(f, "{promise}: {detail}")
             }

@@ -80,7 +80,12 @@ impl CollectionOracle {
                 Event::Shown { id, position: key } => {
                     keys.entry(key).or_default().make_certain(id, Some(id));
                 }
-                Event::Failed { .. } | Event::TrimBegin { .. } | Event::TrimEnd { .. } => {}
+                Event::Failed { .. }
+                | Event::TrimBegin { .. }
+                | Event::TrimEnd { .. }
+                | Event::Together { .. }
+                | Event::Durable { .. }
+                | Event::Closed => {}
             }
         }
         keys

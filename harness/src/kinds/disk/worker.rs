@@ -24,6 +24,7 @@ use crate::oracle::Violation;
 use crate::recorder::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Recorder, Recording, STORE};
 use crate::stop::Stop;
 use crate::store::Store;
+use crate::survivor::Survivor;
 use crate::tally::{Phase, Tally};
 use crate::workload::stream;
 
@@ -278,7 +279,7 @@ impl<'a> OnDevices<'a> {
         let broken = match shown {
             Err(violation) => Some((state.index(), violation)),
             Ok(survivors) => {
-                tally.recovered += survivors.len() as u64;
+                tally.recovered += Survivor::entries(&survivors).0.len() as u64;
                 let broken = moments.find_map(|(index, events)| {
                     let checked = self.store.check(&events, &survivors);
                     Some((index, checked.err()?))

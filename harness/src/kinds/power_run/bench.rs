@@ -17,6 +17,7 @@ use crate::recorder::{
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
 use crate::store::{Recovered, Store};
+use crate::survivor::Survivor;
 use crate::tally::Tally;
 
 /// A store and its directory. Crash states are laid out where the runs were: a store may keep the path.
@@ -89,7 +90,7 @@ impl Bench<'_> {
             Ok(survivors) => survivors,
             Err(violation) => return Ok(Err(violation.without_dir(&self.dir))),
         };
-        tally.recovered += survivors.len() as u64;
+        tally.recovered += Survivor::entries(&survivors).0.len() as u64;
         if let Err(violation) = self.store.check(events, &survivors) {
             return Ok(Err(violation));
         }

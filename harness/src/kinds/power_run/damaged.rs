@@ -8,6 +8,7 @@ use crate::oracle::Violation;
 use crate::scratch::remove_dir;
 use crate::sim::Disk;
 use crate::store::{Damaged, Store};
+use crate::survivor::Survivor;
 
 /// What a story says of a failure in damaged bytes.
 pub(super) const INTACT_KEEPS_ITS_PROMISES: &str =
@@ -39,7 +40,7 @@ pub(super) fn examine_damaged(
         Damaged::Broken(violation) => return Ok(Err(violation.without_dir(dir))),
     };
     if store.check(events, &survivors).is_ok() {
-        return Ok(Ok(Decayed::Served(survivors.len())));
+        return Ok(Ok(Decayed::Served(Survivor::entries(&survivors).0.len())));
     }
     let checked = store.check_damaged(events, &survivors);
     Ok(checked.map(|()| Decayed::Unprovable))

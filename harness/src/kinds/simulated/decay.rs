@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::world::{LastWords, Lived, World};
 use crate::oracle::{self, Stage, Violation};
 use crate::sim::Disk;
+use crate::survivor::Survivor;
 
 /// The disk at a moment of the last life, up to where it ended.
 pub(super) fn disk_at<'l>(world: &World<'_>, lived: &'l Lived, moment: usize) -> Option<&'l Disk> {
@@ -38,7 +39,7 @@ pub(super) fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed,
         Err(words) => return Err(words.of(Stage::DamagedRecovery)),
     };
     let Err(violation) = world.oracle.check(&world.events, &survivors) else {
-        return Ok(Decayed::Served(survivors.len()));
+        return Ok(Decayed::Served(Survivor::entries(&survivors).0.len()));
     };
     if !violation.is_loss() {
         return Err(violation);

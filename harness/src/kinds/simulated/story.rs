@@ -9,6 +9,7 @@ use super::world::{Bench, LastWords, Lived, World};
 use crate::history::Event;
 use crate::kinds::contract::Verdict;
 use crate::sim::{Narrator, Profile};
+use crate::survivor::Survivor;
 
 /// Operations told of each life, its last ones.
 const OPERATIONS_TOLD: usize = 24;
@@ -101,7 +102,11 @@ fn tell_step(
         (Err(LastWords::Panic(words)), true) => writeln!(story, "          it panics: {words}")?,
         (Err(LastWords::Endless(_)), true) => writeln!(story, "          it does not stop")?,
         (Ok(survivors), true) if matches!(step.life, Life::Recover { .. }) => {
-            let positions = survivors.iter().map(|survivor| survivor.position);
+            let (entries, is_closed) = Survivor::entries(survivors);
+            if is_closed {
+                writeln!(story, "          it finds the store closed in order")?;
+            }
+            let positions = entries.iter().map(|survivor| survivor.position);
             match (positions.clone().min(), positions.max()) {
                 (Some(from), Some(to)) => {
                     writeln!(story, "          it shows positions {from} to {to}")?;
@@ -177,6 +182,11 @@ fn tell_event(event: &Event) -> Option<String> {
         Event::Refused { id } => format!("refused: entry {id:#x}"),
         Event::TrimBegin { below } => format!("begins to trim below position {below}"),
         Event::TrimEnd { below } => format!("has trimmed below position {below}"),
+        Event::Durable { below } => format!("said: everything below position {below} is durable"),
+        Event::Closed => "said: closed".into(),
+        Event::Together { id, after } => {
+            format!("in one batch: entry {id:#x} behind entry {after:#x}")
+        }
         Event::Attempt { .. } | Event::AttemptDelete { .. } | Event::Shown { .. } => return None,
     })
 }

@@ -240,7 +240,8 @@ impl<'a> World<'a> {
             .recover(&fs, false, workloads)
             .map_err(|words| words.of(Stage::RecoveryFailed))?;
         self.oracle.check(events, &survivors)?;
-        Ok((survivors.len(), fs.trail()))
+        let (entries, _) = Survivor::entries(&survivors);
+        Ok((entries.len(), fs.trail()))
     }
 
     /// The position below which what is left on a disk vouches for everything.

@@ -343,7 +343,7 @@ impl<'a> Tracing<'a> {
             Ok(survivors) => survivors,
             Err(violation) => return Ok(Err(violation.without_dir(&self.state_dir))),
         };
-        tally.recovered += survivors.len() as u64;
+        tally.recovered += Survivor::entries(&survivors).0.len() as u64;
         if let Err(violation) = self.store.check(events, &survivors) {
             return Ok(Err(violation));
         }
