@@ -6,11 +6,13 @@ use std::panic::Location;
 use nix::errno::Errno;
 use rand::RngExt;
 
-use super::content::PAGE_BYTES;
 use super::fault::{Class, Fate, eio, no_space};
 use super::nodes::Ino;
 use super::record::Call;
 use super::state::State;
+
+/// How often a write that fails has written everything.
+const WHOLE_ALL_THE_SAME: f64 = 0.25;
 
 impl State {
     pub(super) fn read(&mut self, ino: Ino, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -33,12 +35,20 @@ impl State {
         let written = match self.faults.fate(Class::Write { grows }) {
             Fate::Well => Ok(bytes.len()),
             Fate::Short => Ok(self.part(bytes.len()).max(1)),
-            Fate::NoSpace if bytes.len() > PAGE_BYTES && self.chance.random_bool(0.5) => {
-                Ok(bytes.len() / 2)
-            }
+            // What is left of the space ends anywhere, also within a small write.
+            Fate::NoSpace if self.chance.random_bool(0.5) => match self.part(bytes.len()) {
+                0 => Err(no_space()),
+                part => Ok(part),
+            },
             Fate::NoSpace => Err(no_space()),
             Fate::Eio => {
-                let part = self.part(bytes.len());
+                // An error does not say that anything is missing.
+                let is_whole = self.chance.random_bool(WHOLE_ALL_THE_SAME);
+                let part = if is_whole {
+                    bytes.len()
+                } else {
+                    self.part(bytes.len())
+                };
                 self.disk.write(ino, &bytes[..part], offset);
                 Err(eio())
             }

@@ -15,7 +15,7 @@ pub enum FaultKind {
     Sync,
     /// A sync of a directory: EIO. The names stay pending.
     SyncDir,
-    /// A write: EIO, after any part of it.
+    /// A write: EIO, after any part of it, also the whole.
     Write,
     /// A write that writes less than it was asked to, without an error.
     ShortWrite,
@@ -26,7 +26,7 @@ pub enum FaultKind {
     /// A rename: EIO.
     Rename,
     /// The disk is full: ENOSPC for this operation and the next ones that take space, then there is
-    /// room again. Of a large write, half may be written instead.
+    /// room again. A write may be cut anywhere instead.
     NoSpace {
         /// How many operations fail.
         lasting: u32,

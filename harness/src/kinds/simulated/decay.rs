@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::world::{LastWords, Lived, World};
 use crate::oracle::{self, Stage, Violation};
-use crate::sim::Disk;
+use crate::sim::{Disk, Fault};
 use crate::survivor::Survivor;
 
 /// The disk at a moment of the last life, up to where it ended.
@@ -29,11 +29,22 @@ pub(super) enum Decayed {
     Refused,
     /// It lost what nothing on the disk vouches for.
     Unprovable,
+    /// It did nothing that the errors of the disk concern.
+    Unmet,
 }
 
-/// Recovers damaged bytes and asks the oracle. What nothing on the disk vouches for may be lost.
-pub(super) fn examine_damaged(world: &World<'_>, disk: &Disk) -> Result<Decayed, Violation> {
-    let survivors = match world.show(disk.clone(), &world.workloads) {
+/// Recovers damaged bytes, on a disk that may fail meanwhile, and asks the oracle. What nothing on the disk
+/// vouches for may be lost. What cannot be read says nothing.
+pub(super) fn examine_damaged(
+    world: &World<'_>,
+    disk: &Disk,
+    faults: &[Fault],
+) -> Result<Decayed, Violation> {
+    let (shown, injected) = world.show(disk.clone(), &world.workloads, faults);
+    if !faults.is_empty() && injected == 0 {
+        return Ok(Decayed::Unmet);
+    }
+    let survivors = match shown {
         Ok(survivors) => survivors,
         Err(LastWords::Error(_)) => return Ok(Decayed::Refused),
         Err(words) => return Err(words.of(Stage::DamagedRecovery)),

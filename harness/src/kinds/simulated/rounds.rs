@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use rand::RngExt;
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::decay::{Decayed, examine_damaged, moments_of};
 use super::explore::{Effort, Explorer};
@@ -23,6 +25,12 @@ const FAULT_PLANS: usize = 10;
 const RECOVERY_FAULT_PLANS: usize = 5;
 /// How often an error is a failed sync of a file, besides its share among all kinds.
 const SYNC_FAILS: f64 = 0.3;
+/// How often a short write is followed by another short write.
+const SHORT_TWICE: f64 = 0.5;
+/// How often what has rotted is recovered once more, from a disk of which a read fails.
+const READ_FAILS: f64 = 0.3;
+/// More than a recovery of a small store reads.
+const READS: u32 = 16;
 /// Damaged copies of each state that a generation of `rot` leaves.
 const DAMAGED: usize = 120;
 
@@ -159,7 +167,8 @@ impl<'a> Round<'_, 'a> {
         Ok(())
     }
 
-    /// One or two errors that a run like this one meets.
+    /// One or two errors that a run like this one meets. A short write may be followed by another one: the
+    /// rest comes out short as well.
     fn draw_faults(&mut self, well: &Lived) -> Vec<Fault> {
         if !self.planned.is_empty() {
             return self.planned.clone();
@@ -182,7 +191,15 @@ impl<'a> Round<'_, 'a> {
                 after: u32::try_from(after).expect("a short run"),
             }
         };
-        (0..count).map(draw).collect()
+        let mut faults: Vec<Fault> = (0..count).map(draw).collect();
+        let short = faults.iter().find(|f| f.kind == FaultKind::ShortWrite);
+        if let Some(short) = short.copied()
+            && self.explorer.rng.random_bool(SHORT_TWICE)
+        {
+            let after = short.after + 1;
+            faults.push(Fault { after, ..short });
+        }
+        faults
     }
 
     /// The disk fails while the store recovers. It may refuse, and loses nothing by that.
@@ -269,6 +286,7 @@ impl<'a> Round<'_, 'a> {
             explorer, world, ..
         } = self;
         let Explorer { rng, search } = explorer;
+        let mut read_fails = ChaCha8Rng::seed_from_u64(rng.next_u64());
         let mut loss = Rot {
             disk: &world.disk,
             copies: DAMAGED,
@@ -280,33 +298,47 @@ impl<'a> Round<'_, 'a> {
             if !search.is_new(disk.fingerprint(), world.events.len()) {
                 return ControlFlow::Continue(());
             }
-            let found = match examine_damaged(world, &disk) {
-                Ok(Decayed::Served(entries)) => {
-                    search.tally.recovered += entries as u64;
-                    Ok(())
-                }
-                Ok(Decayed::Refused) => {
-                    search.tally.detected += 1;
-                    Ok(())
-                }
-                Ok(Decayed::Unprovable) => {
-                    search.tally.unprovable += 1;
-                    Ok(())
-                }
-                Err(violation) => search.found(Box::new(Failure {
+            // A disk whose sectors rot has some that it cannot read: what lies behind the damage, for example.
+            let mut plans = vec![Vec::new()];
+            if read_fails.random_bool(READ_FAILS) {
+                plans.push(vec![Fault {
+                    kind: FaultKind::Read,
+                    after: read_fails.random_range(0..READS),
+                }]);
+            }
+            for recovery_faults in plans {
+                let violation = match examine_damaged(world, &disk, &recovery_faults) {
+                    Err(violation) => violation,
+                    Ok(decayed) if recovery_faults.is_empty() => {
+                        match decayed {
+                            Decayed::Served(entries) => search.tally.recovered += entries as u64,
+                            Decayed::Refused => search.tally.detected += 1,
+                            Decayed::Unprovable => search.tally.unprovable += 1,
+                            Decayed::Unmet => {}
+                        }
+                        continue;
+                    }
+                    Ok(Decayed::Unmet) => continue,
+                    Ok(_) => {
+                        search.tally.faults += 1;
+                        continue;
+                    }
+                };
+                let failure = Box::new(Failure {
                     timeline: Timeline {
-                        damage,
+                        damage: damage.clone(),
+                        recovery_faults,
                         ..world.timeline.clone()
                     },
                     violation,
                     events: world.events.clone(),
-                    disk,
-                })),
-            };
-            match found {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(halt) => ControlFlow::Break(halt),
+                    disk: disk.clone(),
+                });
+                if let Err(halt) = search.found(failure) {
+                    return ControlFlow::Break(halt);
+                }
             }
+            ControlFlow::Continue(())
         });
         match looked {
             ControlFlow::Continue(()) => Ok(()),

@@ -137,6 +137,7 @@ fn candidates(timeline: &Timeline) -> Vec<Timeline> {
             timeline.damage.remove(damage);
         });
     }
+    propose(&|timeline| timeline.recovery_faults.clear());
     for (index, step) in timeline.steps.iter().enumerate() {
         for (number, fault) in step.faults.iter().enumerate() {
             propose(&|timeline| {

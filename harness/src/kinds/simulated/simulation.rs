@@ -95,6 +95,7 @@ impl Worker for Simulation<'_> {
             seed: rng.random_range(0..u64::MAX),
             steps: Vec::new(),
             damage: Vec::new(),
+            recovery_faults: Vec::new(),
         };
         tally.count_engine(&timeline.engine);
         tally.rounds += 1;

@@ -8,7 +8,7 @@ use super::timeline::{End, Life, Step, Timeline};
 use super::world::{Bench, LastWords, Lived, World};
 use crate::history::Event;
 use crate::kinds::contract::Verdict;
-use crate::sim::{Narrator, Profile};
+use crate::sim::{Fault, Narrator, Profile};
 use crate::survivor::Survivor;
 
 /// Operations told of each life, its last ones.
@@ -49,6 +49,13 @@ pub(crate) fn tell(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String>
     }
     for damage in &timeline.damage {
         writeln!(story, "- Then a sector rots: {damage}.").expect("a string takes everything");
+    }
+    for Fault { kind, after } in &timeline.recovery_faults {
+        writeln!(
+            story,
+            "- While that is recovered, {kind}, after {after} that went well."
+        )
+        .expect("a string takes everything");
     }
     Ok(story)
 }
@@ -258,5 +265,5 @@ pub(crate) fn play(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Verdict
             disk.damage(damage, then);
         }
     }
-    Ok(examine_damaged(&world, &disk).map(drop))
+    Ok(examine_damaged(&world, &disk, &timeline.recovery_faults).map(drop))
 }

@@ -18,6 +18,9 @@ pub(crate) struct Timeline {
     /// What rots in the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) damage: Vec<Damage>,
+    /// Errors of the disk while what has rotted is recovered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recovery_faults: Vec<Fault>,
 }
 
 impl Timeline {

@@ -218,13 +218,17 @@ impl<'a> World<'a> {
         workloads
     }
 
-    /// Recovers what is left on a disk.
+    /// Recovers what is left on a disk that fails so.
     pub(crate) fn show(
         &self,
         disk: Disk,
         workloads: &[Workload],
-    ) -> Result<Vec<Survivor>, LastWords> {
-        self.recover(&self.fs(disk, Role::Recovery), false, workloads)
+        faults: &[Fault],
+    ) -> (Result<Vec<Survivor>, LastWords>, u32) {
+        let fs = self.fs(disk, Role::Recovery);
+        fs.plan_faults(faults);
+        let shown = self.recover(&fs, false, workloads);
+        (shown, fs.faults_injected())
     }
 
     /// Recovers what is left on a disk and asks the oracle. Returns how many entries survive, and what
