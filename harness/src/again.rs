@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::campaign::{self, Watching};
+use crate::campaign::{self, Pass, Watching};
 use crate::finding::Finding;
 use crate::hang::OnHang;
 use crate::kinds::{self, Saved, Shrinking};
@@ -203,7 +203,12 @@ fn rows_of(
         ledger: &ledger,
         on_hang,
     };
-    campaign::run(&[(&[tested], &kinds)], &plan, watching);
+    let pass = Pass {
+        subjects: &[tested],
+        kinds: &kinds,
+        is_usual: false,
+    };
+    campaign::run(&[pass], &plan, watching);
     Ok(ledger.so_far())
 }
 

@@ -35,25 +35,36 @@ pub(crate) struct Watching<'a> {
 }
 
 /// Subjects, and the crash kinds of each.
-pub(crate) type Pass<'a> = (&'a [Tested<'a>], &'a [CrashKind]);
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) subjects: &'a [Tested<'a>],
+    pub(crate) kinds: &'a [CrashKind],
+    /// Each kind does as many rounds as are usual for it, instead of what the plan says.
+    pub(crate) is_usual: bool,
+}
 
 /// Tortures each subject of each pass with each crash kind, one after the other. Where the machine
 /// fails, not a subject, the row says so, and the others are done.
 pub(crate) fn run(passes: &[Pass<'_>], plan: &Plan, watching: Watching<'_>) {
     let mut planned = Vec::new();
-    for (subjects, kinds) in passes {
-        planned.extend(subjects.iter().flat_map(|tested| {
-            let cases = cases(kinds, plan).into_iter();
-            cases.map(|case| (*tested, case))
+    for pass in passes {
+        planned.extend(pass.subjects.iter().flat_map(|tested| {
+            let cases = cases(pass.kinds, plan).into_iter();
+            cases.map(|case| (*tested, case, pass.is_usual))
         }));
     }
-    let names = planned.iter().map(|(tested, case)| {
+    let names = planned.iter().map(|(tested, case, _)| {
         let recorder = kinds::of(case.crash).recorder(*tested, plan);
         let case = case_name(case.crash, case.fs, recorder);
         (tested.name().to_owned(), case)
     });
     watching.ledger.plan(plan.seed, plan.shard, names.collect());
-    for (tested, case) in planned {
+    for (tested, case, is_usual) in planned {
+        let usual = Plan {
+            budget: Budget::Rounds(case.crash.usual_rounds()),
+            ..plan.clone()
+        };
+        let plan = if is_usual { &usual } else { plan };
         if plan.stop.is_set() || row(tested, case, plan, watching).is_break() {
             return;
         }

@@ -56,6 +56,17 @@ impl CrashKind {
         Self::Rot,
     ];
 
+    /// The rounds of a test that asks for no number: together, they take some seconds of a debug build of a small
+    /// store.
+    pub(crate) fn usual_rounds(self) -> u64 {
+        match self {
+            Self::Kill => 40,
+            Self::Syscall | Self::Power | Self::Rot => 10,
+            Self::Disk => 3,
+            Self::Fault => 2,
+        }
+    }
+
     /// The kinds that need no privileges: what is done if none is named.
     pub const UNPRIVILEGED: [Self; 5] = [
         Self::Kill,

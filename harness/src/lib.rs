@@ -24,7 +24,7 @@
 //! # }
 //! #[test]
 //! fn my_store_survives_a_kill() {
-//!     plugpull::Torture::new(MyStore).rounds(50).seed(1).run().unwrap();
+//!     plugpull::Torture::new(MyStore).seed(1).run().unwrap();
 //! }
 //! ```
 //!

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::again::{self, Asked};
-use crate::campaign::{self, Watching};
+use crate::campaign::{self, Pass, Watching};
 use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::failures;
@@ -37,7 +37,8 @@ pub struct Torture {
     under_test: UnderTest,
     /// Those that need no privileges, if none is named.
     kinds: Option<Vec<CrashKind>>,
-    budget: Budget,
+    /// As many rounds as are usual for each kind, if none are named.
+    budget: Option<Budget>,
     seed: u64,
     jobs: usize,
     engines: Vec<String>,
@@ -56,14 +57,16 @@ pub struct Torture {
 }
 
 impl Torture {
-    /// 50 rounds of every crash kind that needs no privileges, seed 0, one directory at a time.
+    /// Every crash kind that needs no privileges, seed 0, one directory at a time: as many rounds of each as take
+    /// some seconds together in a debug build of a small store, 40 of `kill` and 2 to 10 of the others. In a gate,
+    /// ask for more ([`rounds`](Self::rounds)).
     ///
     /// It takes a [`Subject`](crate::Subject), or a [`BlackBox`](crate::BlackBox).
     pub fn new(under_test: impl Into<UnderTest>) -> Self {
         Self {
             under_test: under_test.into(),
             kinds: None,
-            budget: Budget::Rounds(50),
+            budget: None,
             seed: 0,
             jobs: 1,
             engines: Vec::new(),
@@ -91,13 +94,13 @@ impl Torture {
 
     /// The number of rounds of each crash kind.
     pub fn rounds(mut self, rounds: u64) -> Self {
-        self.budget = Budget::Rounds(rounds);
+        self.budget = Some(Budget::Rounds(rounds));
         self
     }
 
     /// The time for each crash kind.
     pub fn duration(mut self, duration: Duration) -> Self {
-        self.budget = Budget::Duration(duration);
+        self.budget = Some(Budget::Duration(duration));
         self
     }
 
@@ -246,7 +249,7 @@ impl Torture {
         }
         let plan = Plan {
             launcher: Launcher::of_this_test().map_err(environment)?,
-            budget: self.budget,
+            budget: self.budget.unwrap_or(Budget::Rounds(1)),
             seed: self.seed,
             jobs: self.jobs,
             engines: self.engines,
@@ -268,6 +271,7 @@ impl Torture {
         // What was named must be possible; what was not is left out where it is impossible.
         campaign::require(under_test.tested(), kinds.as_deref().unwrap_or(&[]), &plan)
             .map_err(environment)?;
+        let is_usual = self.budget.is_none();
         let asked = Asked::by_environment();
         let is_free = self.script.is_none() && asked.is_none();
         let regressions = plan.launcher.test().filter(|_| is_free);
@@ -294,7 +298,12 @@ impl Torture {
                 return Ok(());
             }
             let kinds = kinds.as_deref().unwrap_or(&CrashKind::UNPRIVILEGED);
-            campaign::run(&[(&tested, kinds)], &plan, watching);
+            let pass = Pass {
+                subjects: &tested,
+                kinds,
+                is_usual,
+            };
+            campaign::run(&[pass], &plan, watching);
             Ok(())
         };
         let played = hang::apart(work).map_err(|hang| {

@@ -14,13 +14,12 @@ use plugpull::{Failure, Torture};
 
 #[test]
 fn a_store_that_replaces_its_file_atomically_survives() {
-    let report = Torture::new(KvStore::CORRECT)
-        .rounds(40)
-        .seed(1)
-        .run()
-        .unwrap();
-    assert_eq!(report.rows[0].tally.rounds, 40);
-    assert!(report.rows[0].tally.acked > 0);
+    let report = Torture::new(KvStore::CORRECT).seed(1).run().unwrap();
+    // As many as are usual, of each kind.
+    let rounds = report.rows.iter().map(|row| row.tally.rounds);
+    let rounds: Vec<u64> = rounds.filter(|rounds| *rounds > 0).collect();
+    assert_eq!(rounds, [40, 10, 10, 2]);
+    assert!(report.rows.iter().any(|row| row.tally.acked > 0));
 }
 
 #[test]

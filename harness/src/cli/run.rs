@@ -8,7 +8,7 @@ use super::choose::choose;
 use super::reporter::reporter;
 use super::seed::draw_seed;
 use super::signal::Signals;
-use crate::campaign::{self, Watching};
+use crate::campaign::{self, Pass, Watching};
 use crate::crash_kind::CrashKind;
 use crate::failures;
 use crate::hang::OnHang;
@@ -28,8 +28,8 @@ pub(super) fn run(
     on_hang: &OnHang,
     torture: &OnceLock<Arc<Ledger>>,
 ) -> Result<u8, String> {
-    let black_box = match (args.cmd, args.check) {
-        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
+    let black_box = match (&args.cmd, &args.check) {
+        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd.as_str(), check.as_str())?),
         _ => None,
     };
     let chosen = if let Some(black_box) = &black_box {
@@ -49,21 +49,18 @@ pub(super) fn run(
         }
     }
     let named = !args.crash.is_empty();
-    let kinds = if named {
-        args.crash
-    } else if !args.fault.is_empty() {
-        vec![CrashKind::Fault]
-    } else if args.fs.is_empty() {
-        CrashKind::UNPRIVILEGED.to_vec()
-    } else {
-        vec![CrashKind::Disk]
-    };
-    if !args.fault.is_empty() && !kinds.contains(&CrashKind::Fault) {
-        return Err("--fault is for the crash kind fault: add it to --crash".to_owned());
-    }
-    let mut passes = vec![(chosen.as_slice(), kinds.as_slice())];
+    let kinds = kinds_of(&args)?;
+    let mut passes = vec![Pass {
+        subjects: &chosen,
+        kinds: &kinds,
+        is_usual: false,
+    }];
     if args.with_disk {
-        passes.push((&chosen[..1], &[CrashKind::Disk]));
+        passes.push(Pass {
+            subjects: &chosen[..1],
+            kinds: &[CrashKind::Disk],
+            is_usual: false,
+        });
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut plan = Plan {
@@ -101,7 +98,7 @@ pub(super) fn run(
     if args.rounds.is_none() {
         let rows = passes
             .iter()
-            .map(|(subjects, kinds)| subjects.len() * campaign::cases(kinds, &plan).len());
+            .map(|pass| pass.subjects.len() * campaign::cases(pass.kinds, &plan).len());
         let rows = u32::try_from(rows.sum::<usize>()).unwrap_or(u32::MAX);
         plan.budget = Budget::Duration(args.duration.unwrap_or(DEFAULT_DURATION) / rows);
     }
@@ -128,6 +125,23 @@ pub(super) fn run(
     Ok(ledger
         .close(signals.first())
         .unwrap_or_else(wait_for_the_end))
+}
+
+/// The crash kinds that are asked for, by name or by what is asked of them.
+fn kinds_of(args: &RunArgs) -> Result<Vec<CrashKind>, String> {
+    let kinds = if !args.crash.is_empty() {
+        args.crash.clone()
+    } else if !args.fault.is_empty() {
+        vec![CrashKind::Fault]
+    } else if args.fs.is_empty() {
+        CrashKind::UNPRIVILEGED.to_vec()
+    } else {
+        vec![CrashKind::Disk]
+    };
+    if !args.fault.is_empty() && !kinds.contains(&CrashKind::Fault) {
+        return Err("--fault is for the crash kind fault: add it to --crash".to_owned());
+    }
+    Ok(kinds)
 }
 
 /// Tells what was found by now. Work that does not hang ends its processes and removes its directory

@@ -14,7 +14,7 @@ const DIR_MARK: &str = "{dir}";
 /// ```no_run
 /// # use plugpull::{BlackBox, Torture};
 /// let store = BlackBox::new("./writer {dir}", "./checker {dir}").unwrap();
-/// Torture::new(store).rounds(50).seed(1).run().unwrap();
+/// Torture::new(store).seed(1).run().unwrap();
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlackBox {
