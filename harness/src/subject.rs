@@ -15,6 +15,18 @@ use crate::survivor::Survivors;
 pub type SubjectError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A store under test. Both methods run in processes of their own.
+///
+/// What the rules for a log ask of both:
+///
+/// - **Positions are 0, 1, 2 ..** in the order in which entries stand in the log, over all generations, without a
+///   gap, whatever the store's own numbers look like. A store that gives no position back counts its entries: what
+///   recovery shows first is at 0. A log that has been trimmed begins later: see `Recorder::trim_begin`. For a key-value
+///   store use a [`KeyValueOracle`](crate::oracle::KeyValueOracle): there the key stands in the position's place.
+/// - **An error of the store ends the writing**: tell it with [`Recorder::failed`], stop all writers of the process and
+///   return. A writer that goes on behind an error of another one says nothing about what became of the first.
+/// - **Announce before and after**: `attempt` before the store hears of an entry, `ack` after it has said that the
+///   entry is durable. What is announced in another order than it happens is a false alarm, or hides a bug.
+/// - **Nothing outlives the call** that holds the store's directory open: no thread, no child process, no lock.
 pub trait Subject: Send + Sync {
     /// Its name on the command line, and in a report.
     fn name(&self) -> &str;
@@ -155,7 +167,8 @@ pub struct SimRecoverRun<'a> {
     pub dir: &'a Path,
     /// One of [`Subject::engines`].
     pub engine: &'a str,
-    /// Close the store in order afterwards; else leave it as a reader would.
+    /// Close the store in order afterwards, by the call that it has for that; it must not fail. Else leave the store
+    /// as a reader would: drop it. A store without such a call drops it either way.
     pub close: bool,
 }
 
@@ -179,6 +192,7 @@ pub struct RecoverRun<'a> {
     pub dir: &'a Path,
     /// One of [`Subject::engines`].
     pub engine: &'a str,
-    /// Close the store in order afterwards; else leave it as a reader would.
+    /// Close the store in order afterwards, by the call that it has for that; it must not fail. Else leave the store
+    /// as a reader would: drop it. A store without such a call drops it either way.
     pub close: bool,
 }
