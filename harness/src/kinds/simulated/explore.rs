@@ -21,7 +21,7 @@ use crate::workload::Workload;
 const WRITES_ON: f64 = 0.2;
 /// The same after a kill right behind an error: what that left is used by a writer, if at all.
 const WRITES_ON_BEHIND_ERRORS: f64 = 0.5;
-/// The number of errors in each life right behind which the process is killed.
+/// The number of errors in each life behind which the process is killed, at once and one operation later.
 const BEHIND_ERRORS_MAX: usize = 2;
 /// In each life, the number of states after which recovery did something unusual and from which another
 /// life starts.
@@ -66,7 +66,7 @@ impl Effort {
         exhaustive: 24,
         samples: 6,
         nested: 1,
-        kills: 4,
+        kills: 6,
         depth: 1,
     };
 
@@ -225,10 +225,14 @@ impl<'t> Explorer<'t> {
         }
         // A process that dies right behind an error has cleaned nothing up: the next one finds what is half
         // done, and bytes that memory shows and no sync writes any more.
+        // One operation later it has begun to: what it undoes is gone from memory, and not from the disk.
+        let last = scene.lived.recording.gaps.len() - 1;
         let behind = scene.lived.recording.behind_injected();
         let mut moments: Vec<(usize, End, f64)> = behind
             .filter(|gap| *gap >= scene.lived.interesting_from)
             .take(scene.effort.kills.min(BEHIND_ERRORS_MAX))
+            .flat_map(|gap| [gap, gap + 1])
+            .filter(|gap| *gap <= last)
             .map(|gap| (gap, End::Kill, WRITES_ON_BEHIND_ERRORS))
             .collect();
         for number in moments.len()..scene.effort.nested + scene.effort.kills {
