@@ -15,6 +15,9 @@ use plugpull::{
 };
 use tokio::task::JoinSet;
 
+use crate::acted::{Acted, record_failure};
+use crate::batch::{append_batch, batch_of};
+
 pub(crate) const ENTRY_BYTES_MAX: usize = 8 << 10;
 
 /// A log under one policy.
@@ -156,6 +159,9 @@ pub(crate) async fn show_all(wal: &Wal, survivors: &mut Survivors<'_>) -> Result
     while let Some(record) = replay.next().await? {
         survivors.push(record.seq, &payload_of(&record.entry));
     }
+    if wal.recovery().sealed {
+        survivors.closed();
+    }
     Ok(())
 }
 
@@ -174,44 +180,20 @@ async fn carry_out(
     recorder: Recorder,
     acked: Arc<AtomicU64>,
 ) -> Result<(), Error> {
-    for action in workload.actions(writer) {
+    let mut actions = workload.actions(writer);
+    while let Some(action) = actions.next() {
         if let Some(pause) = action.pause {
             tokio::time::sleep(pause).await;
         }
-        if let Acted::At(seq) = act(&wal, &workload, &action, &recorder).await? {
+        let outcome = match batch_of(&workload, &action, &mut actions) {
+            Some(ids) => append_batch(&wal, &workload, &ids, &recorder).await?,
+            None => act(&wal, &workload, &action, &recorder).await?,
+        };
+        if let Acted::At(seq) = outcome {
             acked.fetch_max(seq + 1, Ordering::Relaxed);
         }
     }
     Ok(())
-}
-
-/// What an action has led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acted {
-    /// The entry was acknowledged at this position.
-    At(u64),
-    /// The disk is full. The entry was not written, and the log goes on.
-    Full,
-    /// Neither.
-    Nothing,
-}
-
-/// Records why an attempt was not acknowledged.
-///
-/// # Errors
-/// If an append cannot fail like that.
-pub(crate) fn record_failure(id: u64, error: Error, recorder: &Recorder) -> Result<Acted, Error> {
-    if error.is_outcome_unknown() {
-        recorder.failed(id);
-    } else if error.is_not_written() {
-        recorder.refused(id);
-        if error.is_disk_full() && !error.is_poisoned() {
-            return Ok(Acted::Full);
-        }
-    } else {
-        return Err(error);
-    }
-    Ok(Acted::Nothing)
 }
 
 /// Carries out one action and records its outcome.
@@ -223,6 +205,9 @@ pub(crate) async fn act(
 ) -> Result<Acted, Error> {
     let id = action.id;
     recorder.attempt(id);
+    if id.is_multiple_of(3) {
+        recorder.durable(wal.durable_seq());
+    }
     let outcome = match action.kind {
         ActionKind::Append => append(wal, &workload.payload(id)).await,
         ActionKind::Cancel { polls } => {
@@ -284,21 +269,36 @@ async fn trim_now_and_then(
     }
 }
 
-/// Reads the log while it is being written; what it sees, nobody may lose.
+/// Reads the log while it is being written, from its middle on; what it sees, nobody may lose.
 async fn replay_for_ever(wal: Wal, recorder: Recorder) -> Result<(), Error> {
-    let mut replay = wal.replay(wal.trim_seq());
+    let middle = |wal: &Wal| wal.trim_seq().midpoint(wal.durable_seq());
+    let mut next = middle(&wal);
+    let mut replay = wal.replay(next);
     loop {
         match replay.next().await {
-            Ok(Some(record)) => note_shown(&recorder, &record),
+            Ok(Some(record)) => {
+                note_next(&recorder, &record, next);
+                next += 1;
+            }
             Ok(None) => tokio::time::sleep(std::time::Duration::from_micros(200)).await,
-            Err(error) if error.is_trimmed() => replay = wal.replay(wal.trim_seq()),
+            Err(error) if error.is_trimmed() => {
+                next = middle(&wal);
+                replay = wal.replay(next);
+            }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Notes that a reader of the running log was shown an entry.
-pub(crate) fn note_shown(recorder: &Recorder, record: &Record) {
+/// Notes that a reader of the running log was shown the entry that comes next.
+///
+/// # Panics
+/// If it is another one.
+pub(crate) fn note_next(recorder: &Recorder, record: &Record, next: u64) {
+    assert_eq!(
+        record.seq, next,
+        "a replay does not go on with the next entry"
+    );
     let payload = payload_of(&record.entry);
     let id = plugpull::workload::id_of(&payload).unwrap_or(u64::MAX);
     recorder.shown(id, record.seq);

@@ -1,8 +1,11 @@
 //! This repository's own subjects: groupwal under each policy, the design that it began with, and other
 //! people's stores.
 
+mod acted;
 mod article;
+mod at_rest;
 mod ballast;
+mod batch;
 mod groupwal;
 mod mutants;
 #[cfg(feature = "neighbours")]

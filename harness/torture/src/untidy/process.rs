@@ -12,16 +12,16 @@ use tokio::task::{JoinSet, yield_now};
 
 use super::home::{HOMES, home};
 use super::sizes::{REAL, Sizes, TINY, options, simulated};
+use crate::acted::Acted;
 use crate::ballast::Ballast;
-use crate::groupwal::{Acted, act, record_failure};
+use crate::batch::{append_batch, with_following};
+use crate::groupwal::act;
 use crate::quota::Quota;
 use crate::simulated::{draw, replay};
 
 /// Streams of numbers that derive from a workload's seed.
 pub(super) const PHASES: u64 = 0x7068;
 const ACTIONS: u64 = 0x6163;
-/// The length of a batch.
-const BATCH: usize = 3;
 
 /// What fills the disk.
 #[derive(Debug)]
@@ -112,7 +112,10 @@ impl Process {
                 Err(error) if error.is_poisoned() && self.is_failing() => {}
                 // What a trim freed may be gone: it had another length, or the ballast has taken it.
                 Err(error) if error.is_disk_full() && !self.may_seal(&phase) => {}
-                closed => closed?,
+                closed => {
+                    closed?;
+                    self.recorder.closed();
+                }
             }
         }
         Ok(())
@@ -204,7 +207,8 @@ impl Process {
             }
             let is_batch = action.kind == ActionKind::Append && (luck >> 8).is_multiple_of(4);
             let acted = if is_batch {
-                self.append_batch(wal, action, &mut actions).await?
+                let ids = with_following(&action, &mut actions);
+                append_batch(wal, workload, &ids, &self.recorder).await?
             } else {
                 act(wal, workload, &action, &self.recorder).await?
             };
@@ -214,7 +218,7 @@ impl Process {
                         self.trim_at_times(wal, seq + 1, every.into()).await?;
                     }
                     if workload.replays && (luck >> 12).is_multiple_of(3) {
-                        replay(wal, &self.recorder).await?;
+                        replay(wal, &self.recorder, luck >> 16).await?;
                     }
                     owed = None;
                 }
@@ -243,36 +247,6 @@ impl Process {
             // A directory may need a block for the new name.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
             renamed => Ok(renamed?),
-        }
-    }
-
-    /// Appends the next actions in one batch.
-    async fn append_batch(
-        &self,
-        wal: &Wal,
-        first: Action,
-        actions: &mut Actions,
-    ) -> Result<Acted, SubjectError> {
-        let rest = actions.take(BATCH - 1).map(|action| action.id);
-        let ids: Vec<u64> = std::iter::once(first.id).chain(rest).collect();
-        let payloads: Vec<Vec<u8>> = ids.iter().map(|id| self.workload.payload(*id)).collect();
-        for id in &ids {
-            self.recorder.attempt(*id);
-        }
-        match wal.append_batch(&payloads).await {
-            Ok(positions) => {
-                for (id, position) in ids.iter().zip(positions.clone()) {
-                    self.recorder.ack(*id, position);
-                }
-                Ok(Acted::At(positions.end - 1))
-            }
-            Err(error) => {
-                let mut acted = Acted::Nothing;
-                for id in ids {
-                    acted = record_failure(id, error.clone(), &self.recorder)?;
-                }
-                Ok(acted)
-            }
         }
     }
 }
