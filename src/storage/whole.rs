@@ -85,9 +85,22 @@ pub(crate) fn read_cached_exact_at(file: &dyn StorageFile, bytes: &mut [u8], off
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::io;
 
-    use super::write_all_durable;
+    use super::{write_all, write_all_durable};
+
+    #[test]
+    fn each_short_write_is_followed_by_the_rest() {
+        let asked = RefCell::new(Vec::new());
+        let written = write_all(&[0; 4096], 8192, |bytes, offset| {
+            asked.borrow_mut().push((offset, bytes.len()));
+            Ok(bytes.len().min(1500))
+        });
+        written.unwrap();
+        let expected = [(8192, 4096), (9692, 2596), (11_192, 1096)];
+        assert_eq!(asked.into_inner(), expected);
+    }
 
     #[test]
     fn a_short_write_is_followed_by_the_rest_and_no_error_by_anything() {
