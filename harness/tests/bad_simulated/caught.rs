@@ -13,6 +13,8 @@ pub(crate) const SIMULATED: [CrashKind; 3] = [CrashKind::Power, CrashKind::Fault
 fn rounds_for(mistake: Mistake) -> u64 {
     match mistake {
         Mistake::NeverEnds | Mistake::NeverEndsWriting | Mistake::NeverEndsOnDamage => 1,
+        // An error has to meet the write of a group.
+        Mistake::NeverEndsAfterAnError => 3,
         // A crash in the right moment, a recovery, a write, and another crash.
         Mistake::LeavesStaleFrames => 80,
         _ => 30,
