@@ -6,6 +6,7 @@
 mod event;
 mod memory;
 mod recorder;
+mod words;
 
 pub use event::Event;
 pub use memory::History;

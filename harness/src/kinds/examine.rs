@@ -64,10 +64,7 @@ pub(super) fn replay_image(saved: Saved<'_>) -> io::Result<Replayed> {
     let dir = saved.scratch.join("replay");
     copy_dir(&saved.finding.image, &dir)?;
     let mut store = saved.tested.resumed(saved.finding, saved.plan)?;
-    let wrote = match &saved.finding.violation {
-        Violation::Broken { stage, .. } => stage.is_writers(),
-        _ => false,
-    };
+    let wrote = saved.finding.violation.is_writers();
     let verdict = if wrote {
         write_again(&mut *store, &dir)?
     } else {

@@ -24,6 +24,7 @@ mod registry;
 mod rot;
 mod simulated;
 mod sought;
+mod story;
 mod syscall;
 
 pub use syscall::Generation;

@@ -106,14 +106,6 @@ impl Death {
         cut.unwrap_or_else(|| self.image.clone())
     }
 
-    /// The same in a recovery of a state.
-    pub(crate) fn in_recovery_of(self, state: &Self) -> Self {
-        Self {
-            point: format!("{}, then in recovery {}", state.point, self.point),
-            ..self
-        }
-    }
-
     /// Two states with equal files and equal announcements are one.
     pub(crate) fn fingerprint(image: &Image, events: &[Event]) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -157,6 +157,35 @@ impl Violation {
         )
     }
 
+    /// It is the writer that broke, not what recovery showed.
+    pub(crate) fn is_writers(&self) -> bool {
+        matches!(self, Self::Broken { stage, .. } if stage.is_writers())
+    }
+
+    /// The position, or the key, at which recovery shows what is wrong.
+    pub(crate) fn place(&self) -> Option<u64> {
+        match self {
+            Self::Hole { after, .. } => Some(*after),
+            Self::LostBeginning { expected, .. } => Some(*expected),
+            Self::LostAck { position, .. }
+            | Self::WrongAck { position, .. }
+            | Self::Unshown { position, .. }
+            | Self::Mangled { position }
+            | Self::Phantom { position, .. }
+            | Self::Resurrected { position, .. }
+            | Self::Duplicate { position, .. }
+            | Self::OutOfOrder { position, .. } => Some(*position),
+            Self::NotDurable { end, .. } => Some(*end),
+            Self::WrongValue { key, .. } => Some(*key),
+            Self::TornBatch { .. }
+            | Self::NotClosed
+            | Self::NotIdempotent { .. }
+            | Self::Custom { .. }
+            | Self::CustomLoss { .. }
+            | Self::Broken { .. } => None,
+        }
+    }
+
     /// What sort of failure it is, without entries, positions and other numbers: failures of one class
     /// most often have one cause, those of different classes never are the same.
     ///

@@ -29,7 +29,6 @@ use super::contract::{Job, Replayed, Saved, Shrinking, Worker};
 use super::examine::{replay_image, verdict};
 use crate::injection::Injection;
 use crate::mount;
-use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::process;
 use crate::recorder::{RecorderKind, Run};
@@ -65,10 +64,7 @@ pub(super) fn is_ours(saved: Saved<'_>) -> bool {
 /// Makes the crash state again from what was done, recovers it and asks the oracle.
 pub(super) fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
     let lives: Lives = saved.finding.evidence()?;
-    let is_writers = match &saved.finding.violation {
-        Violation::Broken { stage, .. } => stage.is_writers(),
-        _ => false,
-    };
+    let is_writers = saved.finding.violation.is_writers();
     let has_faults = lives.lives.last().is_some_and(|life| !life.plan.is_empty());
     if is_writers && has_faults {
         return write_again(saved, &lives);

@@ -4,7 +4,6 @@ use std::fmt::{self, Write as _};
 use std::io;
 
 use super::lives::{End, Life, Lives};
-use crate::history::Event;
 use crate::sim::{Disk, Follower, Profile, Role};
 
 /// Acts told of each life, its last ones.
@@ -102,7 +101,7 @@ impl Told<'_> {
             writeln!(story, "    {act}")?;
             for told in life
                 .events_after(index)
-                .filter_map(|event| tell_event(event, entry))
+                .filter_map(|event| event.outcome_in_words(entry))
             {
                 writeln!(story, "          {told}")?;
             }
@@ -163,17 +162,4 @@ fn told(life: &Life, disk: Disk) -> io::Result<(Vec<String>, Disk)> {
         }
     });
     Ok((acts.collect(), disk))
-}
-
-fn tell_event(event: &Event, entry: &dyn Fn(u64) -> String) -> Option<String> {
-    match event {
-        Event::Failed { id } => Some(format!("failed, outcome unknown: entry {}", entry(*id))),
-        Event::Refused { id } => Some(format!("refused: entry {}", entry(*id))),
-        event => {
-            let (id, position) = event.ack()?;
-            let at = |position| format!(" at position {position}");
-            let position = position.map(at).unwrap_or_default();
-            Some(format!("acknowledged: entry {}{position}", entry(id)))
-        }
-    }
 }

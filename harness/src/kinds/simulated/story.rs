@@ -168,7 +168,11 @@ fn tell_events(story: &mut String, events: &[Event]) -> std::fmt::Result {
         Event::Shown { position, .. } => Some(*position),
         _ => None,
     });
-    for told in events.iter().filter_map(tell_event) {
+    let entry = |id| format!("{id:#x}");
+    for told in events
+        .iter()
+        .filter_map(|event| event.outcome_in_words(&entry))
+    {
         writeln!(story, "          {told}")?;
     }
     if let (Some(from), Some(to)) = (shown.clone().min(), shown.max()) {
@@ -178,24 +182,6 @@ fn tell_events(story: &mut String, events: &[Event]) -> std::fmt::Result {
         )?;
     }
     Ok(())
-}
-
-fn tell_event(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Ack { id, position } => {
-            format!("acknowledged: entry {id:#x} at position {position}")
-        }
-        Event::Failed { id } => format!("failed, outcome unknown: entry {id:#x}"),
-        Event::Refused { id } => format!("refused: entry {id:#x}"),
-        Event::TrimBegin { below } => format!("begins to trim below position {below}"),
-        Event::TrimEnd { below } => format!("has trimmed below position {below}"),
-        Event::Durable { below } => format!("said: everything below position {below} is durable"),
-        Event::Closed => "said: closed".into(),
-        Event::Together { id, after } => {
-            format!("in one batch: entry {id:#x} behind entry {after:#x}")
-        }
-        Event::Attempt { .. } | Event::AttemptDelete { .. } | Event::Shown { .. } => return None,
-    })
 }
 
 /// Where it broke, in a line.

@@ -7,9 +7,12 @@
 //! A sample of real kills keeps this honest: each run ends with one, and the directory it leaves
 //! must equal the copy.
 
+mod generation;
+mod keep;
 mod script;
 mod shrink;
 mod states;
+mod story;
 mod worker;
 
 use std::io;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -11,6 +12,8 @@ use crate::recorder::{Recording, Traced};
 
 /// States of a run before its first announcement that are examined.
 pub(super) const SILENT_STATES_MAX: usize = 96;
+/// How many of a run's states are recovered under trace.
+const TRACED_RECOVERIES: usize = 2;
 /// States of a recovery that are examined.
 pub(super) const RECOVERY_STATES_MAX: usize = 160;
 
@@ -47,6 +50,15 @@ pub(super) fn thin_out<S>(
     let dropped: HashSet<usize> = dropped.iter().copied().collect();
     let mut place = 0..;
     states.retain(|_| place.next().is_some_and(|place| !dropped.contains(&place)));
+}
+
+/// Which of the states are recovered under trace.
+pub(super) fn draw_traced(states: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    if states == 0 {
+        return Vec::new();
+    }
+    let draw = |_| rng.random_range(0..states);
+    (0..TRACED_RECOVERIES).map(draw).collect()
 }
 
 #[cfg(test)]

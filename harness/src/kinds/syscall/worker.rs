@@ -1,16 +1,18 @@
 //! The rounds of one thread: traced runs, and all their states.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::script::{Generation, Script};
-use super::states::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, states_of, thin_out};
-use crate::crash_kind::CrashKind;
+use super::generation::{Examined, Generated, Plan};
+use super::keep::{Failure, keep};
+use super::script::Script;
+use super::states::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, draw_traced, states_of, thin_out};
+use super::story::Crash;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
 use crate::ignored::Ignored;
@@ -19,20 +21,17 @@ use crate::kinds::contract::Worker;
 use crate::kinds::early::Early;
 use crate::kinds::examine::recover_again;
 use crate::kinds::sought::Sought;
+use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{Cuts, Death, KillPoint};
-use crate::oracle::Violation;
 use crate::plan;
 use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
-use crate::scratch::remove_dir;
-use crate::store::{NextBase, Recovered, Store, Work};
+use crate::store::{NextBase, Store, Work};
 use crate::survivor::Survivor;
 use crate::tally::{Tally, is_mid_work};
 use crate::workload::stream;
 
 /// Generations on one directory before a fresh one is begun.
 const GENERATIONS: usize = 6;
-/// How many of a run's states are recovered under trace.
-const TRACED_RECOVERIES: usize = 2;
 
 /// One directory's generations after another's, on one thread.
 pub(super) struct Tracing<'a> {
@@ -48,6 +47,8 @@ pub(super) struct Tracing<'a> {
     begun: bool,
     /// Where this directory's generations were killed.
     kills: Vec<KillPoint>,
+    /// The generations before the last one, as a story has them.
+    past: Past,
     /// What the next generation starts from.
     base: Image,
     sought: Sought,
@@ -57,27 +58,6 @@ pub(super) struct Tracing<'a> {
     error: Option<io::Error>,
     /// Leave nothing to chance: every state is recovered twice, and under trace.
     thorough: bool,
-}
-
-/// A state that was recovered, and what it showed.
-struct Examined {
-    state: Death,
-    events: Vec<Event>,
-    survivors: Vec<Survivor>,
-}
-
-/// What came of a generation.
-enum Generated {
-    /// It ended the search.
-    Failed(Box<Finding>),
-    /// The states of the run, in order, each different one once.
-    Examined(Vec<Examined>),
-}
-
-/// What a generation is to do.
-enum Plan<'p> {
-    Drawn,
-    Scripted(&'p Generation),
 }
 
 impl Worker for Tracing<'_> {
@@ -139,6 +119,7 @@ impl<'a> Tracing<'a> {
             rng,
             begun: false,
             kills: Vec::new(),
+            past: Past::default(),
             base: Image::default(),
             sought,
             found: Vec::new(),
@@ -151,6 +132,7 @@ impl<'a> Tracing<'a> {
     fn begin(&mut self) {
         self.store.begin(&mut self.rng);
         self.kills.clear();
+        self.past.clear();
         self.base = Image::default();
         self.begun = true;
     }
@@ -198,6 +180,8 @@ impl<'a> Tracing<'a> {
     fn go_on(&mut self, next: Examined, tally: &mut Tally) -> io::Result<Option<Box<Finding>>> {
         let Examined {
             state,
+            run,
+            moment,
             events,
             survivors,
         } = next;
@@ -206,13 +190,20 @@ impl<'a> Tracing<'a> {
             NextBase::CrashState => (survivors, image),
             NextBase::Recovered => match self.examine(&image, &events, tally)? {
                 Ok(survivors) => (survivors, Image::read(&self.state_dir, &image)?),
-                Err(violation) => {
+                Err(broken) => {
                     self.begun = false;
-                    return self.broken(&state, events, violation, tally);
+                    let crash = Crash::in_run(&run, moment, &state);
+                    return self.broken(&crash, events, broken, tally);
                 }
             },
         };
         self.store.advance(&events, &survivors);
+        let life = PastLife {
+            events: &events,
+            ended: format!("It is killed {}. What it wrote is there.", state.point),
+            shown: survivors,
+        };
+        self.past.push(life, &|id| self.store.entry_name(id));
         *self.kills.last_mut().expect("it was just run") =
             state.kill.expect("only such states are left");
         self.base = base;
@@ -230,7 +221,7 @@ impl<'a> Tracing<'a> {
                 (Work::Scripted(&generation.workload), Some(generation.kill))
             }
         };
-        let recording = self.record(Run::Write(work), &base, kill, tally)?;
+        let recording = Rc::new(self.record(Run::Write(work), &base, kill, tally)?);
         self.kills.push(kill.unwrap_or(KillPoint {
             // One more than it made, if it was to go on to its end.
             calls: (recording.steps.len() + usize::from(recording.end.is_some())) as u64,
@@ -249,8 +240,10 @@ impl<'a> Tracing<'a> {
             thin_out(&mut states, SILENT_STATES_MAX, is_silent, &mut self.rng);
         }
         if let Some(violation) = recording.failed.clone() {
-            let (_, last) = states.last().expect("the first state is one");
-            if let Some(finding) = self.broken(last, recording.events(), violation, tally)? {
+            let (moment, last) = states.last().expect("the first state is one");
+            let crash = Crash::in_run(&recording, *moment, last);
+            let broken = Broken::without_survivors(violation);
+            if let Some(finding) = self.broken(&crash, recording.events(), broken, tally)? {
                 return Ok(Generated::Failed(finding));
             }
             if !recording.is_understood() {
@@ -272,35 +265,30 @@ impl<'a> Tracing<'a> {
             match self.examine(&image, &events, tally)? {
                 Ok(survivors) => examined.push(Examined {
                     state,
+                    run: Rc::clone(&recording),
+                    moment,
                     events,
                     survivors,
                 }),
-                Err(violation) => {
-                    if let Some(finding) = self.broken(&state, events, violation, tally)? {
+                Err(broken) => {
+                    let crash = Crash::in_run(&recording, moment, &state);
+                    if let Some(finding) = self.broken(&crash, events, broken, tally)? {
                         return Ok(Generated::Failed(finding));
                     }
                 }
             }
         }
-        for index in self.draw_traced(examined.len()) {
-            let Examined { state, events, .. } = &examined[index];
-            if let Some(finding) = self.trace_recovery(state, events, &mut seen, tally)? {
+        let traced = if self.thorough {
+            (0..examined.len()).collect()
+        } else {
+            draw_traced(examined.len(), &mut self.rng)
+        };
+        for index in traced {
+            if let Some(finding) = self.trace_recovery(&examined[index], &mut seen, tally)? {
                 return Ok(Generated::Failed(finding));
             }
         }
         Ok(Generated::Examined(examined))
-    }
-
-    /// Which of the states are recovered under trace.
-    fn draw_traced(&mut self, states: usize) -> Vec<usize> {
-        if states == 0 {
-            return Vec::new();
-        }
-        if self.thorough {
-            return (0..states).collect();
-        }
-        let draw = |_| self.rng.random_range(0..states);
-        (0..TRACED_RECOVERIES).map(draw).collect()
     }
 
     fn record(
@@ -334,24 +322,28 @@ impl<'a> Tracing<'a> {
         image: &Image,
         events: &[Event],
         tally: &mut Tally,
-    ) -> io::Result<Recovered> {
+    ) -> io::Result<Result<Vec<Survivor>, Broken>> {
         tally.crash_states += 1;
         image.write(&self.state_dir)?;
         let close = self.rng.random_bool(0.1);
         let recovered = self.store.recover(&self.state_dir, close)?;
         let survivors = match recovered {
             Ok(survivors) => survivors,
-            Err(violation) => return Ok(Err(violation.without_dir(&self.state_dir))),
+            Err(violation) => {
+                let violation = violation.without_dir(&self.state_dir);
+                return Ok(Err(Broken::without_survivors(violation)));
+            }
         };
         tally.recovered += Survivor::entries(&survivors).0.len() as u64;
         if let Err(violation) = self.store.check(events, &survivors) {
-            return Ok(Err(violation));
+            return Ok(Err(Broken::of(violation, survivors)));
         }
         if self.thorough || self.rng.random_bool(0.05) {
             tally.second_recoveries += 1;
             let again = recover_again(&mut *self.store, &self.state_dir, &survivors)?;
             if let Err(violation) = again {
-                return Ok(Err(violation.without_dir(&self.state_dir)));
+                let violation = violation.without_dir(&self.state_dir);
+                return Ok(Err(Broken::of(violation, survivors)));
             }
         }
         Ok(Ok(survivors))
@@ -360,32 +352,40 @@ impl<'a> Tracing<'a> {
     /// A crash in the middle of recovery: recovers a state under trace, and each state of that.
     fn trace_recovery(
         &mut self,
-        state: &Death,
-        events: &[Event],
+        examined: &Examined,
         seen: &mut HashSet<u64>,
         tally: &mut Tally,
     ) -> io::Result<Option<Box<Finding>>> {
+        let Examined {
+            state,
+            run,
+            moment,
+            events,
+            ..
+        } = examined;
+        let crash = Crash::in_run(run, *moment, state);
         let close = self.rng.random_bool(0.5);
         let recording = self.record(Run::Recover { close }, &state.image(), None, tally)?;
         tally.recoveries_traced += 1;
         if let Some(violation) = recording.failed.clone() {
-            return self.broken(state, events.to_vec(), violation, tally);
+            let broken = Broken::without_survivors(violation);
+            return self.broken(&crash, events.clone(), broken, tally);
         }
         let mut states = states_of(&recording, self.cuts, None, &mut self.rng);
         if !self.thorough {
             thin_out(&mut states, RECOVERY_STATES_MAX, |_| true, &mut self.rng);
         }
-        for (_, inner) in states {
+        for (moment, inner) in states {
             // Nothing is announced during a recovery: what was known at the crash is known still.
-            let inner = inner.in_recovery_of(state);
             let image = inner.image();
             if !seen.insert(Death::fingerprint(&image, events)) {
                 continue;
             }
-            if let Err(violation) = self.examine(&image, events, tally)?
-                && let Some(finding) = self.broken(&inner, events.to_vec(), violation, tally)?
-            {
-                return Ok(Some(finding));
+            if let Err(broken) = self.examine(&image, events, tally)? {
+                let crash = crash.in_recovery(&recording, moment, &inner);
+                if let Some(finding) = self.broken(&crash, events.clone(), broken, tally)? {
+                    return Ok(Some(finding));
+                }
             }
         }
         Ok(None)
@@ -394,56 +394,37 @@ impl<'a> Tracing<'a> {
     /// Counts a broken promise. Returns it if it ends the search; else keeps the first of its class.
     fn broken(
         &mut self,
-        state: &Death,
+        crash: &Crash<'_>,
         events: Vec<Event>,
-        violation: Violation,
+        broken: Broken,
         tally: &mut Tally,
     ) -> io::Result<Option<Box<Finding>>> {
-        tally.violated(&violation);
+        let violation = &broken.violation;
+        tally.violated(violation);
         let class = violation.class();
-        let ends = self.sought.ends_with(&violation);
+        let ends = self.sought.ends_with(violation);
         let is_kept = || {
             let mut found = self.found.iter();
             found.any(|found| found.finding.violation.class() == class)
         };
-        let keeps = matches!(self.sought, Sought::Each(_)) && !self.sought.passes_over(&violation);
+        let keeps = matches!(self.sought, Sought::Each(_)) && !self.sought.passes_over(violation);
         if !ends && (!keeps || is_kept()) {
             return Ok(None);
         }
-        let finding = self.finding(state, events, violation)?;
+        let image = format!("{}-found-{}", self.state_dir.display(), self.found.len());
+        let failure = Failure {
+            crash,
+            past: &self.past,
+            events,
+            broken,
+            kills: &self.kills,
+            cuts: self.cuts,
+        };
+        let finding = Box::new(keep(&*self.store, failure, Path::new(&image))?);
         if ends {
             return Ok(Some(finding));
         }
         self.found.push(Found::now(*finding, tally.crash_states));
         Ok(None)
-    }
-
-    fn finding(
-        &self,
-        state: &Death,
-        events: Vec<Event>,
-        violation: Violation,
-    ) -> io::Result<Box<Finding>> {
-        let image = format!("{}-found-{}", self.state_dir.display(), self.found.len());
-        let image = PathBuf::from(image);
-        remove_dir(&image)?;
-        fs::create_dir_all(&image)?;
-        state.image().write(&image)?;
-        let finding = self.store.finding(CrashKind::Syscall, violation, events);
-        let workloads = finding.workloads.iter().cloned();
-        let script: Script = workloads
-            .zip(&self.kills)
-            .map(|(workload, kill)| Generation {
-                workload,
-                kill: *kill,
-                cuts: self.cuts,
-            })
-            .collect();
-        Ok(Box::new(
-            finding
-                .at(state.point.clone())
-                .with_image(&image)
-                .with_evidence(&script),
-        ))
     }
 }

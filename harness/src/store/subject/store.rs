@@ -354,12 +354,13 @@ impl Store for SubjectStore<'_> {
             ..Head::new(self.subject.name(), &self.engine, violation)
         };
         let last = events.len().saturating_sub(EVENTS_TOLD);
+        let (entry, has_keys) = (|id| self.entry_name(id), Event::have_keys(&events));
         let last = events[last..].iter();
-        let last = last.map(|event| serde_json::to_string(event).expect("plain data"));
-        let last: Vec<String> = last.map(|line| format!("    {line}")).collect();
+        let last = last.map(|event| format!("    {}", event.in_words(&entry, has_keys)));
+        let last: Vec<String> = last.collect();
         let story = format!(
             "`image/` is the store as the crash left it, before recovery touched it. `failure.json` holds\n\
-             what had been announced and what earlier recoveries had shown. The last events:\n\n{}\n",
+             what had been announced and what earlier recoveries had shown. Announced last:\n\n{}\n",
             last.join("\n")
         );
         Finding::new(crash, self.seed, head)
