@@ -144,3 +144,28 @@ fn a_story_of_syscall_names_the_lives_the_calls_and_what_is_missing() {
     assert_in_order(&story, &parts);
     assert_narrow(&story, &violation);
 }
+
+#[test]
+fn a_story_of_kill_names_the_lives_the_last_announcements_and_the_files() {
+    let (violation, story) = told(CrashKind::Kill, 200).expect("a process can be killed");
+    let (id, position) = lost(&violation);
+    let parts = [
+        "1. A process opens the store and writes.",
+        "   SIGKILL. What it wrote is there.",
+        "   Recovery then shows ",
+        "A process opens the store and writes. Its last announcements, in their order:",
+        &format!("attempted: entry {id}\n"),
+        &format!("acknowledged: entry {id} at position {position}\n"),
+        "   SIGKILL after ",
+        "   By then it had attempted ",
+        &format!("Then recovery finds: {violation}"),
+        &format!("   Near position {position}:"),
+        &format!("   - position {position}: nothing"),
+        &format!("   - entry {id}, acknowledged at position {position}"),
+        "The crash leaves, in `image/`:",
+        "    log: ",
+        "`--crash syscall`",
+    ];
+    assert_in_order(&story, &parts);
+    assert_narrow(&story, &violation);
+}

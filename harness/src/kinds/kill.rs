@@ -1,6 +1,7 @@
 //! `kill`: SIGKILL at a random instant, then recovery in a fresh process, generation after
 //! generation on one directory.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use super::contract::{
 };
 use super::early::Early;
 use super::examine::{compare, replay_image};
+use super::story::{Announcements, Broken, Past, PastLife, Promised, files_in};
 use crate::crash_kind::CrashKind;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
@@ -21,7 +23,7 @@ use crate::process;
 use crate::process::Launcher;
 use crate::scratch::{copy_dir, remove_dir};
 use crate::shrink::Deadline;
-use crate::store::{Recovered, Store, Tested, Work, run};
+use crate::store::{Store, Tested, Work, run};
 use crate::survivor::Survivor;
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -59,6 +61,7 @@ impl Kind for Kill {
             rng: stream(job.plan.seed, job.row << 32 | job.lane),
             early: Early::of(job.plan),
             begun: false,
+            past: Past::default(),
         })
     }
 
@@ -87,6 +90,15 @@ struct Killer<'a> {
     rng: ChaCha8Rng,
     early: Early,
     begun: bool,
+    /// The generations before, as a story has them.
+    past: Past,
+}
+
+/// What was done to the directory of a generation after its death.
+#[derive(Clone, Copy, Default)]
+struct Recoveries {
+    /// One was killed, too.
+    is_killed: bool,
 }
 
 impl Worker for Killer<'_> {
@@ -104,6 +116,7 @@ impl Killer<'_> {
             remove_dir(&self.dir)?;
             fs::create_dir_all(&self.dir)?;
             self.store.begin(&mut self.rng);
+            self.past.clear();
             self.begun = true;
         }
         tally.count_engine(self.store.engine());
@@ -122,52 +135,119 @@ impl Killer<'_> {
         remove_dir(&self.evidence)?;
         copy_dir(&self.dir, &self.evidence)?;
         tally.count_round(&events);
+        let mut recoveries = Recoveries::default();
         let recovered = match written.failed {
-            Some(violation) => Err(violation),
-            None => self.recover_and_check(&events, tally)?,
+            Some(violation) => Err(Broken::without_survivors(violation)),
+            None => self.recover_and_check(&events, &mut recoveries, tally)?,
         };
-        let violation = match recovered {
-            Ok(survivors) => {
-                self.store.advance(&events, &survivors);
-                return Ok(None);
-            }
-            Err(violation) => violation.without_dir(&self.dir),
-        };
-        tally.violated(&violation);
-        self.begun = false;
         let how = if watched.ended.killed {
             "SIGKILL"
         } else {
             "it ended by itself"
         };
         let point = format!("{how} after {} events", events.len());
-        let finding = self.store.finding(CrashKind::Kill, violation, events);
-        Ok(Some(finding.at(point).with_image(&self.evidence)))
+        let mut broken = match recovered {
+            Ok(survivors) => {
+                let life = PastLife {
+                    events: &events,
+                    ended: format!("{}. What it wrote is there.", capitalised(how)),
+                    shown: survivors,
+                };
+                self.store.advance(&events, &life.shown);
+                self.past.push(life, &|id| self.store.entry_name(id));
+                return Ok(None);
+            }
+            Err(broken) => broken,
+        };
+        broken.violation = broken.violation.without_dir(&self.dir);
+        tally.violated(&broken.violation);
+        self.begun = false;
+        let story = self.story(&events, &point, recoveries, &broken)?;
+        let finding = self
+            .store
+            .finding(CrashKind::Kill, broken.violation, events);
+        let finding = finding.at(point).with_image(&self.evidence);
+        Ok(Some(finding.and_story(&story)))
+    }
+
+    /// The lives of the directory, what recovery shows of what had been promised, and the files.
+    fn story(
+        &self,
+        events: &[Event],
+        point: &str,
+        recoveries: Recoveries,
+        broken: &Broken,
+    ) -> io::Result<String> {
+        let entry = |id| self.store.entry_name(id);
+        let promised = Promised {
+            past: &self.past,
+            events,
+            entry: &entry,
+        };
+        let mut told = self.past.told().to_owned();
+        let number = self.past.next();
+        let mut line = |text: &str| writeln!(told, "{text}").expect("a string takes everything");
+        line(&format!(
+            "{number}. A process opens the store and writes. Its last announcements, in their order:\n"
+        ));
+        for announcement in Announcements::of(events, &entry).new_in(events) {
+            line(&format!("          {announcement}"));
+        }
+        line(&format!(
+            "\n   {}. What it wrote is there.",
+            capitalised(point)
+        ));
+        if recoveries.is_killed {
+            line("   A recovery begins and is killed, before another one ends.");
+        }
+        line(promised.tell(broken).trim_end());
+        line(&format!(
+            "\nThe crash leaves, in `image/`:\n\n{}",
+            files_in(&self.evidence)?
+        ));
+        line(
+            "A kill shows no calls: `--crash syscall` shows those around the crash, `--crash power` those \
+             that\nno sync had covered.",
+        );
+        Ok(told)
     }
 
     /// Recovers, checks, and on a sample recovers again.
-    fn recover_and_check(&mut self, events: &[Event], tally: &mut Tally) -> io::Result<Recovered> {
+    fn recover_and_check(
+        &mut self,
+        events: &[Event],
+        recoveries: &mut Recoveries,
+        tally: &mut Tally,
+    ) -> io::Result<Result<Vec<Survivor>, Broken>> {
         if self.rng.random_bool(0.125) {
             self.store.recover_and_be_killed(&self.dir, &mut self.rng)?;
             tally.recoveries_killed += 1;
+            recoveries.is_killed = true;
         }
         let close = self.rng.random_bool(0.25);
         let survivors = match self.store.recover_apart(&self.dir, close)? {
             Ok(survivors) => survivors,
-            broken => return Ok(broken),
+            Err(violation) => return Ok(Err(Broken::without_survivors(violation))),
         };
         tally.crash_states += 1;
         tally.recovered += Survivor::entries(&survivors).0.len() as u64;
         if let Err(violation) = self.store.check(events, &survivors) {
-            return Ok(Err(violation));
+            return Ok(Err(Broken::of(violation, survivors)));
         }
         if self.rng.random_bool(0.125) {
             tally.second_recoveries += 1;
             let again = self.store.recover_apart(&self.dir, false)?;
             if let Err(violation) = compare(&survivors, again) {
-                return Ok(Err(violation));
+                return Ok(Err(Broken::of(violation, survivors)));
             }
         }
         Ok(Ok(survivors))
     }
+}
+
+/// The beginning of a sentence.
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
