@@ -2,20 +2,25 @@
 //! call.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
 
 use plugpull::{
     CrashKind, Failure, RecoverRun, Subject, SubjectError, Survivors, Torture, WriteRun,
 };
+use twox_hash::XxHash3_64;
 
-const RECORD_BYTES: usize = 4096;
+const RECORD_BYTES: usize = 8192;
 /// Entries that are acknowledged before any of them is written.
 const BUFFERED: usize = 4;
 /// A traced run may end by itself.
 const ACTIONS_TRACED: usize = 14;
 
-/// A log whose first generation keeps what it acknowledges. A later one acknowledges entries that it has in
-/// memory only.
+/// Entries of a generation that are kept.
+const KEPT: usize = 3;
+
+/// A log whose first generation keeps what it acknowledges. A later one keeps a few entries, and then
+/// acknowledges others that it has in memory only.
 struct ForgetfulLog;
 
 impl Subject for ForgetfulLog {
@@ -28,25 +33,22 @@ impl Subject for ForgetfulLog {
             .append(true)
             .create(true)
             .open(run.dir.join("log"))?;
-        let end = file.metadata()?.len() / RECORD_BYTES as u64;
+        let end = whole_records(run.dir)?.len() as u64;
         file.set_len(end * RECORD_BYTES as u64)?;
         let actions = if run.workload.small_files {
             ACTIONS_TRACED
         } else {
             usize::MAX
         };
-        let buffers = run.workload.generation > 0;
         let mut buffer = Vec::new();
-        for (action, position) in run.workload.actions(0).take(actions).zip(end..) {
+        let actions = run.workload.actions(0).take(actions);
+        for (count, (action, position)) in actions.zip(end..).enumerate() {
             run.recorder.attempt(action.id);
-            let mut record = run.workload.payload(action.id);
-            record.truncate(RECORD_BYTES - 8);
-            let bytes = record.len() as u64;
-            record.resize(RECORD_BYTES - 8, 0);
-            record.extend(bytes.to_le_bytes());
-            buffer.extend(record);
+            buffer.extend(record_of(run.workload.payload(action.id)));
+            let buffers = run.workload.generation > 0 && count >= KEPT;
             if !buffers || buffer.len() == BUFFERED * RECORD_BYTES {
                 file.write_all(&buffer)?;
+                file.sync_data()?;
                 buffer.clear();
             }
             run.recorder.ack(action.id, position);
@@ -55,17 +57,45 @@ impl Subject for ForgetfulLog {
     }
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
-        let bytes = match fs::read(run.dir.join("log")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            read => read?,
-        };
-        for (position, record) in (0..).zip(bytes.as_chunks::<RECORD_BYTES>().0) {
-            let (payload, bytes) = record.split_last_chunk().ok_or("no length")?;
-            let bytes = usize::try_from(u64::from_le_bytes(*bytes))?;
-            survivors.push(position, payload.get(..bytes).ok_or("a bad length")?);
+        for (position, payload) in (0..).zip(whole_records(run.dir)?) {
+            survivors.push(position, &payload);
         }
         Ok(())
     }
+}
+
+/// A payload, filled up, then its length and a checksum.
+fn record_of(payload: Vec<u8>) -> Vec<u8> {
+    let mut record = payload;
+    let bytes = record.len() as u64;
+    record.resize(RECORD_BYTES - 16, 0);
+    record.extend(bytes.to_le_bytes());
+    let sum = XxHash3_64::oneshot(&record);
+    record.extend(sum.to_le_bytes());
+    record
+}
+
+/// The payloads before the first record that is not whole.
+fn whole_records(dir: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let bytes = match fs::read(dir.join("log")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let whole = bytes
+        .as_chunks::<RECORD_BYTES>()
+        .0
+        .iter()
+        .map_while(|record| {
+            let (rest, sum) = record.split_last_chunk()?;
+            let (payload, bytes) = rest.split_last_chunk()?;
+            let is_whole = XxHash3_64::oneshot(rest) == u64::from_le_bytes(*sum);
+            let bytes = usize::try_from(u64::from_le_bytes(*bytes)).ok()?;
+            payload
+                .get(..bytes)
+                .filter(|_| is_whole)
+                .map(<[u8]>::to_vec)
+        });
+    Ok(whole.collect())
 }
 
 /// A failure: its violation, and its page. `None` where this machine cannot do this.
@@ -131,7 +161,7 @@ fn a_story_of_syscall_names_the_lives_the_calls_and_what_is_missing() {
         &format!("acknowledged: entry {id} at position {position}\n"),
         "   It is killed ",
         "   Not made any more:\n",
-        "write(log, 16384 bytes at ",
+        "write(log, 32768 bytes at ",
         "   By then it had attempted ",
         &format!("Then recovery finds: {violation}"),
         &format!("   Near position {position}:"),
@@ -168,4 +198,39 @@ fn a_story_of_kill_names_the_lives_the_last_announcements_and_the_files() {
     ];
     assert_in_order(&story, &parts);
     assert_narrow(&story, &violation);
+}
+
+#[test]
+fn a_story_of_disk_names_the_lives_the_files_of_written_blocks_and_what_is_missing() {
+    let Some((violation, story)) = told(CrashKind::Disk, 12) else {
+        return;
+    };
+    let (id, position) = lost(&violation);
+    let parts = [
+        "1. A process opens the store and writes.",
+        "   The power is lost after request ",
+        "   Recovery then shows ",
+        "What the device was asked",
+        "  write ",
+        "           log, bytes ",
+        &format!("acknowledged: entry {id} at position {position}\n"),
+        "The power is lost after request ",
+        "   By then it had attempted ",
+        &format!("Then recovery finds: {violation}"),
+        &format!("   Near position {position}:"),
+        &format!("   - entry {id}, acknowledged at position {position}"),
+        "The crash leaves, in `image/`:",
+        "    log: ",
+    ];
+    assert_in_order(&story, &parts);
+    // What was acknowledged is counted at the cut, wherever it is told.
+    let (head, page) = story.split_once("What the device was asked").expect("told");
+    let (_, counted) = head.split_once(" attempts, ").expect("counted");
+    let (acked, _) = counted.split_once(" acknowledged\n").expect("counted");
+    let told = page.matches("           acknowledged: entry").count();
+    assert_eq!(told.to_string(), acked, "{story}");
+    assert!(
+        page.contains(&format!(" and acknowledged {acked}.\n")),
+        "{story}"
+    );
 }

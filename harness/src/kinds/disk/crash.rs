@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::contents::Contents;
 use crate::crash_kind::CrashKind;
 use crate::disk::{
     Crashes, Examiner, FileSystem, Image, Outcome, Recording, Sampling, Site, is_mount_refused,
 };
 use crate::finding::Finding;
-use crate::oracle::Violation;
+use crate::kinds::story::{Broken, Past, Promised, files_in};
 use crate::recorder::{OnImage, STORE, Timed};
 use crate::scratch::{copy_dir, remove_dir};
 use crate::store::{Recovered, Store};
@@ -42,7 +43,7 @@ impl DiskCrash {
     pub(super) fn finding(
         &self,
         store: &dyn Store,
-        violation: Violation,
+        (past, broken): (&Past, Broken),
         recording: &Recording,
         examiner: &mut Examiner,
         evidence: &Path,
@@ -51,13 +52,28 @@ impl DiskCrash {
         fs::create_dir_all(evidence)?;
         let (image, recorded) = (evidence.join(STORE), evidence.join(RECORDING));
         recording.save(&recorded)?;
-        copy_store(examiner, &self.image(recording)?, &image)?;
+        let left = self.image(recording)?;
+        copy_store(examiner, &left, &image)?;
+        let contents = Contents::read(examiner, &[&left, &recording.image_at(recording.end)])?;
         let events = self.announced.at(self.index);
-        let finding = store.finding(CrashKind::Disk, violation, events);
+        let entry = |id| store.entry_name(id);
+        let promised = Promised {
+            past,
+            events: &events,
+            entry: &entry,
+        };
+        let told = format!(
+            "{}{}{}\nThe crash leaves, in `image/`:\n\n{}",
+            past.told(),
+            self.tell(recording, &contents, &entry),
+            promised.tell(&broken),
+            files_in(&image)?
+        );
+        let finding = store.finding(CrashKind::Disk, broken.violation, events);
         Ok(finding
             .at(self.point())
             .with_image(&image)
-            .and_story(&self.tell(recording))
+            .and_story(&told)
             .with_evidence(self)
             .with_attachment(RECORDING, &recorded))
     }

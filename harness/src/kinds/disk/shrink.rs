@@ -12,7 +12,7 @@ use super::crash::{DiskCrash, Opened};
 use crate::disk::{Crashes, Kept, Outcome, Recording, Sampling, available};
 use crate::kinds::contract::{Saved, Shrinking};
 use crate::kinds::examine::verdict;
-use crate::oracle::Violation;
+use crate::kinds::story::{Broken, Past};
 use crate::shrink::{Deadline, minimise};
 use crate::store::Store;
 
@@ -20,7 +20,7 @@ use crate::store::Store;
 struct Failing {
     outcome: Outcome,
     index: u64,
-    violation: Violation,
+    broken: Broken,
 }
 
 pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shrinking> {
@@ -61,7 +61,7 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
     let evidence = saved.scratch.join("shrunk");
     let finding = smaller.finding(
         &*store,
-        found.violation,
+        (&Past::default(), found.broken),
         &recording,
         &mut opened.examiner,
         &evidence,
@@ -174,10 +174,11 @@ impl Search<'_> {
         for index in indices.filter(|index| wanted(*index)) {
             let events = self.crash.announced.at(index);
             if let Err(violation) = verdict(self.store, &events, &recovered) {
+                let shown = recovered.ok();
                 return Ok(Some(Failing {
                     outcome,
                     index,
-                    violation,
+                    broken: Broken { violation, shown },
                 }));
             }
         }

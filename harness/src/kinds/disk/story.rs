@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::contents::Contents;
 use super::crash::DiskCrash;
 use crate::disk::Recording;
 
@@ -23,8 +24,13 @@ impl DiskCrash {
     }
 
     /// The requests before the cut, what was announced between them, and which of them did not reach
-    /// the medium.
-    pub(super) fn tell(&self, recording: &Recording) -> String {
+    /// the medium. `name` names an entry.
+    pub(super) fn tell(
+        &self,
+        recording: &Recording,
+        contents: &Contents,
+        name: &dyn Fn(u64) -> String,
+    ) -> String {
         let mut tale = "Numbers count the requests that the device has answered.\n\n".to_owned();
         let Recording { entries, .. } = recording;
         let outcome = &self.outcome;
@@ -63,6 +69,10 @@ impl DiskCrash {
                 Some((offset, bytes)) => format!("write {bytes} bytes at {offset}"),
             };
             line(format!("    {:>5}  {what}{failed}{fate}", entry.answered));
+            let named = contents.named(&entry.request);
+            if !named.is_empty() {
+                line(format!("           {named}"));
+            }
             // What was announced between this answer and the next.
             let next = entries.get(number + 1).filter(|_| number + 1 < done);
             let until = next.map_or(self.index + 1, |next| next.answered);
@@ -73,10 +83,8 @@ impl DiskCrash {
                 .iter()
                 .filter(|(clock, _)| meanwhile(*clock))
             {
-                if let Some((id, position)) = event.ack() {
-                    let at = |position| format!(" at position {position}");
-                    let position = position.map(at).unwrap_or_default();
-                    line(format!("           acknowledged: entry {id:#x}{position}"));
+                if let Some(outcome) = event.outcome_in_words(name) {
+                    line(format!("           {outcome}"));
                 }
             }
         }

@@ -19,6 +19,7 @@ use crate::finding::{Finding, Found};
 use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
 use crate::kinds::early::Early;
+use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{LossModel, Unflushed, UnflushedBlocks};
 use crate::oracle::Violation;
 use crate::recorder::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Recorder, Recording, STORE};
@@ -54,6 +55,8 @@ pub(super) struct OnDevices<'a> {
     early: Early,
     /// No generation came before the one that is looked at.
     is_first: bool,
+    /// The generations before, as a story has them.
+    past: Past,
 }
 
 /// What mounts images.
@@ -67,11 +70,11 @@ struct Bench {
 }
 
 /// A broken promise, and the crash that shows it.
-struct Broken {
+struct Failing {
     outcome: Outcome,
     /// The index of the crash.
     index: u64,
-    violation: Violation,
+    broken: Broken,
 }
 
 impl Worker for OnDevices<'_> {
@@ -85,6 +88,7 @@ impl Worker for OnDevices<'_> {
             Some(image) if self.store.generations() < GENERATIONS => image,
             _ => {
                 self.store.begin(&mut self.rng);
+                self.past.clear();
                 bench.fresh.clone()
             }
         };
@@ -110,6 +114,7 @@ impl<'a> OnDevices<'a> {
             image: None,
             early: Early::of(job.plan),
             is_first: true,
+            past: Past::default(),
         }
     }
 
@@ -236,7 +241,7 @@ impl<'a> OnDevices<'a> {
         };
         let found = loss.crash_states(recording, 0..recording.moments(), look);
         match found.break_value().transpose()?.flatten() {
-            Some(broken) => self.finding(bench, recording, broken, tally).map(Some),
+            Some(failing) => self.finding(bench, recording, failing, tally).map(Some),
             None => Ok(None),
         }
     }
@@ -248,7 +253,7 @@ impl<'a> OnDevices<'a> {
         recording: &OnDevice,
         unflushed: Unflushed<'_>,
         tally: &mut Tally,
-    ) -> io::Result<Option<Broken>> {
+    ) -> io::Result<Option<Failing>> {
         let began = Instant::now();
         let image = unflushed.image();
         tally.spend(Phase::Build, began.elapsed());
@@ -277,7 +282,7 @@ impl<'a> OnDevices<'a> {
         tally.crash_states += 1;
         let began = Instant::now();
         let broken = match shown {
-            Err(violation) => Some((state.index(), violation)),
+            Err(violation) => Some((state.index(), Broken::without_survivors(violation))),
             Ok(survivors) => {
                 tally.recovered += Survivor::entries(&survivors).0.len() as u64;
                 let broken = moments.find_map(|(index, events)| {
@@ -285,10 +290,10 @@ impl<'a> OnDevices<'a> {
                     Some((index, checked.err()?))
                 });
                 tally.spend(Phase::Check, began.elapsed());
-                broken
+                broken.map(|(index, violation)| (index, Broken::of(violation, survivors)))
             }
         };
-        Ok(broken.map(|(index, violation)| Broken::of(state, index, violation)))
+        Ok(broken.map(|(index, broken)| Failing::of(state, index, broken)))
     }
 
     /// Recovers a state while the device records: crashes in the replay of the journal and in recovery.
@@ -326,6 +331,13 @@ impl<'a> OnDevices<'a> {
             return Ok(None);
         };
         self.store.advance(&known, &survivors);
+        let index = state.state.index();
+        let life = PastLife {
+            events: &known,
+            ended: format!("The power is lost after request {index} of the device."),
+            shown: survivors,
+        };
+        self.past.push(life, &|id| self.store.entry_name(id));
         let recording = recovery.recording;
         Ok(Some(recording.image_at(recording.end)))
     }
@@ -340,25 +352,26 @@ impl<'a> OnDevices<'a> {
     ) -> io::Result<Option<Finding>> {
         let end = recording.recording.end;
         let crashes = Crashes::at(&recording.recording, end, &Sampling::prefixes());
-        let broken = Broken::of(&crashes.states()[0], end, violation);
-        self.finding(bench, recording, broken, tally).map(Some)
+        let broken = Broken::without_survivors(violation);
+        let failing = Failing::of(&crashes.states()[0], end, broken);
+        self.finding(bench, recording, failing, tally).map(Some)
     }
 
     fn finding(
         &mut self,
         bench: &mut Bench,
         recording: &OnDevice,
-        broken: Broken,
+        failing: Failing,
         tally: &mut Tally,
     ) -> io::Result<Finding> {
-        let Broken {
+        let Failing {
             outcome,
             index,
-            violation,
-        } = broken;
+            broken,
+        } = failing;
         // What fails on a disk that does not work is not counted.
         bench.examiner.check()?;
-        tally.violated(&violation);
+        tally.violated(&broken.violation);
         let crash = DiskCrash {
             file_system: self.file_system.clone(),
             outcome,
@@ -367,7 +380,7 @@ impl<'a> OnDevices<'a> {
         };
         crash.finding(
             &*self.store,
-            violation,
+            (&self.past, broken),
             &recording.recording,
             &mut bench.examiner,
             &self.evidence,
@@ -375,13 +388,13 @@ impl<'a> OnDevices<'a> {
     }
 }
 
-impl Broken {
-    fn of(state: &CrashState, index: u64, violation: Violation) -> Self {
+impl Failing {
+    fn of(state: &CrashState, index: u64, broken: Broken) -> Self {
         let outcome = state.outcome_at(index).unwrap_or(&state.outcome);
         Self {
             outcome: outcome.clone(),
             index,
-            violation,
+            broken,
         }
     }
 }
