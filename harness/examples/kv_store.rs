@@ -45,6 +45,11 @@ impl Subject for KvStore {
         self.name
     }
 
+    fn constructor(&self) -> String {
+        let constant = if self.in_place { "NAIVE" } else { "CORRECT" };
+        format!("{}::{constant}", std::any::type_name::<Self>())
+    }
+
     fn oracle(&self) -> Box<dyn Oracle> {
         Box::new(KeyValueOracle::default())
     }

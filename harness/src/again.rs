@@ -18,6 +18,7 @@ use crate::regressions::Regression;
 use crate::report::{Ledger, Row, SavedFailure, Silent};
 use crate::scratch::Scratch;
 use crate::shrink::Deadline;
+use crate::shrink_progress::ShrinkProgress;
 use crate::store::Tested;
 
 const REPLAY: &str = "PLUGPULL_REPLAY";
@@ -128,6 +129,7 @@ fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) 
     let deadline = Deadline {
         at: Instant::now() + SHRINKING,
         stop: &plan.stop,
+        progress: &ShrinkProgress::silent(),
     };
     match kind.shrink(saved, deadline)? {
         Shrinking::Impossible(why) => Err(io::Error::other(format!("cannot be shrunk: {why}"))),

@@ -93,6 +93,7 @@ mod roles;
 mod scratch;
 mod shard;
 mod shrink;
+mod shrink_progress;
 pub mod sim;
 mod stop;
 mod store;

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use crate::finding::Finding;
+use crate::shrink_progress::ShrinkProgress;
 use crate::stop::Stop;
 use crate::store::Tested;
 use crate::workload::{PAYLOAD_BYTES_MIN, Style, Workload};
@@ -19,11 +20,19 @@ use crate::workload::{PAYLOAD_BYTES_MIN, Style, Workload};
 pub(crate) struct Deadline<'a> {
     pub(crate) at: Instant,
     pub(crate) stop: &'a Stop,
+    /// Hears of each version that was tried.
+    pub(crate) progress: &'a ShrinkProgress,
 }
 
 impl Deadline<'_> {
     pub(crate) fn is_over(&self) -> bool {
         self.stop.is_set() || Instant::now() > self.at
+    }
+
+    /// Another version was tried.
+    pub(crate) fn tried(&self, fails: bool) {
+        let left = self.at.saturating_duration_since(Instant::now());
+        self.progress.tried(fails, left);
     }
 }
 
@@ -48,7 +57,9 @@ pub(crate) fn minimise<T, C>(
             if deadline.is_over() {
                 return Ok(smallest);
             }
-            match still_fails(candidate) {
+            let tried_now = still_fails(candidate);
+            deadline.tried(matches!(tried_now, Ok(Some(_))));
+            match tried_now {
                 // It was broken off: of this candidate nothing is known.
                 Err(error) if deadline.stop.is_set() && error.kind() == ErrorKind::Interrupted => {
                     return Ok(smallest);
@@ -178,6 +189,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::crash_kind::CrashKind;
+    use crate::finding::Head;
+    use crate::oracle::Violation;
+    use crate::subject::{RecoverRun, Subject, SubjectError, WriteRun};
+    use crate::survivor::Survivors;
 
     /// Without each number in turn, until what is left does not hold 3 and 17 any more.
     fn minimised(at: Instant, stop: &Stop) -> Vec<u32> {
@@ -193,9 +209,74 @@ mod tests {
             let holds = |number| numbers.contains(&number);
             Ok((holds(3) && holds(17)).then_some(numbers))
         };
-        let deadline = Deadline { at, stop };
+        let progress = &ShrinkProgress::silent();
+        let deadline = Deadline { at, stop, progress };
         let smallest = minimise((0..40).collect(), deadline, without_one, fails);
         smallest.expect("nothing goes wrong")
+    }
+
+    struct Unit;
+    struct WithFields(#[expect(dead_code, reason = "it makes the type take bytes")] u64);
+
+    impl Subject for Unit {
+        fn name(&self) -> &'static str {
+            "a-unit"
+        }
+
+        fn write(&self, _: &WriteRun) -> Result<(), SubjectError> {
+            Ok(())
+        }
+
+        fn recover(&self, _: &RecoverRun, _: &mut Survivors) -> Result<(), SubjectError> {
+            Ok(())
+        }
+    }
+
+    impl Subject for WithFields {
+        fn name(&self) -> &'static str {
+            "with-fields"
+        }
+
+        fn write(&self, _: &WriteRun) -> Result<(), SubjectError> {
+            Ok(())
+        }
+
+        fn recover(&self, _: &RecoverRun, _: &mut Survivors) -> Result<(), SubjectError> {
+            Ok(())
+        }
+    }
+
+    fn printed(subject: &dyn Subject) -> String {
+        let test = Test {
+            script: "[]".to_owned(),
+            promise: "this_script",
+        };
+        let head = Head::new(
+            subject.name(),
+            "default",
+            Violation::Mangled { position: 1 },
+        );
+        let finding = Finding::new(CrashKind::Syscall, 1, head).at("before fsync(log)");
+        test.of(Tested::Subject(subject), &finding)
+    }
+
+    #[test]
+    fn a_printed_test_has_the_constructor_or_says_which_one_has_to_be_given() {
+        let unit = printed(&Unit);
+        assert!(unit.contains("fn a_unit_survives_this_script()"), "{unit}");
+        let made = format!(
+            "plugpull::Torture::new({})\n",
+            std::any::type_name::<Unit>()
+        );
+        assert!(unit.contains(&made), "{unit}");
+        let fields = printed(&WithFields(1));
+        let name = std::any::type_name::<WithFields>();
+        for part in [
+            &format!("let subject: {name} = todo!("),
+            "`Subject::constructor`",
+        ] {
+            assert!(fields.contains(part), "no '{part}' in: {fields}");
+        }
     }
 
     #[test]

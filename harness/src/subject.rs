@@ -32,9 +32,20 @@ pub trait Subject: Send + Sync {
     fn name(&self) -> &str;
 
     /// The Rust expression that makes it, for the tests that are printed when a failure has been
-    /// shrunk. The type's path, if you do not say otherwise.
+    /// shrunk. If you do not say otherwise, that of a type without fields is its path; of any other the
+    /// test says what has to be filled in.
     fn constructor(&self) -> String {
-        std::any::type_name::<Self>().to_owned()
+        let name = std::any::type_name::<Self>();
+        if size_of_val(self) == 0 {
+            return name.to_owned();
+        }
+        format!(
+            "{{\n        \
+                 // `Subject::constructor` can fill this in.\n        \
+                 let subject: {name} = todo!(\"how is it made?\");\n        \
+                 subject\n    \
+             }}"
+        )
     }
 
     /// Why it is known to break promises, if it is: a bad example that is kept to be looked at.

@@ -197,6 +197,9 @@ fn a_log_without_checksums_serves_what_has_rotted_and_its_failure_can_be_made_sm
     }
     let folder = folders[0].to_string_lossy();
     let shrunk = torture(&["shrink", &folder], torture_of.dir.path());
+    // Standard error is no terminal.
+    let said = String::from_utf8_lossy(&shrunk.stderr).into_owned();
+    assert!(!said.contains("shrinking"), "{said}");
     let text = String::from_utf8_lossy(&shrunk.stdout).into_owned();
     assert_eq!(shrunk.status.code(), Some(1), "{text}");
     assert!(text.contains("1 damaged sectors and "), "{text}");

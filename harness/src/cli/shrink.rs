@@ -14,6 +14,7 @@ use crate::plan::{Budget, Plan};
 use crate::report::{Verdict, exit_status_of};
 use crate::scratch::Scratch;
 use crate::shrink::Deadline;
+use crate::shrink_progress::ShrinkProgress;
 use crate::store::commands_of;
 use crate::subject::Subject;
 
@@ -49,11 +50,15 @@ pub(super) fn shrink(
         scratch: scratch.path(),
         on_hang,
     };
+    let progress = ShrinkProgress::on_stderr();
     let deadline = Deadline {
         at: Instant::now() + duration,
         stop: &signals.stop,
+        progress: &progress,
     };
-    let shrinking = match (kind.shrink(saved, deadline), signals.first()) {
+    let shrinking = kind.shrink(saved, deadline);
+    progress.end();
+    let shrinking = match (shrinking, signals.first()) {
         // It was broken off before it was known whether the failure still shows.
         (Err(error), Some(signal)) if error.kind() == ErrorKind::Interrupted => {
             return Ok(farewell(signal));

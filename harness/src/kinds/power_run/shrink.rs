@@ -234,6 +234,7 @@ impl Search<'_> {
             } else {
                 self.at(&found.lives, moment, &disk)?
             };
+            deadline.tried(tried.is_break());
             if let ControlFlow::Break(earlier) = tried {
                 return Ok(earlier);
             }

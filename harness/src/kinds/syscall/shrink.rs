@@ -150,3 +150,58 @@ fn renumbered(script: &[Generation]) -> Script {
     }
     script
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash_kind::CrashKind;
+    use crate::finding::Head;
+    use crate::loss::Cuts;
+    use crate::oracle::Violation;
+
+    fn generation(number: u32, actions_max: Option<u32>) -> Generation {
+        let workload = Workload {
+            actions_max,
+            writers: 2,
+            ..Workload::draw_small(&mut stream(1, 0), number)
+        };
+        Generation {
+            workload,
+            kill: KillPoint {
+                calls: 9,
+                inside: None,
+            },
+            cuts: Cuts::default(),
+        }
+    }
+
+    /// The ids of a high generation have many bits.
+    #[test]
+    fn operations_are_counted_and_neither_ids_nor_endless_workloads_are_taken_for_counts() {
+        let id = |count| 0x3fff_u64 << 44 | count;
+        let events = vec![
+            Event::Attempt { id: id(0), key: 0 },
+            Event::Ack {
+                id: id(0),
+                position: id(7),
+            },
+            Event::AttemptDelete { id: id(1), key: 3 },
+        ];
+        let head = Head::new("store", "default", Violation::Mangled { position: 1 });
+        let finding = Finding::new(CrashKind::Syscall, 1, head).with_events(events);
+        for (script, told) in [
+            (vec![generation(0, None)], "2"),
+            (vec![generation(0, Some(5)), generation(1, None)], "12"),
+            (
+                vec![
+                    generation(0, None),
+                    generation(1, Some(5)),
+                    generation(2, None),
+                ],
+                "at least 12",
+            ),
+        ] {
+            assert_eq!(operations(&script, &finding), told);
+        }
+    }
+}
