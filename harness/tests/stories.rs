@@ -111,7 +111,9 @@ fn told(kind: CrashKind, rounds: u64) -> Option<(String, String)> {
         Failure::Environment(_) => return None,
         other @ Failure::Vacuous(_) => panic!("no verdict: {other}"),
     };
-    let failure = &rows[0].failures[0];
+    // Of `disk`, each file system has a row.
+    let failure = rows.iter().find_map(|row| row.failures.first());
+    let failure = failure.expect("it was caught");
     let story = fs::read_to_string(failure.folder.join("README.md")).expect("text");
     Some((failure.violation.clone(), story))
 }
