@@ -67,9 +67,11 @@ impl Promised<'_> {
         let Some(shown) = shown else {
             return writeln!(told, "   It shows no entries.");
         };
-        let missing = missing(self.past.shown(), self.events, shown);
+        let mut missing = missing(self.past.shown(), self.events, shown);
         writeln!(told, "   It shows {}.", count(shown))?;
         let place = violation.place();
+        // What the violation is about comes first.
+        missing.sort_by_key(|missing| missing.position != place);
         let place = place.or_else(|| missing.first().and_then(|missing| missing.position));
         self.write_around(told, shown, place)?;
         self.write_missing(told, &missing)
