@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
+use plugpull::disk::FileSystemKind;
 use plugpull::{
     CrashKind, Failure, RecoverRun, Subject, SubjectError, Survivors, Torture, WriteRun,
 };
@@ -103,6 +104,7 @@ fn told(kind: CrashKind, rounds: u64) -> Option<(String, String)> {
     let dir = tempfile::tempdir().expect("a directory");
     let torture = Torture::new(ForgetfulLog)
         .crash([kind])
+        .file_systems([FileSystemKind::Ext4])
         .rounds(rounds)
         .seed(1)
         .artifacts(dir.path().join("artifacts"));
@@ -111,9 +113,7 @@ fn told(kind: CrashKind, rounds: u64) -> Option<(String, String)> {
         Failure::Environment(_) => return None,
         other @ Failure::Vacuous(_) => panic!("no verdict: {other}"),
     };
-    // Of `disk`, each file system has a row.
-    let failure = rows.iter().find_map(|row| row.failures.first());
-    let failure = failure.expect("it was caught");
+    let failure = &rows[0].failures[0];
     let story = fs::read_to_string(failure.folder.join("README.md")).expect("text");
     Some((failure.violation.clone(), story))
 }
