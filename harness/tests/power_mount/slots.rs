@@ -13,7 +13,8 @@ use plugpull::{
 use crate::case::torture;
 use crate::slot::{fill, payloads};
 
-pub(crate) const SLOT_BYTES: usize = 4096;
+/// The largest payload of a small workload fits.
+pub(crate) const SLOT_BYTES: usize = 8192;
 const SLOTS: usize = 128;
 /// Of one run.
 const ENTRIES: usize = 48;
