@@ -269,7 +269,7 @@ async fn trim_now_and_then(
     }
 }
 
-/// Reads the log while it is being written, from its middle on; what it sees, nobody may lose.
+/// Reads the log while it is being written, from its middle on; what it has seen may not be lost.
 async fn replay_for_ever(wal: Wal, recorder: Recorder) -> Result<(), Error> {
     let middle = |wal: &Wal| wal.trim_seq().midpoint(wal.durable_seq());
     let mut next = middle(&wal);
