@@ -149,31 +149,36 @@ fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) 
     }
 }
 
-/// Looks at failures of earlier runs, in order. The rows of the first one that shows go into the ledger.
-///
-/// # Errors
-/// If the machine fails.
+/// Looks at failures of earlier runs, in order. The rows of the first one that shows go into the ledger. One that
+/// cannot be looked at, as it takes root or an engine that is gone, says so and keeps nothing from being done.
 pub(crate) fn recurs(
     regressions: &[Regression],
     tested: Tested<'_>,
     plan: &Plan,
     watching: Watching<'_>,
-) -> io::Result<bool> {
+) -> bool {
     let is_known = |regression: &&Regression| plan.known.is_class(&regression.class);
     for regression in regressions
         .iter()
         .filter(|regression| !is_known(regression))
     {
-        let rows = rows_of(regression, tested, plan, watching.on_hang)?;
+        let rows = match rows_of(regression, tested, plan, watching.on_hang) {
+            Ok(rows) => rows,
+            Err(error) => {
+                let folder = regression.folder.display();
+                eprintln!("an earlier failure cannot be looked at again: {folder}: {error}");
+                continue;
+            }
+        };
         let is_back = rows.iter().any(|row| row.tally.violations > 0);
         if is_back {
             for row in rows {
                 watching.ledger.push(row);
             }
-            return Ok(true);
+            return true;
         }
     }
-    Ok(false)
+    false
 }
 
 fn rows_of(

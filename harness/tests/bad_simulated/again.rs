@@ -60,6 +60,21 @@ fn without_its_folder_the_round_is_done_again() {
     assert_eq!(passes(Mistake::None, dir.path()).tally.rounds, 2);
 }
 
+/// What cannot be played again stops no torture.
+#[test]
+fn a_failure_that_cannot_be_looked_at_again_is_passed_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = caught(Mistake::AcksBeforeSync, dir.path());
+    for failure in &first.failures {
+        let path = failure.folder.join("failure.json");
+        let text = std::fs::read(&path).expect("read");
+        let mut finding: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        finding["evidence"] = serde_json::Value::Null;
+        std::fs::write(&path, finding.to_string()).expect("written");
+    }
+    assert_eq!(passes(Mistake::None, dir.path()).tally.rounds, 2);
+}
+
 const FOLDER: &str = "PLUGPULL_TEST_ARTIFACTS";
 
 /// The torture of the test below, in a process that has a variable of plugpull's.
