@@ -4,14 +4,18 @@ use plugpull::{CrashKind, Failure, Torture};
 
 use crate::case::{CHECKER, Program, is_caught, is_unavailable, passes};
 
-/// Some hundred calls lie between an attempt and its acknowledgement.
-const SLOW: &str = r#"
+/// The log, cut behind its last whole line.
+const OPENED: &str = r#"
     my $kept = length whole_lines("$dir/log");
     sysopen(my $log, "$dir/log", O_RDWR | O_CREAT, 0644) or die "log: $!";
     truncate($log, $kept) or die "truncate: $!";
     $log->sync or die "sync: $!";
     sync_dir();
     sysseek($log, $kept, 0);
+"#;
+
+/// Some hundred calls lie between an attempt and its acknowledgement.
+const SLOW: &str = r#"
     for my $number (0..2) {
         my $id = "g$generation-$number";
         print "attempt $id\n";
@@ -26,7 +30,7 @@ const SLOW: &str = r#"
 "#;
 
 fn run(set: impl FnOnce(Torture) -> Torture) -> Result<plugpull::Report, Failure> {
-    let program = Program::new(SLOW);
+    let program = Program::new(format!("{OPENED}{SLOW}"));
     program.run_with(&program.writer, 6, set).1
 }
 
@@ -51,15 +55,9 @@ fn calls_that_are_asked_for_are_as_many_as_there_are() {
 
 /// Its store comes about in several steps, and a checker that finds half of it refuses.
 const HALF_MADE: &str = r#"
-    my $kept = length whole_lines("$dir/log");
-    sysopen(my $log, "$dir/log", O_RDWR | O_CREAT, 0644) or die "log: $!";
-    truncate($log, $kept) or die "truncate: $!";
-    $log->sync or die "sync: $!";
-    sync_dir();
     sysopen(my $made, "$dir/made", O_RDWR | O_CREAT, 0644) or die "made: $!";
     $made->sync or die "sync: $!";
     sync_dir();
-    sysseek($log, $kept, 0);
     for my $number (0..2) {
         my $id = "g$generation-$number";
         print "attempt $id\n";
@@ -73,7 +71,7 @@ const HALF_MADE: &str = r#"
 fn what_is_wrong_before_the_first_acknowledgement_can_be_left_aside() {
     let refuses = r#"die "half made" if -e "$ARGV[0]/log" && !-e "$ARGV[0]/made";"#;
     let program = Program {
-        writer: HALF_MADE.to_owned(),
+        writer: format!("{OPENED}{HALF_MADE}"),
         checker: String::leak(format!("{refuses}\n{CHECKER}")),
     };
     for kind in [CrashKind::Power, CrashKind::Syscall] {
@@ -90,11 +88,11 @@ fn what_is_wrong_before_the_first_acknowledgement_can_be_left_aside() {
 fn a_kill_before_the_first_acknowledgement_can_be_left_aside() {
     let refuses = r#"die "no entry" unless -s "$ARGV[0]/log";"#;
     let program = Program {
-        writer: HALF_MADE.to_owned(),
+        writer: format!("{OPENED}{HALF_MADE}"),
         checker: String::leak(format!("{refuses}\n{CHECKER}")),
     };
     // A kill hits it while it lives.
-    let lives_on = format!("{HALF_MADE}\nsleep 1 while 1;");
+    let lives_on = format!("{}\nsleep 1 while 1;", program.writer);
     let killed = |torture: Torture| torture.crash([CrashKind::Kill]).after_first_ack();
     passes(program.run_with(&lives_on, 12, killed).1);
 }
