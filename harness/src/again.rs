@@ -98,10 +98,7 @@ fn replayed(
     on_hang: &OnHang,
 ) -> io::Result<Row> {
     let scratch = Scratch::create(&plan.scratch_dir(false))?;
-    let plan = Plan {
-        seed: finding.seed,
-        ..plan.clone()
-    };
+    let plan = plan.clone().of_finding(finding);
     let replayed = kinds::of(finding.crash).replay(Saved {
         finding,
         tested,
@@ -115,10 +112,7 @@ fn replayed(
 fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) -> io::Result<Row> {
     let kind = kinds::of(finding.crash);
     let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory()))?;
-    let plan = Plan {
-        seed: finding.seed,
-        ..plan.clone()
-    };
+    let plan = plan.clone().of_finding(finding);
     let saved = Saved {
         finding,
         tested,
@@ -142,6 +136,7 @@ fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) 
             told,
             more,
         } => {
+            let finding = finding.with_given(plan.image.as_deref());
             let folder = finding.save(&plan.out)?;
             println!("{told}; saved in {}\n\n{more}", folder.display());
             Ok(row(&finding, &folder, Some(finding.violation.clone())))

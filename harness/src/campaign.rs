@@ -170,6 +170,7 @@ fn save(
     at: Instant,
 ) -> (SavedFailure, Option<String>) {
     let violation = finding.violation.to_string();
+    let finding = finding.clone().with_given(plan.image.as_deref());
     let (folder, violation, error) = match finding.save(&plan.out) {
         Ok(folder) => (folder, violation, None),
         Err(error) => {

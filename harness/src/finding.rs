@@ -6,6 +6,7 @@
 //! README.md      what happened, in words
 //! failure.json   the same for programs: a common head, and the evidence of the crash kind
 //! image/         the store's directory as the crash left it
+//! begins-with/   what each directory began with, if that was given
 //! ...            what the crash kind attached
 //! ```
 
@@ -29,6 +30,7 @@ use crate::workload::Workload;
 const FORMAT: u64 = 2;
 const FILE_NAME: &str = "failure.json";
 const IMAGE_NAME: &str = "image";
+const GIVEN_NAME: &str = "begins-with";
 const README_NAME: &str = "README.md";
 
 /// Everything that is needed to check a failure again: the crash image as the crash left it, what
@@ -192,6 +194,19 @@ impl Finding {
     pub(crate) fn with_attachment(mut self, name: &'static str, folder: &Path) -> Self {
         self.attachments.push((name, folder.to_owned()));
         self
+    }
+
+    /// The directory that the torture was given to begin with, if it was.
+    pub(crate) fn given(&self) -> Option<PathBuf> {
+        Some(self.attachment(GIVEN_NAME)).filter(|given| given.is_dir())
+    }
+
+    /// The torture was given a directory to begin with.
+    pub(crate) fn with_given(self, given: Option<&Path>) -> Self {
+        match given {
+            Some(given) => self.with_attachment(GIVEN_NAME, given),
+            None => self,
+        }
     }
 
     /// What the crash kind kept.

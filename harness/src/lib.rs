@@ -121,7 +121,8 @@ pub use report::{Coverage, Row, SavedFailure};
 pub use roles::obey_orders;
 pub use store::{BlackBox, BlackBoxOracle, UnderTest};
 pub use subject::{
-    RecoverRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError, WriteRun,
+    PrepareRun, RecoverRun, SimPrepareRun, SimRecoverRun, SimWriteRun, Simulated, Subject,
+    SubjectError, WriteRun,
 };
 pub use survivor::{Survivor, Survivors};
 pub use tally::Tally;

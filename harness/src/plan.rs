@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::disk::{FileSystem, FileSystemKind};
+use crate::finding::Finding;
 use crate::ignored::Ignored;
 use crate::known::Known;
 use crate::lifespan::Lifespan;
@@ -90,6 +91,8 @@ pub(crate) struct Plan {
     pub cuts: Cuts,
     /// Files that a real kill may leave in another state than a copy.
     pub ignored: Vec<Ignored>,
+    /// What each fresh directory begins with, instead of what a store prepares: a copy of this one.
+    pub image: Option<PathBuf>,
     /// Failures that are passed over.
     pub known: Known,
     /// Which rounds this process does.
@@ -123,6 +126,7 @@ impl Default for Plan {
             cuts: Cuts::default(),
             lifespan: Lifespan::default(),
             ignored: Vec::new(),
+            image: None,
             known: Known::default(),
             shard: Shard::WHOLE,
             keep_going: false,
@@ -137,6 +141,15 @@ impl Plan {
         Self {
             launcher: self.launcher.stopped_by(stop),
             stop: stop.clone(),
+            ..self
+        }
+    }
+
+    /// The same, to look at a failure again.
+    pub(crate) fn of_finding(self, finding: &Finding) -> Self {
+        Self {
+            seed: finding.seed,
+            image: finding.given().or(self.image),
             ..self
         }
     }

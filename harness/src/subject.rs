@@ -84,6 +84,16 @@ pub trait Subject: Send + Sync {
         false
     }
 
+    /// Makes the store that the first writer of a directory opens, closes it, and returns: for one whose creation is
+    /// slow, or is known to be no match for a crash. What it leaves is durable and holds no entry. If you do not say
+    /// otherwise it does nothing, and the first writer creates the store.
+    ///
+    /// # Errors
+    /// If it cannot be made: the torture ends, and blames no store.
+    fn prepare(&self, _run: &PrepareRun) -> Result<(), SubjectError> {
+        Ok(())
+    }
+
     /// Opens the store and carries out the workload's actions, telling the [`Recorder`] what
     /// happens. Most of the time the process is killed before they come to their end.
     ///
@@ -121,6 +131,14 @@ pub trait Simulated: Send + Sync {
         true
     }
 
+    /// As [`Subject::prepare`], on the simulated file system.
+    ///
+    /// # Errors
+    /// If it cannot be made: the torture ends, and blames no store.
+    fn prepare(&self, _run: &SimPrepareRun) -> Result<(), SubjectError> {
+        Ok(())
+    }
+
     /// Opens the store and carries out the workload's actions, all of them, telling the
     /// [`Recorder`] what happens. Crash states are taken from what it did.
     ///
@@ -154,6 +172,17 @@ pub trait Simulated: Send + Sync {
     }
 }
 
+/// Where a store on the simulated file system is prepared.
+#[derive(Debug)]
+pub struct SimPrepareRun<'a> {
+    /// Where it does its I/O.
+    pub fs: &'a SimFs,
+    /// The store's directory there. It does not exist yet.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
+}
+
 /// What a writer on the simulated file system is told.
 #[derive(Debug)]
 pub struct SimWriteRun<'a> {
@@ -181,6 +210,15 @@ pub struct SimRecoverRun<'a> {
     /// Close the store in order afterwards, by the call that it has for that; it must not fail. Else leave the store
     /// as a reader would: drop it. A store without such a call drops it either way.
     pub close: bool,
+}
+
+/// Where a store is prepared.
+#[derive(Debug)]
+pub struct PrepareRun<'a> {
+    /// Where the store lives. It is empty.
+    pub dir: &'a Path,
+    /// One of [`Subject::engines`].
+    pub engine: &'a str,
 }
 
 /// What a writer process is told.

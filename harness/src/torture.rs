@@ -11,10 +11,8 @@ use crate::crash_kind::CrashKind;
 use crate::disk::FileSystemKind;
 use crate::failures;
 use crate::hang::{self, OnHang};
-use crate::known::Known;
-use crate::lifespan::Lifespan;
 use crate::loss::Cuts;
-use crate::plan::{Budget, HANG_LIMIT, Plan};
+use crate::plan::{Budget, Plan};
 use crate::planned_fault::PlannedFault;
 use crate::process::{Launcher, has_order};
 use crate::recorder::RecorderKind;
@@ -39,21 +37,8 @@ pub struct Torture {
     kinds: Option<Vec<CrashKind>>,
     /// As many rounds as are usual for each kind, if none are named.
     budget: Option<Budget>,
-    seed: u64,
-    jobs: usize,
-    engines: Vec<String>,
-    file_systems: Vec<FileSystemKind>,
-    profiles: Vec<Profile>,
-    scratch: Option<PathBuf>,
     script: Option<String>,
-    artifacts: PathBuf,
-    hang_limit: Duration,
-    cuts: Cuts,
-    recorder: Option<RecorderKind>,
-    faults: Vec<PlannedFault>,
-    known: Known,
-    lifespan: Lifespan,
-    keep_going: bool,
+    plan: Plan,
 }
 
 impl Torture {
@@ -67,21 +52,11 @@ impl Torture {
             under_test: under_test.into(),
             kinds: None,
             budget: None,
-            seed: 0,
-            jobs: 1,
-            engines: Vec::new(),
-            file_systems: Vec::new(),
-            profiles: Vec::new(),
-            scratch: None,
             script: None,
-            artifacts: failures::folder(),
-            hang_limit: HANG_LIMIT,
-            cuts: Cuts::default(),
-            recorder: None,
-            faults: Vec::new(),
-            known: Known::default(),
-            lifespan: Lifespan::default(),
-            keep_going: false,
+            plan: Plan {
+                out: failures::folder(),
+                ..Plan::default()
+            },
         }
     }
 
@@ -106,45 +81,45 @@ impl Torture {
 
     /// Everything random derives from it.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.plan.seed = seed;
         self
     }
 
     /// The number of directories tortured at the same time.
     pub fn jobs(mut self, jobs: usize) -> Self {
-        self.jobs = jobs.max(1);
+        self.plan.jobs = jobs.max(1);
         self
     }
 
     /// Only this one of the subject's engines.
     pub fn engine(mut self, engine: impl Into<String>) -> Self {
-        self.engines = vec![engine.into()];
+        self.plan.engines = vec![engine.into()];
         self
     }
 
     /// For [`CrashKind::Disk`], only these file systems.
     pub fn file_systems(mut self, kinds: impl IntoIterator<Item = FileSystemKind>) -> Self {
-        self.file_systems = kinds.into_iter().collect();
+        self.plan.file_systems = kinds.into_iter().collect();
         self
     }
 
     /// On the simulated file system, only by the rules of these profiles.
     pub fn profiles(mut self, profiles: impl IntoIterator<Item = Profile>) -> Self {
-        self.profiles = profiles.into_iter().collect();
+        self.plan.profiles = profiles.into_iter().collect();
         self
     }
 
     /// Where the stores live while they are tortured. Default: the system's temporary directory, and
     /// memory (`/dev/shm`) for [`CrashKind::Syscall`].
     pub fn scratch(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.scratch = Some(dir.into());
+        self.plan.scratch = Some(dir.into());
         self
     }
 
     /// Where failures are saved. Default: `plugpull` in cargo's target directory; if there is none that
     /// can be written to, `plugpull-failures-UID` in the system's temporary directory.
     pub fn artifacts(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.artifacts = dir.into();
+        self.plan.out = dir.into();
         self
     }
 
@@ -153,33 +128,33 @@ impl Torture {
     ///
     /// A writer that is going to be killed needs no limit: hung or not, it is killed.
     pub fn hang_limit(mut self, limit: Duration) -> Self {
-        self.hang_limit = limit;
+        self.plan.hang_limit = limit;
         self
     }
 
     /// Where [`CrashKind::Syscall`] cuts writes. Default: between pages of the file, as a kill does it.
     pub fn cuts(mut self, cuts: Cuts) -> Self {
-        self.cuts = cuts;
+        self.plan.cuts = cuts;
         self
     }
 
     /// What records the runs of [`CrashKind::Power`], [`CrashKind::Fault`] and [`CrashKind::Rot`]. Default: the
     /// seam, if the store has one.
     pub fn recorder(mut self, recorder: RecorderKind) -> Self {
-        self.recorder = Some(recorder);
+        self.plan.recorder = Some(recorder);
         self
     }
 
     /// Errors of the disk for [`CrashKind::Fault`], all of them in each run. Default: drawn from the seed.
     pub fn faults(mut self, faults: impl IntoIterator<Item = PlannedFault>) -> Self {
-        self.faults = faults.into_iter().collect();
+        self.plan.faults = faults.into_iter().collect();
         self
     }
 
     /// No crash comes before the first acknowledgement in a fresh directory: what is wrong while a store comes
     /// about hides nothing.
     pub fn after_first_ack(mut self) -> Self {
-        self.lifespan.after_ack = true;
+        self.plan.lifespan.after_ack = true;
         self
     }
 
@@ -187,13 +162,13 @@ impl Torture {
     /// [`Subject::life_max`](crate::Subject::life_max) says; 250 ms for a program, 10 s under trace, and more if it
     /// acknowledged nothing in that time.
     pub fn life(mut self, life: Duration) -> Self {
-        self.lifespan.life = Some(life);
+        self.plan.lifespan.life = Some(life);
         self
     }
 
     /// Writers are ended after this number of announcements at the latest.
     pub fn lines(mut self, lines: u64) -> Self {
-        self.lifespan.lines = Some(lines.max(1));
+        self.plan.lifespan.lines = Some(lines.max(1));
         self
     }
 
@@ -201,14 +176,22 @@ impl Torture {
     /// program counted from its first word on. Default: 60 to 200, for a program 24 to 72, and more if it
     /// acknowledged nothing in them.
     pub fn calls(mut self, calls: u64) -> Self {
-        self.lifespan.calls = Some(calls.max(1));
+        self.plan.lifespan.calls = Some(calls.max(1));
+        self
+    }
+
+    /// Each fresh directory begins with a copy of this one, instead of what
+    /// [`Subject::prepare`](crate::Subject::prepare) leaves: a store that opens, and holds no entry. All of it is
+    /// durable.
+    pub fn image(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.plan.image = Some(dir.into());
         self
     }
 
     /// Goes on after failures, to the end, and keeps one of each
     /// [class](crate::oracle::Violation::class); else a row stops after three.
     pub fn keep_going(mut self) -> Self {
-        self.keep_going = true;
+        self.plan.keep_going = true;
         self
     }
 
@@ -220,7 +203,7 @@ impl Torture {
     pub fn known<'c>(mut self, classes: impl IntoIterator<Item = &'c str>) -> Self {
         let parsed = classes.into_iter().map(str::parse);
         let parsed = parsed.map(|class| class.unwrap_or_else(|why: String| panic!("{why}")));
-        self.known.0.extend(parsed);
+        self.plan.known.0.extend(parsed);
         self
     }
 
@@ -250,22 +233,8 @@ impl Torture {
         let plan = Plan {
             launcher: Launcher::of_this_test().map_err(environment)?,
             budget: self.budget.unwrap_or(Budget::Rounds(1)),
-            seed: self.seed,
-            jobs: self.jobs,
-            engines: self.engines,
-            scratch: self.scratch,
-            out: self.artifacts,
-            file_systems: self.file_systems,
-            profiles: self.profiles,
-            hang_limit: self.hang_limit,
-            cuts: self.cuts,
             is_named: self.kinds.is_some(),
-            recorder: self.recorder,
-            faults: self.faults,
-            known: self.known,
-            lifespan: self.lifespan,
-            keep_going: self.keep_going,
-            ..Plan::default()
+            ..self.plan
         };
         let (under_test, kinds) = (self.under_test.clone(), self.kinds);
         // What was named must be possible; what was not is left out where it is impossible.

@@ -302,6 +302,11 @@ fn wrong_usage_is_told_apart_from_a_violation() {
             "--cmd 'w' does not say where the store is",
         ),
         (
+            vec!["--cmd", "w {dir}", "--check", "c {dir}", "--setup", "s"],
+            "--setup 's' does not say where the store is",
+        ),
+        (vec!["--setup", "s {dir}"], "--cmd <CMD>"),
+        (
             vec!["--cmd", "no-such-program {dir}", "--check", "c {dir}"],
             "could not start the command",
         ),
@@ -313,6 +318,78 @@ fn wrong_usage_is_told_apart_from_a_violation() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {told} {table}");
         let is_there = told.contains(complaint) || table.contains(complaint);
         assert!(is_there, "{args:?}: {told} {table}");
+    }
+}
+
+/// What another command has to make first.
+const NEEDS_MADE: &str = r#"[ -e "$1/made" ] || exit 7"#;
+
+fn torture_that_needs_made(setup: &str) -> Torture {
+    let [writer, checker] = [WRITER, CHECKER].map(|script| format!("{NEEDS_MADE}\n{script}"));
+    let torture = Torture::of(&writer, &checker);
+    std::fs::write(torture.dir.path().join("setup.sh"), setup).expect("written");
+    torture
+}
+
+const SETUP: [&str; 2] = ["--setup", "sh setup.sh {dir}"];
+
+#[test]
+fn a_setup_makes_what_each_directory_begins_with() {
+    let torture = torture_that_needs_made(r#"touch "$1/made""#);
+    for (crash, rounds) in [("kill", "8"), ("syscall", "2")] {
+        let rounds = ["--rounds", rounds];
+        let without = torture.run(crash, &rounds);
+        without.is_violation("broken: the writer stopped by itself: exit status: 7");
+        torture.run(crash, &[rounds, SETUP].concat()).passes();
+    }
+    let given = torture.dir.path().join("given");
+    std::fs::create_dir(&given).expect("created");
+    std::fs::write(given.join("made"), "").expect("written");
+    let image = ["--image", "given", "--rounds", "8"];
+    torture.run("kill", &image).passes();
+}
+
+/// The log is not synced; what the setup left is durable, and begins the lives that are done again.
+#[test]
+fn a_failure_behind_a_setup_is_replayed_and_shrunk() {
+    let torture = torture_that_needs_made(r#"touch "$1/made""#);
+    let run = torture.run("power", &[&SETUP[..], &["--rounds", "2"]].concat());
+    run.is_violation("lost: ");
+    let failure = &torture.failures()[0];
+    let readme = std::fs::read_to_string(failure.join("README.md")).expect("it is told");
+    for told in ["setup: `sh setup.sh {dir}`", "begins with a prepared store"] {
+        assert!(readme.contains(told), "{readme}");
+    }
+    assert!(failure.join("image/made").exists());
+    let folder = failure.to_string_lossy();
+    for command in ["replay", "shrink"] {
+        let output = self::torture(&[command, &folder], torture.dir.path());
+        assert_eq!(output.status.code(), Some(1), "{command}: {output:?}");
+    }
+}
+
+#[test]
+fn a_setup_that_fails_is_told_and_blames_no_store() {
+    for (setup, why) in [
+        (
+            "echo no room >&2; exit 3",
+            "the store cannot be prepared: exit status: 3: no room",
+        ),
+        (
+            "sleep 100 &",
+            "the store cannot be prepared: it left processes running",
+        ),
+        (
+            "touch $1/other",
+            "the prepared store cannot be tortured: before any crash",
+        ),
+    ] {
+        let run =
+            torture_that_needs_made(setup).run("kill", &[&SETUP[..], &["--rounds", "1"]].concat());
+        assert_eq!(run.output.status.code(), Some(2), "{}", run.stderr());
+        assert_eq!(run.summary["violations"], 0, "{}", run.summary);
+        let told = run.summary["environment"].to_string();
+        assert!(told.contains(why), "{told}");
     }
 }
 

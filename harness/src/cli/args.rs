@@ -187,6 +187,8 @@ pub(super) struct RunArgs {
     /// With --cmd: the command that prints what survived.
     #[arg(long, requires = "cmd")]
     pub(super) check: Option<String>,
+    #[command(flatten)]
+    pub(super) beginning: Beginning,
     /// Engines, separated by commas; all of each subject if not given.
     #[arg(long, value_delimiter = ',')]
     pub(super) engine: Vec<String>,
@@ -242,6 +244,19 @@ pub(super) struct RunArgs {
     /// Print one JSON object a line: a row each, then the summary.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// What each fresh directory begins with: nothing, if nothing is said.
+#[derive(Debug, Args)]
+pub(super) struct Beginning {
+    /// With --cmd: a command that makes the store, and ends. What it leaves in `{dir}` is durable, and what each
+    /// fresh directory begins with: a store that opens, and holds no entry.
+    #[arg(long, value_name = "CMD", requires = "cmd", conflicts_with = "image")]
+    pub(super) setup: Option<String>,
+    /// A directory, of which each fresh one is a copy: a store that opens, and holds no entry. All of it is
+    /// durable.
+    #[arg(long, value_name = "DIR")]
+    pub(super) image: Option<PathBuf>,
 }
 
 /// What happens after a failure.

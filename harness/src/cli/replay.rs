@@ -32,11 +32,9 @@ pub(super) fn replay(
         finding.subject, finding.engine, finding.violation
     );
     let commands = commands_of(&finding).map_err(at)?;
-    let plan = Plan {
-        seed: finding.seed,
-        ..Plan::default()
-    }
-    .stopped_by(&signals.stop);
+    let plan = Plan::default()
+        .of_finding(&finding)
+        .stopped_by(&signals.stop);
     let saved = Saved {
         finding: &finding,
         tested: tested_in(subjects, &finding, commands.as_ref())?,

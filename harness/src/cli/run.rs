@@ -28,10 +28,7 @@ pub(super) fn run(
     on_hang: &OnHang,
     torture: &OnceLock<Arc<Ledger>>,
 ) -> Result<u8, String> {
-    let black_box = match (&args.cmd, &args.check) {
-        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd.as_str(), check.as_str())?),
-        _ => None,
-    };
+    let black_box = black_box_of(&args)?;
     let chosen = if let Some(black_box) = &black_box {
         vec![Tested::Command(black_box)]
     } else {
@@ -89,6 +86,7 @@ pub(super) fn run(
         lifespan: args.writers.lifespan(),
         cuts: args.cuts,
         ignored: args.ignore,
+        image: args.beginning.image,
         known: Known(args.known),
         shard: args.shard,
         keep_going: args.patience.keep_going,
@@ -125,6 +123,19 @@ pub(super) fn run(
     Ok(ledger
         .close(signals.first())
         .unwrap_or_else(wait_for_the_end))
+}
+
+/// The commands that are asked for.
+fn black_box_of(args: &RunArgs) -> Result<Option<BlackBox>, String> {
+    let (Some(cmd), Some(check)) = (&args.cmd, &args.check) else {
+        return Ok(None);
+    };
+    let black_box = BlackBox::new(cmd.as_str(), check.as_str())?;
+    let setup = args.beginning.setup.as_deref();
+    Ok(Some(match setup {
+        Some(setup) => black_box.setup(setup)?,
+        None => black_box,
+    }))
 }
 
 /// The crash kinds that are asked for, by name or by what is asked of them.

@@ -31,10 +31,10 @@ pub(super) fn shrink(
     let commands = commands_of(&finding).map_err(at)?;
     let plan = Plan {
         budget: Budget::Duration(duration),
-        seed: finding.seed,
         out: out.unwrap_or_else(failures::folder),
         ..Plan::default()
-    };
+    }
+    .of_finding(&finding);
     let farewell = |signal| {
         eprintln!("Interrupted: the failure is not smaller than it was.");
         exit_status_of(signal)
@@ -76,6 +76,7 @@ pub(super) fn shrink(
             told,
             more,
         } => {
+            let finding = finding.with_given(plan.image.as_deref());
             let saved = finding.save(&plan.out).map_err(at)?;
             println!("{}\n  {}", finding.violation, finding.crash_point);
             println!("{told}; saved in {}", saved.display());

@@ -2,7 +2,6 @@
 //! generation on one directory.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -23,7 +22,7 @@ use crate::process;
 use crate::process::Launcher;
 use crate::scratch::{copy_dir, remove_dir};
 use crate::shrink::Deadline;
-use crate::store::{Store, Tested, Work, run};
+use crate::store::{Store, Tested, Work, prepared, run};
 use crate::survivor::Survivor;
 use crate::tally::Tally;
 use crate::workload::stream;
@@ -113,9 +112,8 @@ impl Killer<'_> {
     /// One generation: write, kill, recover, check.
     fn generation(&mut self, tally: &mut Tally) -> io::Result<Option<Finding>> {
         if !self.begun || self.store.generations() >= self.store.kills_max() {
-            remove_dir(&self.dir)?;
-            fs::create_dir_all(&self.dir)?;
             self.store.begin(&mut self.rng);
+            prepared(&mut *self.store, &self.dir)?.write(&self.dir)?;
             self.past.clear();
             self.begun = true;
         }

@@ -12,7 +12,7 @@ use crate::tree::{Content, Metadata};
 ///
 /// # Errors
 /// If a name is not UTF-8.
-pub(super) fn changes(old: &Image, new: &Image) -> io::Result<Vec<Act>> {
+pub(crate) fn changes(old: &Image, new: &Image) -> io::Result<Vec<Act>> {
     let mut acts = Vec::new();
     if old.is_same(new) {
         return Ok(acts);

@@ -27,6 +27,7 @@ mod tests;
 mod trace;
 mod watch;
 
+pub(crate) use changes::changes;
 pub(crate) use contract::{Disks, Recorder, Recording, Run};
 pub(crate) use copier::{Step, Written};
 pub(crate) use device::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Timed};

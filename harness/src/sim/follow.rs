@@ -12,6 +12,7 @@ use super::act::{Act, Bytes};
 use super::disk::Disk;
 use super::nodes::{Ino, Node, Place};
 use super::path::Target;
+use super::profile::Profile;
 use super::record::{Call, Operation, Recording};
 use crate::tree::Kind;
 
@@ -143,6 +144,21 @@ impl Disk {
 
     fn place_at(&self, path: &str) -> io::Result<Place> {
         self.place(Target::new(Path::new(path)))
+    }
+
+    /// What these acts make of an empty disk, all of it durable.
+    ///
+    /// # Errors
+    /// If they cannot be done here.
+    pub(crate) fn prepared(profile: Profile, acts: &[Act]) -> io::Result<Self> {
+        let mut disk = Self::new(profile);
+        if !acts.is_empty() {
+            for act in acts {
+                disk.act(act)?;
+            }
+            disk.settle();
+        }
+        Ok(disk)
     }
 
     /// Does what was done in a directory.

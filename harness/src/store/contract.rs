@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::announced::Announced;
 use super::assignment::{Assignment, Until};
+use super::preparations::Preparations;
 use super::run::{Watched, run};
 use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
@@ -84,6 +85,12 @@ pub(crate) enum NextBase {
 pub(crate) trait Store {
     /// The directory is empty, and nothing is known of it.
     fn begin(&mut self, rng: &mut ChaCha8Rng);
+
+    /// A process that makes the store in `dir`, which is empty, if it is to be there before it is tortured.
+    fn preparation(&mut self, dir: &Path) -> io::Result<Option<Assignment>>;
+
+    /// What was prepared by now: see [`prepared`](crate::store::prepared).
+    fn preparations(&mut self) -> &mut Preparations;
 
     /// The number of generations written since.
     fn generations(&self) -> usize;

@@ -32,10 +32,15 @@ pub(super) struct Moments {
 }
 
 impl Chain {
-    /// On empty disks.
-    pub(super) fn new(profiles: &[Profile]) -> Self {
-        let disks = profiles.iter().map(|profile| Disk::new(*profile));
-        Self::on(disks.collect())
+    /// On disks that hold what these acts make, durable.
+    ///
+    /// # Errors
+    /// If they cannot be done.
+    pub(super) fn new(profiles: &[Profile], prepared: &[Act]) -> io::Result<Self> {
+        let disks = profiles
+            .iter()
+            .map(|profile| Disk::prepared(*profile, prepared));
+        Ok(Self::on(disks.collect::<io::Result<_>>()?))
     }
 
     fn on(disks: Vec<Disk>) -> Self {

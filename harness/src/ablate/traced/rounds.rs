@@ -17,11 +17,12 @@ use crate::ablate::report::Notice;
 use crate::ablate::site::SyncSite;
 use crate::crash_kind::CrashKind;
 use crate::history::Event;
+use crate::image::Image;
 use crate::kinds::{Bench, Job};
 use crate::oracle::Violation;
-use crate::recorder::{Followed, RecorderKind, Recording, Run};
+use crate::recorder::{Followed, RecorderKind, Recording, Run, changes};
 use crate::sim::{Disk, Profile, Role, Sampler};
-use crate::store::{NextBase, Work};
+use crate::store::{NextBase, Work, prepared};
 use crate::tally::Tally;
 use crate::workload::stream;
 
@@ -81,7 +82,9 @@ impl<'a> Rounds<'a> {
     pub(super) fn round(&mut self, number: u64) -> io::Result<()> {
         self.bench.rng = stream(self.seed, 1 << 40 | number);
         self.bench.store.begin(&mut self.bench.rng);
-        let mut chain = Chain::new(&self.profiles);
+        let image = prepared(&mut *self.bench.store, &self.bench.dir)?;
+        let prepared = changes(&Image::default(), &image)?;
+        let mut chain = Chain::new(&self.profiles, &prepared)?;
         for _ in 0..GENERATIONS {
             let goes_on = self.generation(&mut chain)?;
             let mut found = self.found();

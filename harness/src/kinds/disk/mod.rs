@@ -1,6 +1,7 @@
 //! `disk`: a writer on a real file system, on a recorded block device; the crash states are images of
 //! that device, mounted and recovered one after another.
 
+mod bench;
 mod contents;
 mod crash;
 mod shrink;

@@ -1,20 +1,16 @@
 //! The rounds of one thread: recorded runs on a device, and images of it examined.
 
-use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 
+use super::bench::Bench;
 use super::crash::{DiskCrash, recover_on};
-use crate::disk::{
-    CrashState, Crashes, Disk, Examiner, FaultPlan, FileSystem, Image, Outcome, Sampling, Site,
-};
+use crate::disk::{CrashState, Crashes, FaultPlan, FileSystem, Image, Outcome, Sampling};
 use crate::finding::{Finding, Found};
 use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
@@ -22,7 +18,7 @@ use crate::kinds::early::Early;
 use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{LossModel, Unflushed, UnflushedBlocks};
 use crate::oracle::Violation;
-use crate::recorder::{DeviceRecorder, DeviceRun, OnBase, OnDevice, Recorder, Recording, STORE};
+use crate::recorder::{DeviceRun, OnBase, OnDevice, Recorder, Recording};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::survivor::Survivor;
@@ -45,6 +41,8 @@ pub(super) struct OnDevices<'a> {
     scratch: &'a Path,
     /// Where a failure's directory and recording are kept.
     evidence: PathBuf,
+    /// Where a store is prepared that is to be there in the beginning.
+    prepared: PathBuf,
     /// The torture is over: no more states.
     stop: &'a Stop,
     rng: ChaCha8Rng,
@@ -57,16 +55,6 @@ pub(super) struct OnDevices<'a> {
     is_first: bool,
     /// The generations before, as a story has them.
     past: Past,
-}
-
-/// What mounts images.
-struct Bench {
-    site: Site,
-    examiner: Examiner,
-    /// On which writers are recorded. None if it has failed, or something on it has.
-    device: Option<Disk>,
-    /// A fresh file system with an empty store.
-    fresh: Image,
 }
 
 /// A broken promise, and the crash that shows it.
@@ -89,7 +77,7 @@ impl Worker for OnDevices<'_> {
             _ => {
                 self.store.begin(&mut self.rng);
                 self.past.clear();
-                bench.fresh.clone()
+                bench.begin(&mut *self.store, &self.prepared, &self.file_system)?
             }
         };
         self.is_first = self.store.generations() == 0;
@@ -108,6 +96,7 @@ impl<'a> OnDevices<'a> {
             file_system: job.plan.file_system(fs),
             scratch: job.scratch,
             evidence: job.scratch.join(format!("{}-evidence", job.name())),
+            prepared: job.scratch.join(format!("{}-prepared", job.name())),
             stop: &job.plan.stop,
             rng: stream(job.plan.seed, job.row << 32 | job.lane),
             bench: None,
@@ -396,32 +385,5 @@ impl Failing {
             index,
             broken,
         }
-    }
-}
-
-impl Bench {
-    fn recorder<'b>(&'b mut self, file_system: &'b FileSystem) -> DeviceRecorder<'b> {
-        DeviceRecorder {
-            site: &self.site,
-            file_system,
-            device: &mut self.device,
-            examiner: &mut self.examiner,
-        }
-    }
-
-    fn new(scratch: &Path, file_system: &FileSystem) -> io::Result<Self> {
-        let site = Site::enter(scratch)?;
-        let clock = Arc::new(AtomicU64::new(0));
-        let disk = Disk::new(&site, Image::zeros(file_system.bytes), clock)?;
-        disk.format(file_system)?;
-        let mounted = disk.mount(file_system)?;
-        fs::create_dir(mounted.path().join(STORE))?;
-        mounted.unmount()?;
-        Ok(Self {
-            examiner: Examiner::new(&site, file_system)?,
-            fresh: disk.image(),
-            device: Some(disk),
-            site,
-        })
     }
 }

@@ -1,21 +1,16 @@
 //! The end control: what breaks without a crash is no matter of power, nor of rot.
 
-use super::lives::Lives;
 use super::scene::Halt;
 use super::worker::OnTrace;
 use crate::finding::Found;
 use crate::oracle::{Stage, Violation};
-use crate::scratch::remove_dir;
-use crate::sim::Profile;
 use crate::store::{self, Work, run};
 use crate::tally::Tally;
 
 impl OnTrace<'_> {
-    /// Runs the store once as it is, without a tracer and without a crash.
+    /// Runs the store once as it is, in a fresh directory, without a tracer and without a crash.
     pub(super) fn end_control(&mut self, tally: &mut Tally) -> Result<(), Halt> {
-        self.begin();
-        remove_dir(&self.bench.dir)?;
-        std::fs::create_dir_all(&self.bench.dir)?;
+        self.bench.lay_out(&self.disk)?;
         let assignment =
             self.bench
                 .store
@@ -28,10 +23,7 @@ impl OnTrace<'_> {
             // Whatever becomes of its entries: it has failed by itself.
             (Some(violation), _) => violation.without_dir(&self.bench.dir),
             (None, stop) => match self.bench.recovered(&events, tally)? {
-                Ok(_) => {
-                    self.lives = None;
-                    return Ok(());
-                }
+                Ok(_) => return Ok(()),
                 Err(violation) => Violation::Broken {
                     stage: match stop {
                         store::Stop::Ended => Stage::EndControl,
@@ -41,11 +33,7 @@ impl OnTrace<'_> {
                 },
             },
         };
-        let lives = Lives {
-            recorder: self.bench.recorder,
-            profile: Profile::Everything,
-            lives: Vec::new(),
-        };
+        let lives = self.lives.take().expect("begun");
         tally.violated(&violation);
         let finding = self.bench.store.finding(self.crash, violation, events);
         let finding = finding

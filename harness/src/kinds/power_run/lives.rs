@@ -6,8 +6,9 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
+use crate::image::Image;
 use crate::planned_fault::PlannedFault;
-use crate::recorder::{Followed, RecorderKind, Recording};
+use crate::recorder::{Followed, RecorderKind, Recording, changes};
 use crate::sim::{Act, Damage, Disk, Narrator, Profile, Replayed, Role};
 
 /// The evidence of a failure: everything that was done, and what each crash took.
@@ -18,6 +19,9 @@ pub(super) struct Lives {
     #[serde(default = "traced")]
     pub(super) recorder: RecorderKind,
     pub(super) profile: Profile,
+    /// What makes the store that was there before the first life, durable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    prepared: Vec<Act>,
     pub(super) lives: Vec<Life>,
 }
 
@@ -167,13 +171,38 @@ impl Life {
 }
 
 impl Lives {
+    /// Nothing has happened yet in a directory that holds this.
+    ///
+    /// # Errors
+    /// If one of its names is not UTF-8.
+    pub(super) fn on(
+        prepared: &Image,
+        recorder: RecorderKind,
+        profile: Profile,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            recorder,
+            profile,
+            prepared: changes(&Image::default(), prepared)?,
+            lives: Vec::new(),
+        })
+    }
+
+    /// The disk before the first life.
+    ///
+    /// # Errors
+    /// If what was prepared cannot be done again.
+    pub(super) fn fresh(&self) -> io::Result<Disk> {
+        Disk::prepared(self.profile, &self.prepared)
+    }
+
     pub(super) fn are_none(&self) -> bool {
         self.lives.is_empty()
     }
 
     /// The disk before each life, and after the last one.
     pub(super) fn disks(&self) -> io::Result<Vec<Disk>> {
-        let mut disks = vec![Disk::new(self.profile)];
+        let mut disks = vec![self.fresh()?];
         for life in &self.lives {
             let disk = disks.last().expect("the first is there");
             disks.push(life.left(disk)?);

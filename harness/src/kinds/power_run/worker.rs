@@ -30,7 +30,7 @@ use crate::planned_fault::PlannedFault;
 use crate::recorder::{Disks, Followed, RecorderKind, Recording, Run};
 use crate::sim::{Disk, Profile};
 use crate::stop::Stop;
-use crate::store::{NextBase, Work};
+use crate::store::{NextBase, Work, prepared};
 use crate::tally::{Tally, is_mid_work};
 use crate::workload::stream;
 
@@ -124,26 +124,26 @@ impl<'a> OnTrace<'a> {
         }
     }
 
-    pub(super) fn begin(&mut self) {
+    fn begin(&mut self) -> io::Result<()> {
         self.bench.store.begin(&mut self.bench.rng);
+        let image = prepared(&mut *self.bench.store, &self.bench.dir)?;
         let profile = self.profiles[self.bench.rng.random_range(0..self.profiles.len())];
-        self.disk = Disk::new(profile);
+        let lives = Lives::on(&image, self.bench.recorder, profile)?;
+        self.disk = lives.fresh()?;
         self.seen.clear();
-        self.lives = Some(Lives {
-            recorder: self.bench.recorder,
-            profile,
-            lives: Vec::new(),
-        });
+        self.lives = Some(lives);
+        Ok(())
     }
 
     /// The control, once; and a fresh disk, if the last one is done with.
     pub(super) fn prepare(&mut self, tally: &mut Tally) -> Result<(), Halt> {
+        if self.lives.is_none() {
+            self.begin()?;
+        }
         if !self.is_controlled {
             self.end_control(tally)?;
             self.is_controlled = true;
-        }
-        if self.lives.is_none() {
-            self.begin();
+            self.begin()?;
         }
         tally.count_engine(self.bench.store.engine());
         Ok(())

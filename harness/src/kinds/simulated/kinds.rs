@@ -3,17 +3,17 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::keep::keep;
+use super::prepared::Prepared;
 use super::shrink;
 use super::simulation::Simulation;
 use super::story;
 use super::timeline::Timeline;
 use super::watch::{About, Watch};
-use super::world::Bench;
+use super::world::{Bench, STORE};
 use crate::crash_kind::CrashKind;
 use crate::hang::OnHang;
 use crate::kinds::contract::{Case, Job, Kind, Played, Replayed, Saved, Shrinking, Worker};
@@ -124,7 +124,7 @@ fn available(tested: Tested<'_>, plan: &Plan) -> Result<(), String> {
 fn bench_of<'a>(
     tested: Tested<'a>,
     timeline: &Timeline,
-    limit: Duration,
+    plan: &Plan,
     out: &Path,
     on_hang: &OnHang,
 ) -> io::Result<Bench<'a>> {
@@ -141,22 +141,23 @@ fn bench_of<'a>(
             subject: subject.name().to_owned(),
             crash: timeline.kind(),
             seed: timeline.seed,
-            limit,
+            limit: plan.hang_limit,
             out: out.to_owned(),
+            given: plan.image.clone(),
             on_hang: Arc::clone(on_hang),
         }),
         filter: None,
         // What was found is told to its end.
         stop: Stop::default(),
         early: Early::default(),
+        prepared: Prepared::of(plan, STORE)?,
     })
 }
 
 /// The timeline of a saved failure, and what it is played on.
 fn take_up<'a>(saved: Saved<'a>, out: &Path) -> io::Result<(Timeline, Bench<'a>)> {
     let timeline: Timeline = saved.finding.evidence()?;
-    let limit = saved.plan.hang_limit;
-    let bench = bench_of(saved.tested, &timeline, limit, out, saved.on_hang)?;
+    let bench = bench_of(saved.tested, &timeline, saved.plan, out, saved.on_hang)?;
     Ok((timeline, bench))
 }
 
@@ -172,10 +173,7 @@ fn replay(saved: Saved<'_>) -> io::Result<Replayed> {
 /// Plays a timeline, then looks at every moment of its last life: when the store has changed, what was
 /// broken may be somewhere else.
 fn play(timeline: &Timeline, job: &Job<'_>, tally: &mut Tally) -> io::Result<Played> {
-    let Plan {
-        hang_limit, out, ..
-    } = job.plan;
-    let bench = bench_of(job.tested, timeline, *hang_limit, out, job.on_hang)?;
+    let bench = bench_of(job.tested, timeline, job.plan, &job.plan.out, job.on_hang)?;
     tally.rounds = 1;
     let failure = shrink::search(&bench, timeline, &Sought::First(Known::default()))?;
     let about = (timeline.kind(), timeline.seed);

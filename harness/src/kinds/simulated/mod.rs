@@ -9,6 +9,7 @@ mod decay;
 mod explore;
 mod keep;
 mod kinds;
+mod prepared;
 mod rounds;
 mod search;
 mod shrink;

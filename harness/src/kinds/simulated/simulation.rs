@@ -9,11 +9,12 @@ use rand::RngExt;
 
 use super::explore::Explorer;
 use super::keep::keep;
+use super::prepared::Prepared;
 use super::rounds::Round;
 use super::search::Halt;
 use super::timeline::Timeline;
 use super::watch::{About, Watch};
-use super::world::{Bench, World};
+use super::world::{Bench, STORE, World};
 use crate::crash_kind::CrashKind;
 use crate::finding::Found;
 use crate::kinds::contract::{Job, Worker};
@@ -57,11 +58,13 @@ impl<'a> Simulation<'a> {
                     seed: job.plan.seed,
                     limit: job.plan.hang_limit,
                     out: job.plan.out.clone(),
+                    given: job.plan.image.clone(),
                     on_hang: Arc::clone(job.on_hang),
                 }),
                 filter: None,
                 stop: job.plan.stop.clone(),
                 early: Early::of(job.plan),
+                prepared: Prepared::default(),
             },
             plan: job.plan,
             image: job.scratch.join(format!("{}-image", job.name())),
@@ -85,6 +88,9 @@ impl Worker for Simulation<'_> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        if self.bench.prepared.is_none() {
+            self.bench.prepared = Prepared::of(self.plan, STORE)?;
+        }
         let mut rng = stream(self.plan.seed, self.row << 32 | number);
         let mut engines = self.plan.engines_of(self.bench.subject.engines());
         engines.retain(|engine| self.bench.store.runs(engine));
@@ -104,7 +110,7 @@ impl Worker for Simulation<'_> {
         let planned = planned.filter_map(|planned| planned.simulated().ok());
         let mut round = Round {
             planned: planned.collect(),
-            world: World::new(self.bench.clone(), timeline),
+            world: World::new(self.bench.clone(), timeline)?,
             explorer: Explorer::new(rng, sought.clone(), tally),
         };
         let outcome = match self.crash {

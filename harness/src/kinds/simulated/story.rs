@@ -16,7 +16,7 @@ const OPERATIONS_TOLD: usize = 24;
 const LOSSES_TOLD: usize = 24;
 
 /// Where nothing of a timeline has happened yet.
-fn before<'a>(bench: &Bench<'a>, timeline: &Timeline) -> World<'a> {
+fn before<'a>(bench: &Bench<'a>, timeline: &Timeline) -> io::Result<World<'a>> {
     let start = Timeline {
         steps: Vec::new(),
         ..timeline.clone()
@@ -30,7 +30,7 @@ pub(crate) fn after<'a>(
     timeline: &Timeline,
     steps: &[Step],
 ) -> io::Result<World<'a>> {
-    let mut world = before(bench, timeline);
+    let mut world = before(bench, timeline)?;
     for step in steps {
         let lived = world.live(&step.life, &step.faults)?;
         world = world.after(&lived, step.clone());
@@ -40,7 +40,7 @@ pub(crate) fn after<'a>(
 
 /// Tells what happened, life after life.
 pub(crate) fn tell(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String> {
-    let mut world = before(bench, timeline);
+    let mut world = before(bench, timeline)?;
     let mut story = String::new();
     for (number, step) in timeline.steps.iter().enumerate() {
         let lived = world.live(&step.life, &step.faults)?;
@@ -224,7 +224,7 @@ pub(crate) fn point(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String
 
 /// Plays a timeline from its beginning: the first promise that is broken on the way, or in the end.
 pub(crate) fn play(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Verdict> {
-    let mut world = before(bench, timeline);
+    let mut world = before(bench, timeline)?;
     let mut past = None;
     for step in &timeline.steps {
         let lived = world.live(&step.life, &step.faults)?;

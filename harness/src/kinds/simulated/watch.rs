@@ -27,6 +27,8 @@ pub(crate) struct About {
     pub(crate) limit: Duration,
     /// Where the failure is saved.
     pub(crate) out: PathBuf,
+    /// What each directory begins with, if that was given.
+    pub(crate) given: Option<PathBuf>,
     pub(crate) on_hang: OnHang,
 }
 
@@ -124,7 +126,8 @@ impl Watch {
             let finding = Finding::new(about.crash, about.seed, head)
                 .at("in the last life of the timeline, or in the recovery of one of its crash states")
                 .with_image(image.path())
-                .with_evidence(&timeline);
+                .with_evidence(&timeline)
+                .with_given(about.given.as_deref());
             finding.save(&about.out)
         });
         Hang {

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::prepared::Prepared;
 use super::timeline::{End, Life, Step, Timeline};
 use super::watch::Watch;
 use crate::history::{Event, History, Recorder as Hand};
@@ -15,7 +16,8 @@ use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::recorder::{self, Disks, Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
 use crate::stop::Stop;
-use crate::subject::{SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError};
+use crate::store::unfit;
+use crate::subject::{SimPrepareRun, SimRecoverRun, SimWriteRun, Simulated, Subject, SubjectError};
 use crate::survivor::{Survivor, Survivors};
 use crate::workload::Workload;
 
@@ -37,6 +39,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) stop: Stop,
     /// Moments that are passed over.
     pub(crate) early: Early,
+    /// The store that is there in the beginning.
+    pub(crate) prepared: Prepared,
 }
 
 /// A store between two lives.
@@ -112,15 +116,50 @@ impl Recorder for &World<'_> {
 
 impl<'a> World<'a> {
     /// Where nothing has happened yet. `timeline` has no steps.
-    pub(crate) fn new(bench: Bench<'a>, timeline: Timeline) -> Self {
-        Self {
-            disk: Disk::new(timeline.profile),
+    ///
+    /// # Errors
+    /// If the store cannot be prepared, or is not fit to be tortured then.
+    pub(crate) fn new(bench: Bench<'a>, timeline: Timeline) -> io::Result<Self> {
+        let mut world = Self {
+            disk: bench.prepared.disk(timeline.profile)?,
             oracle: bench.subject.oracle(),
             events: Vec::new(),
             workloads: Vec::new(),
             bench,
             timeline,
+        };
+        if world.prepare()? {
+            let shown = world.examine(world.disk.clone(), &[], &[]);
+            shown.map_err(|violation| unfit(&violation))?;
         }
+        Ok(world)
+    }
+
+    /// Lets the store be prepared, unless it is there. Returns whether it was, or is.
+    fn prepare(&mut self) -> io::Result<bool> {
+        if !self.bench.prepared.is_none() {
+            return Ok(true);
+        }
+        let fs = self.fs(self.disk.clone(), Role::Writer);
+        fs.record(None);
+        let run = SimPrepareRun {
+            fs: &fs,
+            dir: Path::new(STORE),
+            engine: &self.timeline.engine,
+        };
+        let prepare = || self.bench.store.prepare(&run);
+        let result = self.bench.watch.call(|| guarded(prepare));
+        let failed = |words: LastWords| {
+            io::Error::other(format!("the store cannot be prepared: {}", words.told()))
+        };
+        ended(&fs, result).map_err(failed)?;
+        let mut gaps = fs.recorded().gaps;
+        if gaps.len() == 1 {
+            return Ok(false);
+        }
+        self.disk = gaps.pop().expect("there is one more than operations").disk;
+        self.disk.settle();
+        Ok(true)
     }
 
     /// How many generations have written.
@@ -310,14 +349,18 @@ impl<'a> World<'a> {
 impl LastWords {
     /// As a broken promise.
     pub(crate) fn of(&self, stage: Stage) -> Violation {
-        let detail = match self {
+        let detail = self.told();
+        Violation::Broken { stage, detail }
+    }
+
+    fn told(&self) -> String {
+        match self {
             Self::Error(detail) => detail.clone(),
             Self::Panic(message) => format!("panicked: {message}"),
             Self::Endless(operations) => {
                 format!("it has not come to an end after {operations} operations")
             }
-        };
-        Violation::Broken { stage, detail }
+        }
     }
 }
 

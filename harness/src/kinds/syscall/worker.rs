@@ -25,7 +25,7 @@ use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{Cuts, Death, KillPoint};
 use crate::plan;
 use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
-use crate::store::{NextBase, Store, Work};
+use crate::store::{NextBase, Store, Work, prepared};
 use crate::survivor::Survivor;
 use crate::tally::{Tally, is_mid_work};
 use crate::workload::stream;
@@ -64,7 +64,7 @@ impl Worker for Tracing<'_> {
     /// One generation, drawn from the seed: a traced run and all its states.
     fn round(&mut self, _: u64, tally: &mut Tally) -> io::Result<Vec<Found>> {
         if !self.begun || self.store.generations() >= GENERATIONS {
-            self.begin();
+            self.begin()?;
         }
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -129,12 +129,13 @@ impl<'a> Tracing<'a> {
     }
 
     /// A fresh directory.
-    fn begin(&mut self) {
+    fn begin(&mut self) -> io::Result<()> {
         self.store.begin(&mut self.rng);
         self.kills.clear();
         self.past.clear();
-        self.base = Image::default();
+        self.base = prepared(&mut *self.store, &self.dir)?;
         self.begun = true;
+        Ok(())
     }
 
     /// Plays a script in a fresh directory: every generation but the last is killed where the
@@ -144,7 +145,7 @@ impl<'a> Tracing<'a> {
         script: &Script,
         tally: &mut Tally,
     ) -> io::Result<Option<Finding>> {
-        self.begin();
+        self.begin()?;
         // The same cuts inside the same writes, however often the script is played.
         if let Some(last) = script.last() {
             self.rng = stream(last.workload.seed, 0);

@@ -22,6 +22,9 @@ pub struct BlackBox {
     pub(super) cmd: String,
     /// Opens what is left and prints what survived.
     pub(super) check: String,
+    /// Makes the store that the first writer opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) setup: Option<String>,
 }
 
 impl BlackBox {
@@ -37,16 +40,40 @@ impl BlackBox {
     /// If one of them does not name the directory.
     pub fn new(cmd: impl Into<String>, check: impl Into<String>) -> Result<Self, String> {
         let (cmd, check) = (cmd.into(), check.into());
-        for (option, command) in [("--cmd", &cmd), ("--check", &check)] {
-            if !command.contains(DIR_MARK) {
-                return Err(format!(
-                    "{option} '{command}' does not say where the store is: write {DIR_MARK} where \
-                     the command takes its directory"
-                ));
-            }
-        }
-        Ok(Self { cmd, check })
+        names_dir("--cmd", &cmd)?;
+        names_dir("--check", &check)?;
+        Ok(Self {
+            cmd,
+            check,
+            setup: None,
+        })
     }
+
+    /// `setup` makes the store before it is tortured, and ends. What it leaves is durable, and what each fresh
+    /// directory begins with: for a program whose creation is slow, or is known to be no match for a crash. The
+    /// store has to be closed then, and empty: the checker is asked, and shows no entry.
+    ///
+    /// # Errors
+    /// If it does not name the directory.
+    pub fn setup(self, setup: impl Into<String>) -> Result<Self, String> {
+        let setup = setup.into();
+        names_dir("--setup", &setup)?;
+        Ok(Self {
+            setup: Some(setup),
+            ..self
+        })
+    }
+}
+
+/// Refuses a command that does not name the directory.
+fn names_dir(option: &str, command: &str) -> Result<(), String> {
+    if command.contains(DIR_MARK) {
+        return Ok(());
+    }
+    Err(format!(
+        "{option} '{command}' does not say where the store is: write {DIR_MARK} where the command takes its \
+         directory"
+    ))
 }
 
 /// A command for a store in this directory, as a shell takes it.
@@ -71,5 +98,8 @@ mod tests {
     fn a_command_without_the_directory_is_refused() {
         let refused = BlackBox::new("./writer {dir}", "./checker").expect_err("no {dir}");
         assert!(refused.contains("--check './checker'"), "{refused}");
+        let store = BlackBox::new("./writer {dir}", "./checker {dir}").expect("both name it");
+        let refused = store.setup("./setup").expect_err("no {dir}");
+        assert!(refused.contains("--setup './setup'"), "{refused}");
     }
 }

@@ -44,10 +44,13 @@ impl Record {
 
     /// What the commands are, a line each.
     pub(super) fn about(&self) -> Vec<String> {
-        vec![
-            format!("writer: `{}`", self.store.cmd),
-            format!("checker: `{}`", self.store.check),
-        ]
+        let commands = [
+            ("setup", self.store.setup.as_ref()),
+            ("writer", Some(&self.store.cmd)),
+            ("checker", Some(&self.store.check)),
+        ];
+        let told = |(what, command): (_, Option<&String>)| Some(format!("{what}: `{}`", command?));
+        commands.into_iter().filter_map(told).collect()
     }
 
     /// How far the generation had come.

@@ -30,8 +30,8 @@ use crate::oracle::{Oracle, Stage, Violation};
 use crate::plan::Plan;
 use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order, Unanswered};
 use crate::store::{
-    Announced, Assignment, Calls, Damaged, Life, NextBase, Recovered, Stop, Store, Until, Watched,
-    Work, Written, run,
+    Announced, Assignment, Calls, Damaged, Life, NextBase, Preparations, Recovered, Stop, Store,
+    Until, Watched, Work, Written, run,
 };
 use crate::survivor::Survivor;
 
@@ -57,6 +57,7 @@ pub(crate) struct CommandStore<'a> {
     /// by orders of magnitude.
     first_word: Duration,
     check_time: Duration,
+    preparations: Preparations,
 }
 
 impl<'a> CommandStore<'a> {
@@ -73,6 +74,7 @@ impl<'a> CommandStore<'a> {
             channel: None,
             first_word: Duration::ZERO,
             check_time: Duration::ZERO,
+            preparations: Preparations::new(plan.image.as_deref()),
         }
     }
 
@@ -195,6 +197,16 @@ impl<'a> CommandStore<'a> {
 impl Store for CommandStore<'_> {
     fn begin(&mut self, _: &mut ChaCha8Rng) {
         self.oracle = BlackBoxOracle::default();
+    }
+
+    fn preparation(&mut self, dir: &Path) -> io::Result<Option<Assignment>> {
+        let setup = self.store.setup.as_deref();
+        let assignment = setup.map(|setup| self.assignment(setup, dir, Until::END));
+        assignment.transpose()
+    }
+
+    fn preparations(&mut self) -> &mut Preparations {
+        &mut self.preparations
     }
 
     fn generations(&self) -> usize {
@@ -336,7 +348,11 @@ impl Store for CommandStore<'_> {
         let head = Head {
             oracle: self.oracle.save(),
             store: serde_json::to_value(&record).expect("plain data"),
-            about: record.about(),
+            about: record
+                .about()
+                .into_iter()
+                .chain(self.preparations.about())
+                .collect(),
             progress: Some(record.progress()),
             ..Head::new(BlackBox::NAME, BlackBox::ENGINE, violation)
         };

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{History, Recorder};
 use crate::process::{Failed, Obeyed, Role, Roles, answer};
-use crate::subject::{RecoverRun, Subject, SubjectError, WriteRun};
+use crate::subject::{PrepareRun, RecoverRun, Subject, SubjectError, WriteRun};
 use crate::survivor::{Survivor, Survivors};
 use crate::workload::Workload;
 
+pub(super) const PREPARE: Role<Place> = Role::new("prepare");
 pub(super) const WRITE: Role<WriteTask> = Role::new("write");
 pub(super) const RECOVER: Role<RecoverTask> = Role::new("recover");
 /// Recovers as often as it is asked.
@@ -67,6 +68,15 @@ pub(crate) fn subject_roles<'a>(roles: Roles<'a>, subjects: &'a [&'a dyn Subject
         }
     };
     roles
+        .with(&PREPARE, move |place: Place, _| {
+            with(&place, &|subject| {
+                let run = PrepareRun {
+                    dir: &place.dir,
+                    engine: &place.engine,
+                };
+                subject.prepare(&run).map_err(Failed::Store)
+            })
+        })
         .with(&WRITE, move |task: WriteTask, _| {
             with(&task.place, &|subject| carry_out_write(subject, &task))
         })

@@ -10,7 +10,9 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::roles::{CHECK, CheckTask, Place, RECOVER, RecoverTask, Recovery, WRITE, WriteTask};
+use super::roles::{
+    CHECK, CheckTask, PREPARE, Place, RECOVER, RecoverTask, Recovery, WRITE, WriteTask,
+};
 use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
 use crate::finding::{Finding, Head};
@@ -21,8 +23,8 @@ use crate::oracle::{self, Oracle, Stage, Violation};
 use crate::plan::Plan;
 use crate::process::{Checker, Launcher, Order, Unanswered};
 use crate::store::{
-    Announced, Assignment, Calls, Damaged, Life, NextBase, Recovered, Silent, Stop, Store, Until,
-    Watched, Work, Written,
+    Announced, Assignment, Calls, Damaged, Life, NextBase, Preparations, Recovered, Silent, Stop,
+    Store, Until, Watched, Work, Written,
 };
 use crate::subject::Subject;
 use crate::survivor::Survivor;
@@ -54,6 +56,7 @@ pub(crate) struct SubjectStore<'a> {
     writing: Option<Writing>,
     /// Where the process that recovers puts what survives.
     output: Option<File>,
+    preparations: Preparations,
 }
 
 /// A writer that runs.
@@ -79,6 +82,7 @@ impl<'a> SubjectStore<'a> {
             clock: None,
             writing: None,
             output: None,
+            preparations: Preparations::new(plan.image.as_deref()),
         }
     }
 
@@ -172,6 +176,19 @@ impl Store for SubjectStore<'_> {
         self.checker.release();
         self.oracle = self.subject.oracle();
         self.workloads.clear();
+    }
+
+    fn preparation(&mut self, dir: &Path) -> io::Result<Option<Assignment>> {
+        Ok(Some(Assignment {
+            order: Order::new(&PREPARE, &self.place(dir))?,
+            announcer: Arc::new(Silent),
+            until: Until::END,
+            ring_waits: false,
+        }))
+    }
+
+    fn preparations(&mut self) -> &mut Preparations {
+        &mut self.preparations
     }
 
     fn generations(&self) -> usize {
@@ -347,12 +364,13 @@ impl Store for SubjectStore<'_> {
     }
 
     fn finding(&self, crash: CrashKind, violation: Violation, events: Vec<Event>) -> Finding {
-        let head = Head {
+        let mut head = Head {
             oracle: self.oracle.save(),
             workloads: self.workloads.clone(),
             progress: Some(progress(self.workloads.len(), &events)),
             ..Head::new(self.subject.name(), &self.engine, violation)
         };
+        head.about.extend(self.preparations.about());
         let last = events.len().saturating_sub(EVENTS_TOLD);
         let (entry, has_keys) = (|id| self.entry_name(id), Event::have_keys(&events));
         let last = events[last..].iter();
