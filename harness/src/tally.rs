@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::Event;
 use crate::oracle::Violation;
+use crate::reached::Reached;
 
 /// A counter that every report's table shows.
 pub(crate) struct Column {
@@ -113,6 +114,9 @@ counters! {
     spent_us: BTreeMap<String, u64>;
     /// Rounds by engine.
     engines: BTreeMap<String, u64>;
+    /// What the crash states reached.
+    #[serde(default, skip_serializing_if = "Reached::is_empty")]
+    reached: Reached;
 }
 
 /// A counter, or several with names.
@@ -131,6 +135,12 @@ impl Counter for BTreeMap<String, u64> {
         for (name, count) in other {
             *self.entry(name.clone()).or_default() += count;
         }
+    }
+}
+
+impl Counter for Reached {
+    fn add(&mut self, other: &Self) {
+        self.add(other);
     }
 }
 

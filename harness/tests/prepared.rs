@@ -104,7 +104,7 @@ fn recover(fs: &dyn FileSystem, dir: &Path, survivors: &mut Survivors) -> Result
 }
 
 impl Subject for HalfMade {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "half-made"
     }
 

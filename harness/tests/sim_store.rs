@@ -13,8 +13,8 @@ use plugpull::history::Event;
 use plugpull::oracle::{LogOracle, Oracle, Violation};
 use plugpull::sim::Profile;
 use plugpull::{
-    CrashKind, Failure, Finding, RecoverRun, Simulated, Subject, SubjectError, Survivor, Survivors,
-    Torture, WriteRun,
+    CrashKind, Failure, Finding, Reached, RecorderKind, RecoverRun, Simulated, Subject,
+    SubjectError, Survivor, Survivors, Torture, WriteRun,
 };
 use sim_store::{Mistake, SimStore};
 
@@ -242,4 +242,57 @@ fn a_power_cut_excuses_no_loss_whatever_an_oracle_of_ones_own_calls_it() {
         };
         assert_eq!(rows[0].failures[0].class, "gone");
     }
+}
+
+fn reached(kind: CrashKind, recorder: Option<RecorderKind>, rounds: u64) -> Reached {
+    let torture = Torture::new(SimStore::new(Mistake::None)).crash([kind]);
+    let torture = recorder.into_iter().fold(torture, Torture::recorder);
+    let report = torture.rounds(rounds).seed(1).run().unwrap();
+    report.rows[0].tally.reached.clone()
+}
+
+/// The store's syncs, as its source has them.
+fn has_come_before_its_syncs(reached: &Reached, directory: &str) {
+    let syncs: Vec<&str> = reached.syncs().map(|(call, _)| call).collect();
+    for sync in ["fsync log.new", "fdatasync log", directory] {
+        assert!(
+            syncs.contains(&&*format!("writer: {sync}")),
+            "{sync}: {syncs:?}"
+        );
+    }
+    assert!(
+        syncs.iter().any(|sync| sync.starts_with("recovery: ")),
+        "{syncs:?}"
+    );
+    let before: u64 = reached.syncs().map(|(_, states)| states).sum();
+    let all: u64 = reached.calls().map(|(_, states)| states).sum();
+    assert!(
+        before < all,
+        "some states come before other calls: {reached:?}"
+    );
+}
+
+#[test]
+fn a_report_says_which_calls_crashes_came_before() {
+    let seam = reached(CrashKind::Power, None, 6);
+    has_come_before_its_syncs(&seam, "fsync directory .");
+    has_come_before_its_syncs(&seam, "fsync directory ..");
+    assert!(seam.recoveries() > 4, "{seam:?}");
+    // What is done again and again shows less and less that is new.
+    let (new, newest) = seam.newest();
+    assert_eq!(newest, 1000);
+    assert!(new < seam.sorts(), "{new} of {}", seam.sorts());
+    assert!(seam.sorts_met(1) <= seam.sorts());
+    assert_eq!(seam, reached(CrashKind::Power, None, 6));
+}
+
+#[test]
+fn a_traced_torture_says_it_too() {
+    let traced = reached(CrashKind::Power, Some(RecorderKind::Trace), 2);
+    has_come_before_its_syncs(&traced, "fsync .");
+}
+
+#[test]
+fn a_torture_of_every_call_says_it_too() {
+    has_come_before_its_syncs(&reached(CrashKind::Syscall, None, 4), "fsync .");
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use crate::history::Event;
+use crate::reached::NextCall;
 use crate::sim::Disk;
 use crate::store::Work;
 
@@ -15,6 +16,9 @@ pub(crate) trait Recording {
 
     /// What the run had announced at a moment.
     fn announced_at(&self, moment: usize) -> Vec<Event>;
+
+    /// What comes next; `None` at the end.
+    fn next_call(&self, moment: usize) -> Option<NextCall>;
 }
 
 /// A recording whose moments are disks of the simulated file system, each before an operation, and one

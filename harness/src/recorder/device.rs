@@ -17,6 +17,7 @@ use super::on_image::{OnImage, STORE, see_room};
 use crate::disk::{self, Disk, Examiner, FaultPlan, FileSystem, Image, Site};
 use crate::history::Event;
 use crate::oracle::Violation;
+use crate::reached::NextCall;
 use crate::store::{Recovered, Store, Work, run};
 use crate::tally::{Phase, Tally};
 
@@ -92,6 +93,17 @@ impl Recording for OnDevice {
 
     fn announced_at(&self, moment: usize) -> Vec<Event> {
         self.announced.at(moment as u64)
+    }
+
+    fn next_call(&self, moment: usize) -> Option<NextCall> {
+        let entries = &self.recording.entries;
+        let next = entries.partition_point(|entry| entry.answered <= moment as u64);
+        let is_sync = entries.get(next)?.request.is_flush();
+        Some(NextCall {
+            name: if is_sync { "flush" } else { "write" },
+            path: None,
+            is_sync,
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::image::Image;
 use crate::injection::{Injected, Met};
 use crate::mount::Lived;
 use crate::oracle::Violation;
+use crate::reached::NextCall;
 use crate::sim::{Act, Bytes, Disk, Past};
 use crate::store::{Announced, Span};
 use crate::survivor::Survivor;
@@ -77,6 +78,15 @@ impl Recording for Followed {
             None => events.extend(self.announced.events()),
         }
         events
+    }
+
+    fn next_call(&self, moment: usize) -> Option<NextCall> {
+        let act = self.past.acts().get(moment)?;
+        Some(NextCall {
+            name: act.name(),
+            path: act.path().map(str::to_owned),
+            is_sync: self.past.is_sync(moment),
+        })
     }
 }
 

@@ -17,10 +17,11 @@ use crate::image::Image;
 use crate::injection::Injection;
 use crate::oracle::Violation;
 use crate::process::Launcher;
+use crate::reached::NextCall;
 use crate::store::{Announced, Assignment, Calls, Span, Stop, Store, Watched};
 use crate::survivor::Survivor;
 use crate::tally::Tally;
-use crate::trace::Scope;
+use crate::trace::{Kind, Scope};
 
 /// Runs a store in one directory.
 pub(crate) struct TraceRecorder<'a> {
@@ -95,6 +96,18 @@ impl Recording for Traced {
             Some(span) => self.announced.during(span),
             None => self.announced.events(),
         }
+    }
+
+    /// The next call to begin: a moment is before one, or behind it.
+    fn next_call(&self, moment: usize) -> Option<NextCall> {
+        let step = self.steps.get(moment / 2)?;
+        let path = step.name.as_ref().or_else(|| step.call.paths().first());
+        let path = path.and_then(|path| path.to_str());
+        Some(NextCall {
+            name: step.call.name(),
+            path: path.map(str::to_owned),
+            is_sync: step.call.kind() == Kind::Sync,
+        })
     }
 }
 

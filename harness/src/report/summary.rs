@@ -182,10 +182,11 @@ fn classes(rows: &[Row]) -> Table {
 
 /// What a row did besides what the table shows, if it did such a thing: a sentence each, without
 /// subject and full stop.
-const SENTENCES: [fn(&Row) -> Option<String>; 6] = [
+const SENTENCES: [fn(&Row) -> Option<String>; 7] = [
     known,
     calibrations,
     power_cuts,
+    reached,
     damage,
     where_time_went,
     strays,
@@ -228,6 +229,21 @@ fn power_cuts(row: &Row) -> Option<String> {
         format!(
             "power cut at {moments} moments, at {moments_exhausted} of them with every outcome; in \
              or after {recoveries_crashed} recoveries; {faults} errors of the disk"
+        )
+    })
+}
+
+/// Which calls crashes came before, and whether the last of them showed anything new.
+fn reached(row: &Row) -> Option<String> {
+    let reached = &row.tally.reached;
+    let (new, newest) = reached.newest();
+    let syncs = reached.syncs().count();
+    (newest > 0).then(|| {
+        format!(
+            "crashes before {} different calls, {syncs} of them syncs; {} different things to recover from; \
+             of the last {newest} states, {new} were the first of their sort",
+            reached.calls().count(),
+            reached.recoveries(),
         )
     })
 }

@@ -87,6 +87,52 @@ pub(crate) enum Act {
 }
 
 impl Act {
+    /// A name for what it does.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Create {
+                kind: Kind::Dir, ..
+            } => "mkdir",
+            Self::Create { .. } => "create",
+            Self::Link { .. } => "link",
+            Self::Rename { .. } => "rename",
+            Self::Arrive { .. } => "rename from elsewhere",
+            Self::Exchange { .. } => "exchange",
+            Self::Remove { .. } => "unlink",
+            Self::Write { .. } => "write",
+            Self::SetLen { .. } => "truncate",
+            Self::Punch { .. } => "punch hole",
+            Self::Set { .. } => "set",
+            Self::Sync {
+                data_only: true, ..
+            }
+            | Self::SyncFailed {
+                data_only: true, ..
+            } => "fdatasync",
+            Self::Sync { .. } | Self::SyncFailed { .. } => "fsync",
+            Self::SyncEverything => "sync",
+            Self::Answered { .. } => "error",
+        }
+    }
+
+    /// The file or directory that it is done to; of two names, the first.
+    pub(crate) fn path(&self) -> Option<&str> {
+        match self {
+            Self::Create { path, .. }
+            | Self::Arrive { path, .. }
+            | Self::Remove { path }
+            | Self::Write { path, .. }
+            | Self::SetLen { path, .. }
+            | Self::Punch { path, .. }
+            | Self::Set { path, .. }
+            | Self::Sync { path, .. }
+            | Self::SyncFailed { path, .. } => Some(path),
+            Self::Link { from, .. } | Self::Rename { from, .. } => Some(from),
+            Self::Exchange { one, .. } => Some(one),
+            Self::SyncEverything | Self::Answered { .. } => None,
+        }
+    }
+
     /// The name of what arrives while it is made.
     pub(crate) const ARRIVING: &str = "arriving";
 }

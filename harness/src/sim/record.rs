@@ -55,6 +55,37 @@ pub(crate) enum Call {
     },
 }
 
+impl Call {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::CreateDir => "mkdir",
+            Self::Link { .. } => "link",
+            Self::Rename { .. } => "rename",
+            Self::Arrive => "rename from elsewhere",
+            Self::Exchange { .. } => "exchange",
+            Self::Remove => "unlink",
+            Self::Write { .. } => "write",
+            Self::SetLen { .. } => "truncate",
+            Self::SyncData => "fdatasync",
+            Self::SyncAll => "fsync",
+            Self::SyncDir => "fsync directory",
+            Self::SyncEverything => "sync",
+            Self::Answered { .. } => "error",
+            Self::MakeNode { .. } => "mknod",
+            Self::Set { .. } => "set",
+            Self::PunchHole { .. } => "punch hole",
+        }
+    }
+
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(
+            self,
+            Self::SyncData | Self::SyncAll | Self::SyncDir | Self::SyncEverything
+        )
+    }
+}
+
 /// One operation of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
@@ -135,12 +166,7 @@ impl Recording {
     /// Whether the operation after a gap is a sync.
     pub(crate) fn is_sync(&self, gap: usize) -> bool {
         let next = self.operations.get(gap);
-        next.is_some_and(|next| {
-            matches!(
-                next.call,
-                Call::SyncData | Call::SyncAll | Call::SyncDir | Call::SyncEverything
-            )
-        })
+        next.is_some_and(|next| next.call.is_sync())
     }
 
     /// The first operation with an injected error, or before such a read, which is not recorded. What

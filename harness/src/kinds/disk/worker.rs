@@ -18,6 +18,7 @@ use crate::kinds::early::Early;
 use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{LossModel, Unflushed, UnflushedBlocks};
 use crate::oracle::Violation;
+use crate::reached::{Place, Process};
 use crate::recorder::{DeviceRun, OnBase, OnDevice, Recorder, Recording};
 use crate::stop::Stop;
 use crate::store::Store;
@@ -269,6 +270,13 @@ impl<'a> OnDevices<'a> {
             return Ok(None);
         }
         tally.crash_states += 1;
+        let process = match recording.recovered {
+            Some(_) => Process::Recovery,
+            None => Process::Writer,
+        };
+        let index = usize::try_from(state.index()).expect("in memory");
+        let place = Place::of(process, recording.next_call(index).as_ref());
+        tally.reached.count(&place, 0);
         let began = Instant::now();
         let broken = match shown {
             Err(violation) => Some((state.index(), Broken::without_survivors(violation))),

@@ -24,6 +24,17 @@ pub(super) enum Decayed {
     Unprovable,
 }
 
+impl Decayed {
+    /// Tells what came of it from what else could.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Served(_) => 0,
+            Self::Refused => 1,
+            Self::Unprovable => 2,
+        }
+    }
+}
+
 /// Lays damaged bytes out in a directory, recovers them and asks the oracle. Nothing vouches for what they
 /// held: anything may be lost.
 pub(super) fn examine_damaged(

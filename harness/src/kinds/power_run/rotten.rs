@@ -11,10 +11,11 @@ use rand_chacha::rand_core::SeedableRng;
 use super::damaged::{Decayed, examine_damaged};
 use super::lives::End;
 use super::scene::{Halt, Scene};
-use super::worker::OnTrace;
+use super::worker::{OnTrace, shape_of_disk};
 use crate::history::Event;
 use crate::loss::{LossModel, Rot, Rotten};
 use crate::oracle::Violation;
+use crate::reached::{BROKEN, Place};
 use crate::recorder::{Disks, Recording};
 use crate::sim::Disk;
 use crate::tally::Tally;
@@ -90,6 +91,8 @@ impl OnTrace<'_> {
         if !self.is_new(&disk, &events, tally) {
             return Ok(Looked::Skipped);
         }
+        let place = scene.place(*moment);
+        tally.reached.count(&place, shape_of_disk(&disk));
         self.bench.lay_out(&disk)?;
         if let Err(violation) = self.bench.recovered(&events, tally)? {
             self.tell_intact(&violation);
@@ -106,7 +109,7 @@ impl OnTrace<'_> {
             let Rotten { disk, damage } = rotten;
             let mut life = life.clone();
             life.damage = damage;
-            match self.examine_rotten(&disk, &events, tally) {
+            match self.examine_rotten(&place, &disk, &events, tally) {
                 Ok(Ok(())) => {}
                 Ok(Err(violation)) => {
                     if let Err(halt) = self.broken(life, events.clone(), violation, tally) {
@@ -129,6 +132,7 @@ impl OnTrace<'_> {
     /// Recovers a damaged copy, if there was none like it, and counts what comes of it.
     fn examine_rotten(
         &mut self,
+        place: &Place,
         disk: &Disk,
         events: &[Event],
         tally: &mut Tally,
@@ -137,7 +141,10 @@ impl OnTrace<'_> {
             return Ok(Ok(()));
         }
         let bench = &mut self.bench;
-        match examine_damaged(&mut *bench.store, &bench.dir, disk, events)? {
+        let decayed = examine_damaged(&mut *bench.store, &bench.dir, disk, events)?;
+        let came_of_it = decayed.as_ref().map_or(BROKEN, Decayed::number);
+        tally.reached.count(place, came_of_it);
+        match decayed {
             Ok(Decayed::Served(entries)) => tally.recovered += entries as u64,
             Ok(Decayed::Refused) => tally.detected += 1,
             Ok(Decayed::Unprovable) => tally.unprovable += 1,

@@ -7,6 +7,7 @@ use super::lives::{End, Life};
 use crate::history::Event;
 use crate::kinds::contract::Verdict;
 use crate::planned_fault::PlannedFault;
+use crate::reached::{Place, Process};
 use crate::recorder::{Followed, Recording};
 use crate::sim::Role;
 
@@ -66,6 +67,15 @@ impl<'s> Scene<'s> {
     pub(super) fn moments(&self) -> (Range<usize>, impl Fn(usize) -> Vec<Event>) {
         let moments = self.from..self.recording.moments();
         (moments, |moment| self.recording.announced_at(moment))
+    }
+
+    /// Where a crash at a moment comes.
+    pub(super) fn place(&self, moment: usize) -> Place {
+        let process = match self.role {
+            Role::Writer => Process::Writer,
+            Role::Recovery => Process::Recovery,
+        };
+        Place::of(process, self.recording.next_call(moment).as_ref())
     }
 
     pub(super) fn ended(&self, moment: usize, end: End) -> Life {

@@ -27,6 +27,7 @@ use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::Violation;
 use crate::planned_fault::PlannedFault;
+use crate::reached::{Place, shape_of};
 use crate::recorder::{Disks, Followed, RecorderKind, Recording, Run};
 use crate::sim::{Disk, Profile};
 use crate::stop::Stop;
@@ -192,12 +193,13 @@ impl<'a> OnTrace<'a> {
         let until = tally.crash_states + states_max;
         for moment in self.moments_of(scene) {
             let events = recording.announced_at(moment);
+            let place = scene.place(moment);
             let mut rng = ChaCha8Rng::seed_from_u64(self.bench.rng.next_u64());
             let mut loss = PowerLoss::new(EXHAUSTIVE, SAMPLES, &mut rng);
             let looked = loss.crash_states(recording, moment..moment + 1, |_, outcome| {
                 let Outcome { disk, answers } = outcome;
                 let state = (&disk, &*events);
-                match self.examine(scene, (moment, answers), state, tally) {
+                match self.examine(scene, (moment, &place, answers), state, tally) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(halt) => ControlFlow::Break(halt),
                 }
@@ -234,13 +236,14 @@ impl<'a> OnTrace<'a> {
     fn examine(
         &mut self,
         scene: &Scene<'_>,
-        (moment, answers): (usize, &dyn Fn() -> Vec<u32>),
+        (moment, place, answers): (usize, &Place, &dyn Fn() -> Vec<u32>),
         (disk, events): (&Disk, &[Event]),
         tally: &mut Tally,
     ) -> Result<(), Halt> {
         if !self.is_new(disk, events, tally) {
             return Ok(());
         }
+        tally.reached.count(place, shape_of_disk(disk));
         self.bench.lay_out(disk)?;
         match self.bench.recovered(events, tally)? {
             Ok(_) => Ok(()),
@@ -403,4 +406,14 @@ impl<'a> OnTrace<'a> {
             &image,
         )
     }
+}
+
+/// What a recovery finds on a disk.
+pub(super) fn shape_of_disk(disk: &Disk) -> u64 {
+    let tree = disk.tree(false);
+    let is_empty = |ino| disk.file(ino).is_ok_and(|file| file.live.len() == 0);
+    shape_of(
+        tree.iter()
+            .map(|(path, ino)| (path.trim_start_matches('/'), is_empty(*ino))),
+    )
 }

@@ -33,6 +33,18 @@ pub(super) enum Decayed {
     Unmet,
 }
 
+impl Decayed {
+    /// Tells what came of it from what else could.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Served(_) => 0,
+            Self::Refused => 1,
+            Self::Unprovable => 2,
+            Self::Unmet => 3,
+        }
+    }
+}
+
 /// Recovers damaged bytes, on a disk that may fail meanwhile, and asks the oracle. What nothing on the disk
 /// vouches for may be lost. What cannot be read says nothing.
 pub(super) fn examine_damaged(

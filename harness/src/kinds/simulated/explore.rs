@@ -12,7 +12,8 @@ use super::world::{Lived, World};
 use crate::kinds::sought::Sought;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::Violation;
-use crate::recorder::Recorder;
+use crate::reached::{BROKEN, Place};
+use crate::recorder::{Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Sampler};
 use crate::tally::Tally;
 use crate::workload::Workload;
@@ -184,6 +185,7 @@ impl<'t> Explorer<'t> {
         let gap = until.unwrap_or(scene.lived.recording.gaps.len() - 1);
         let can_follow = scene.effort.depth > 0;
         let mut unusual = Vec::new();
+        let place = scene.place(gap);
         let mut loss = PowerLoss::new(scene.effort.exhaustive, scene.effort.samples, rng);
         let looked = loss.crash_states(scene.lived, gap..gap + 1, |_, outcome| {
             let Outcome { disk, answers } = outcome;
@@ -193,15 +195,19 @@ impl<'t> Explorer<'t> {
             let broken = match look(disk) {
                 Ok((survivors, trail)) => {
                     search.tally.recovered += survivors as u64;
+                    search.tally.reached.count(&place, trail);
                     if can_follow && search.is_unusual(trail) {
                         unusual.push(answers());
                     }
                     Ok(())
                 }
-                Err(violation) => search.broken(violation, |violation| {
-                    let step = scene.step(until, End::PowerLoss(answers()));
-                    scene.failure(step, violation)
-                }),
+                Err(violation) => {
+                    search.tally.reached.count(&place, BROKEN);
+                    search.broken(violation, |violation| {
+                        let step = scene.step(until, End::PowerLoss(answers()));
+                        scene.failure(step, violation)
+                    })
+                }
             };
             match broken {
                 Ok(()) => ControlFlow::Continue(()),
@@ -304,6 +310,11 @@ impl<'t> Explorer<'t> {
 }
 
 impl Scene<'_, '_> {
+    /// Where a crash at a moment comes.
+    fn place(&self, gap: usize) -> Place {
+        Place::of(self.life.process(), self.lived.next_call(gap).as_ref())
+    }
+
     fn step(&self, until: Option<usize>, end: End) -> Step {
         Step {
             life: self.life.clone(),

@@ -12,6 +12,8 @@ use super::search::{Failure, Halt};
 use super::timeline::{End, Life, Step, Timeline};
 use super::world::{Lived, World};
 use crate::loss::{LossModel, Rot, Rotten};
+use crate::reached::{BROKEN, Place, Process};
+use crate::recorder::Recording as _;
 use crate::sim::{Fault, FaultKind};
 use crate::workload::Workload;
 
@@ -292,8 +294,10 @@ impl<'a> Round<'_, 'a> {
             copies: DAMAGED,
             rng,
         };
+        let last = world.timeline.steps.last();
+        let process = last.map_or(Process::Writer, |step| step.life.process());
         let moments = moments_of(world, lived);
-        let looked = loss.crash_states(lived, moments, |_, rotten| {
+        let looked = loss.crash_states(lived, moments, |moment, rotten| {
             let Rotten { disk, damage } = rotten;
             if !search.is_new(disk.fingerprint(), world.events.len()) {
                 return ControlFlow::Continue(());
@@ -306,8 +310,14 @@ impl<'a> Round<'_, 'a> {
                     after: read_fails.random_range(0..READS),
                 }]);
             }
+            let place = Place::of(process, lived.next_call(moment).as_ref());
             for recovery_faults in plans {
-                let violation = match examine_damaged(world, &disk, &recovery_faults) {
+                let decayed = examine_damaged(world, &disk, &recovery_faults);
+                if recovery_faults.is_empty() {
+                    let came_of_it = decayed.as_ref().map_or(BROKEN, Decayed::number);
+                    search.tally.reached.count(&place, came_of_it);
+                }
+                let violation = match decayed {
                     Err(violation) => violation,
                     Ok(decayed) if recovery_faults.is_empty() => {
                         match decayed {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crash_kind::CrashKind;
+use crate::reached::Process;
 use crate::sim::{Damage, Fault, Profile};
 use crate::workload::Workload;
 
@@ -60,6 +61,15 @@ pub(crate) enum Life {
         /// It closes it in order.
         close: bool,
     },
+}
+
+impl Life {
+    pub(crate) fn process(&self) -> Process {
+        match self {
+            Self::Write(_) => Process::Writer,
+            Self::Recover { .. } => Process::Recovery,
+        }
+    }
 }
 
 /// How a life ends.

@@ -13,6 +13,7 @@ use super::watch::Watch;
 use crate::history::{Event, History, Recorder as Hand};
 use crate::kinds::early::Early;
 use crate::oracle::{self, Oracle, Stage, Violation};
+use crate::reached::NextCall;
 use crate::recorder::{self, Disks, Recorder, Recording as _};
 use crate::sim::{Disk, Fault, Recording, Replayed, Role, SimFs, SyncFilter};
 use crate::stop::Stop;
@@ -101,6 +102,26 @@ impl recorder::Recording for Lived {
 
     fn announced_at(&self, moment: usize) -> Vec<Event> {
         self.recording.events_at(moment)
+    }
+
+    fn next_call(&self, moment: usize) -> Option<NextCall> {
+        let operation = self.recording.operations.get(moment)?;
+        let disk = &self.recording.gaps[moment].disk;
+        let of_file = |ino| disk.path_of(ino);
+        let path = operation
+            .path
+            .clone()
+            .or_else(|| operation.ino.and_then(of_file));
+        // What lies outside of the store is the directory that it was made in.
+        let in_store = |path: String| match path.strip_prefix(STORE) {
+            Some(below) => below.trim_start_matches('/').to_owned(),
+            None => "..".to_owned(),
+        };
+        Some(NextCall {
+            name: operation.call.name(),
+            path: path.map(in_store),
+            is_sync: operation.call.is_sync(),
+        })
     }
 }
 

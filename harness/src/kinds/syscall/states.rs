@@ -7,8 +7,11 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::image::{Entry, Image};
 use crate::loss::{Cuts, Death, KillPoint, LossModel, ProcessDeath};
+use crate::reached::{Place, Process, shape_of};
 use crate::recorder::{Recording, Traced};
+use crate::tally::Tally;
 
 /// States of a run before its first announcement that are examined.
 pub(super) const SILENT_STATES_MAX: usize = 96;
@@ -32,6 +35,22 @@ pub(super) fn states_of(
     });
     debug_assert!(all.is_continue(), "nothing breaks it off");
     states
+}
+
+/// Counts a state of a run.
+pub(super) fn count(
+    tally: &mut Tally,
+    process: Process,
+    recording: &Traced,
+    moment: usize,
+    image: &Image,
+) {
+    let place = Place::of(process, recording.next_call(moment).as_ref());
+    let is_empty = |entry: &Entry<'_>| entry.content().is_some_and(|content| content.len() == 0);
+    let names = image
+        .entries()
+        .filter_map(|entry| Some((entry.name.to_str()?, is_empty(&entry))));
+    tally.reached.count(&place, shape_of(names));
 }
 
 /// Leaves at most this number of the states whose moments are meant, drawn, and all others.

@@ -11,7 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use super::generation::{Examined, Generated, Plan};
 use super::keep::{Failure, keep};
 use super::script::Script;
-use super::states::{RECOVERY_STATES_MAX, SILENT_STATES_MAX, draw_traced, states_of, thin_out};
+use super::states::{
+    RECOVERY_STATES_MAX, SILENT_STATES_MAX, count, draw_traced, states_of, thin_out,
+};
 use super::story::Crash;
 use crate::finding::{Finding, Found};
 use crate::history::Event;
@@ -24,6 +26,7 @@ use crate::kinds::sought::Sought;
 use crate::kinds::story::{Broken, Past, PastLife};
 use crate::loss::{Cuts, Death, KillPoint};
 use crate::plan;
+use crate::reached::Process;
 use crate::recorder::{Recorder, Recording, Run, TraceRecorder, TraceRun, Traced};
 use crate::store::{NextBase, Store, Work, prepared};
 use crate::survivor::Survivor;
@@ -263,6 +266,7 @@ impl<'a> Tracing<'a> {
             if !seen.insert(Death::fingerprint(&image, &events)) {
                 continue;
             }
+            count(tally, Process::Writer, &recording, moment, &image);
             match self.examine(&image, &events, tally)? {
                 Ok(survivors) => examined.push(Examined {
                     state,
@@ -382,6 +386,7 @@ impl<'a> Tracing<'a> {
             if !seen.insert(Death::fingerprint(&image, events)) {
                 continue;
             }
+            count(tally, Process::Recovery, &recording, moment, &image);
             if let Err(broken) = self.examine(&image, events, tally)? {
                 let crash = crash.in_recovery(&recording, moment, &inner);
                 if let Some(finding) = self.broken(&crash, events.clone(), broken, tally)? {
