@@ -23,6 +23,7 @@ use crate::crash_kind::CrashKind;
 use crate::failures;
 use crate::history::Event;
 use crate::oracle::Violation;
+use crate::prose;
 use crate::scratch::copy_dir;
 use crate::workload::Workload;
 
@@ -301,12 +302,13 @@ impl Finding {
             "seed {}, {round}plugpull {}",
             self.seed, self.version
         ));
-        format!(
+        let story = format!(
             "# {}\n\n- {}\n\n{}\n",
             self.violation,
             lines.join("\n- "),
             self.story.trim_end()
-        )
+        );
+        prose::wrapped(&story, prose::WIDTH)
     }
 
     /// What happened, without the head.

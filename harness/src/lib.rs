@@ -85,6 +85,7 @@ mod pages;
 mod plan;
 mod planned_fault;
 mod process;
+mod prose;
 mod quantity;
 mod quoted_error;
 mod reached;

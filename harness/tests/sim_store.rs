@@ -296,3 +296,34 @@ fn a_traced_torture_says_it_too() {
 fn a_torture_of_every_call_says_it_too() {
     has_come_before_its_syncs(&reached(CrashKind::Syscall, None, 4), "fsync .");
 }
+
+#[test]
+fn a_story_of_the_seam_names_the_operations_and_what_is_missing() {
+    let artifacts = tempfile::tempdir().expect("a directory");
+    let torture = Torture::new(SimStore::new(Mistake::NoSync)).crash([CrashKind::Power]);
+    let torture = torture.rounds(1).seed(1).artifacts(artifacts.path());
+    let Err(Failure::Violation(rows)) = torture.run() else {
+        panic!("it acknowledges what it has not synced");
+    };
+    let folder = &rows[0].failures[0].folder;
+    let story = std::fs::read_to_string(folder.join("README.md")).expect("it is told");
+    let mut rest = story.as_str();
+    for part in [
+        "1. A process opens the store and writes",
+        "  write /store/log, bytes ",
+        "acknowledged: entry 0x",
+        "The power is lost",
+        "By then it had attempted ",
+        "Then recovery finds: lost: entry 0x",
+        "   It shows ",
+        "   Promised, and not among what it shows:",
+        "   - entry 0x",
+        "The crash leaves, in `image/`:",
+        "    store/log: ",
+    ] {
+        let at = rest.find(part);
+        rest = &rest[at.unwrap_or_else(|| panic!("no '{part}' in: {story}"))..];
+    }
+    let is_wide = |line: &&str| line.chars().count() > 80 && !line.starts_with('#');
+    assert_eq!(story.lines().find(is_wide), None);
+}

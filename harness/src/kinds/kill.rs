@@ -205,7 +205,7 @@ impl Killer<'_> {
         ));
         line(
             "A kill shows no calls: `--crash syscall` shows those around the crash, `--crash power` those \
-             that\nno sync had covered.",
+             that no sync had covered.",
         );
         Ok(told)
     }

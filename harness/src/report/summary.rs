@@ -4,20 +4,28 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::row::{Row, SavedFailure};
 use super::verdict::{Closing, Verdict, cut_short, errors, unavailable};
+use crate::prose;
 use crate::tally::{Phase, Tally};
 
-/// What is said at the end of a torture.
-pub(super) fn of(rows: &[Row], closing: &Closing) -> String {
+/// What is said at the end of a torture, on a terminal that is so wide.
+pub(super) fn of(rows: &[Row], closing: &Closing, width: Option<u16>) -> String {
     let mut text = String::new();
-    let mut line = |line: String| writeln!(text, "{line}").expect("a string takes everything");
-    line(table(&columns(), rows).to_string());
+    let told = |line: String| match width {
+        Some(width) => prose::wrapped(&line, width.into()),
+        None => line,
+    };
+    let table = verdicts(rows, width);
+    writeln!(text, "{table}").expect("a string takes everything");
     if rows.iter().any(|row| row.tally.classes.len() > 1) {
-        line(classes(rows).to_string());
+        let table = fitted(classes(rows), width);
+        writeln!(text, "{table}").expect("a string takes everything");
     }
+    let mut line =
+        |line: String| writeln!(text, "{}", told(line)).expect("a string takes everything");
     for failure in rows.iter().flat_map(|row| &row.failures) {
         line(format!("\n{}", failure.told()));
     }
@@ -105,6 +113,48 @@ fn table<L>(columns: &[Column<L>], lines: &[L]) -> Table {
     }
     for (column, shown) in columns.iter().zip(table.column_iter_mut()) {
         shown.set_cell_alignment(column.alignment);
+    }
+    table
+}
+
+/// What a narrow terminal has no room for, the first to go first.
+const DISPENSABLE: [&str; 7] = [
+    "coverage",
+    "recovered",
+    "attempts",
+    "mid-work",
+    "states/s",
+    "rounds",
+    "acked",
+];
+
+/// The verdict table, with as many of its columns as there is room for.
+fn verdicts(rows: &[Row], width: Option<u16>) -> Table {
+    let mut columns = columns();
+    let mut dispensable = DISPENSABLE.iter();
+    loop {
+        let table = table(&columns, rows);
+        let has_room = width.is_none_or(|width| fits(&table, width));
+        match dispensable.next() {
+            Some(header) if !has_room => columns.retain(|column| column.header != *header),
+            _ => return fitted(table, width),
+        }
+    }
+}
+
+fn fits(table: &Table, width: u16) -> bool {
+    let mut lines = table.lines();
+    lines.all(|line| line.chars().count() <= width.into())
+}
+
+/// Where it does not fit, its cells have several lines.
+fn fitted(mut table: Table, width: Option<u16>) -> Table {
+    if let Some(width) = width
+        && !fits(&table, width)
+    {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width);
     }
     table
 }
@@ -290,4 +340,59 @@ fn strays(row: &Row) -> Option<String> {
     (*strays > 0).then(|| {
         format!("{strays} processes were left running outside their process group, and killed")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash_kind::CrashKind;
+    use crate::shard::Shard;
+
+    fn rows() -> Vec<Row> {
+        let violated = |class: &str, times| (class.to_owned(), times);
+        CrashKind::UNPRIVILEGED
+            .into_iter()
+            .map(|crash| {
+                let mut row = Row::nothing("a-store/with-a-long-name", crash, None, 1);
+                row.tally.crash_states = 123_456_789;
+                row.tally.acked = 1_234_567;
+                row.tally.violations = 12_345;
+                let class =
+                    "recovery failed: a sentence that goes on for longer than a line of a terminal";
+                row.tally.classes = [violated(class, 12_000), violated("lost", 345)].into();
+                row
+            })
+            .collect()
+    }
+
+    fn told(width: Option<u16>) -> String {
+        let closing = Closing {
+            seed: 1,
+            shard: Shard::WHOLE,
+            not_run: Vec::new(),
+            signal: None,
+        };
+        of(&rows(), &closing, width)
+    }
+
+    #[test]
+    fn everything_fits_80_columns() {
+        let narrow = told(Some(80));
+        for line in narrow.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(narrow.contains("12345 VIOLATIONS"), "{narrow}");
+        assert!(narrow.contains("sentence that"), "{narrow}");
+        assert!(!narrow.contains("coverage"), "{narrow}");
+    }
+
+    #[test]
+    fn where_there_is_room_every_column_is_shown() {
+        for wide in [told(None), told(Some(200))] {
+            let header = wide.lines().nth(1).expect("it has a header");
+            for header_of in DISPENSABLE {
+                assert!(header.contains(header_of), "{header}");
+            }
+        }
+    }
 }

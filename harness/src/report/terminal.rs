@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::termios::tcgetwinsize;
 
 use super::reporter::{Progress, Reporter};
 use super::row::SavedFailure;
@@ -42,7 +43,9 @@ impl Reporter for Terminal {
             Progress::RoundEnded { total, elapsed } => state.advance(total, elapsed),
             Progress::FailureSaved(failure) => state.tell(failure),
             Progress::RowEnded(_) => state.end(),
-            Progress::RunEnded { rows, closing } => print!("{}", summary::of(rows, closing)),
+            Progress::RunEnded { rows, closing } => {
+                print!("{}", summary::of(rows, closing, width()))
+            }
         }
     }
 }
@@ -109,4 +112,10 @@ impl State {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The width of the terminal that standard output is, in columns.
+fn width() -> Option<u16> {
+    let size = tcgetwinsize(std::io::stdout()).ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
 }

@@ -10,10 +10,11 @@ use std::path::Path;
 
 use super::control::kill_control;
 use super::damaged::{INTACT_KEEPS_ITS_PROMISES, examine_damaged};
-use super::keep::keep;
+use super::keep::Failure;
 use super::lives::{End, Lives};
 use crate::history::Event;
 use crate::kinds::contract::{Saved, Shrinking};
+use crate::kinds::story::Past;
 use crate::oracle::Violation;
 use crate::scratch::remove_dir;
 use crate::shrink::{Deadline, fewer_losses, minimise};
@@ -86,14 +87,15 @@ pub(super) fn shrink(saved: Saved<'_>, deadline: Deadline<'_>) -> io::Result<Shr
         events,
     } = found;
     let image = saved.scratch.join("shrunk");
-    let finding = keep(
-        &*store,
-        &lives,
-        saved.finding.crash,
-        (violation, events),
-        &control,
-        &image,
-    )?;
+    let failure = Failure {
+        lives: &lives,
+        past: &Past::default(),
+        crash: saved.finding.crash,
+        violation,
+        events,
+        control: &control,
+    };
+    let finding = failure.keep(&mut *store, &image)?;
     Ok(Shrinking::Smallest {
         told,
         more: finding.told().to_owned(),

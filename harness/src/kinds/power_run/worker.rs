@@ -15,7 +15,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::bench::Bench;
 use super::control::kill_control;
 use super::damaged::INTACT_KEEPS_ITS_PROMISES;
-use super::keep::keep;
+use super::keep::Failure;
 use super::lives::{End, Life, Lives};
 use super::scene::{Halt, Recovery, Scene};
 use crate::crash_kind::CrashKind;
@@ -24,6 +24,7 @@ use crate::history::Event;
 use crate::kinds::contract::{Job, Worker};
 use crate::kinds::early::Early;
 use crate::kinds::sought::Sought;
+use crate::kinds::story::Past;
 use crate::loss::{LossModel, Outcome, PowerLoss};
 use crate::oracle::Violation;
 use crate::planned_fault::PlannedFault;
@@ -69,6 +70,8 @@ pub(super) struct OnTrace<'a> {
     /// How the disk came about; none where a fresh one is to be begun.
     pub(super) lives: Option<Lives>,
     pub(super) disk: Disk,
+    /// What the last recovery showed.
+    past: Past,
     /// Disks and announcements that were looked at.
     pub(super) seen: HashSet<u64>,
     sought: Sought,
@@ -117,6 +120,7 @@ impl<'a> OnTrace<'a> {
             deadline: plan.budget.duration().map(|time| Instant::now() + time),
             lives: None,
             disk: Disk::new(Profile::Strict),
+            past: Past::default(),
             seen: HashSet::new(),
             sought: job.sought(),
             early: Early::of(plan),
@@ -131,6 +135,7 @@ impl<'a> OnTrace<'a> {
         let profile = self.profiles[self.bench.rng.random_range(0..self.profiles.len())];
         let lives = Lives::on(&image, self.bench.recorder, profile)?;
         self.disk = lives.fresh()?;
+        self.past.clear();
         self.seen.clear();
         self.lives = Some(lives);
         Ok(())
@@ -335,6 +340,7 @@ impl<'a> OnTrace<'a> {
         };
         // What it showed may never be lost, what it did not show may never come back.
         self.bench.store.advance(&known, survivors);
+        self.past = Past::showing(survivors.clone());
         let last = recording.moments() - 1;
         let inner = Scene::of_recovery(&recording);
         let lives = self.lives.as_mut().expect("begun");
@@ -397,14 +403,15 @@ impl<'a> OnTrace<'a> {
             .expect("a string takes everything");
         }
         let image = self.image.join(self.found.len().to_string());
-        keep(
-            &*self.bench.store,
-            &lives,
-            self.crash,
-            (violation, events),
-            &controlled,
-            &image,
-        )
+        let failure = Failure {
+            lives: &lives,
+            past: &self.past,
+            crash: self.crash,
+            violation,
+            events,
+            control: &controlled,
+        };
+        failure.keep(&mut *self.bench.store, &image)
     }
 }
 

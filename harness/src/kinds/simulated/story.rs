@@ -38,6 +38,25 @@ pub(crate) fn after<'a>(
     Ok(world)
 }
 
+/// What the last recovery that came to its end showed, before the last life.
+pub(super) fn shown_before(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<Vec<Survivor>> {
+    let mut world = before(bench, timeline)?;
+    let mut shown = Vec::new();
+    let earlier = timeline
+        .steps
+        .split_last()
+        .map_or(&[][..], |(_, earlier)| earlier);
+    for step in earlier {
+        let lived = world.live(&step.life, &step.faults)?;
+        if let (Life::Recover { .. }, None, Ok(survivors)) = (&step.life, step.until, &lived.result)
+        {
+            shown.clone_from(survivors);
+        }
+        world = world.after(&lived, step.clone());
+    }
+    Ok(shown)
+}
+
 /// Tells what happened, life after life.
 pub(crate) fn tell(bench: &Bench<'_>, timeline: &Timeline) -> io::Result<String> {
     let mut world = before(bench, timeline)?;

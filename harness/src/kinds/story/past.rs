@@ -33,6 +33,14 @@ impl Past {
         *self = Self::default();
     }
 
+    /// Lives that are told elsewhere, the last recovery of which showed this.
+    pub(in crate::kinds) fn showing(shown: Vec<Survivor>) -> Self {
+        Self {
+            shown,
+            ..Self::default()
+        }
+    }
+
     /// Another life has passed. `entry` names an entry.
     pub(in crate::kinds) fn push(&mut self, life: PastLife<'_>, entry: &dyn Fn(u64) -> String) {
         self.lives += 1;

@@ -80,10 +80,10 @@ impl Record {
             last.push_str("    (it had said nothing)\n");
         }
         format!(
-            "`image/` is the store as the crash left it, before a checker touched it. Look at it with\n\
+            "`image/` is the store as the crash left it, before a checker touched it. Look at it with \
              the checker (it may change what it looks at: take a copy):\n\n    \
              cp -a image copy && {look}\n\n\
-             The commands run where the torture was started. The writer's last words before the\n\
+             The commands run where the torture was started. The writer's last words before the \
              crash, of {lines} lines:\n\n{last}\n\
              What had been announced and what earlier recoveries had shown is in `failure.json`.\n",
             look = command_for(&self.store.check, Path::new("copy")),

@@ -377,7 +377,7 @@ impl Store for SubjectStore<'_> {
         let last = last.map(|event| format!("    {}", event.in_words(&entry, has_keys)));
         let last: Vec<String> = last.collect();
         let story = format!(
-            "`image/` is the store as the crash left it, before recovery touched it. `failure.json` holds\n\
+            "`image/` is the store as the crash left it, before recovery touched it. `failure.json` holds \
              what had been announced and what earlier recoveries had shown. Announced last:\n\n{}\n",
             last.join("\n")
         );
