@@ -6,18 +6,17 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::campaign::{self, Pass, Watching};
 use crate::finding::Finding;
 use crate::hang::OnHang;
-use crate::kinds::{self, Saved, Shrinking};
+use crate::kinds::Shrinking;
+use crate::look_again;
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::regressions::Regression;
 use crate::report::{Ledger, Row, SavedFailure, Silent};
-use crate::scratch::Scratch;
-use crate::shrink::Deadline;
 use crate::shrink_progress::ShrinkProgress;
 use crate::store::Tested;
 
@@ -97,35 +96,13 @@ fn replayed(
     plan: &Plan,
     on_hang: &OnHang,
 ) -> io::Result<Row> {
-    let scratch = Scratch::create(&plan.scratch_dir(false))?;
-    let plan = plan.clone().of_finding(finding);
-    let replayed = kinds::of(finding.crash).replay(Saved {
-        finding,
-        tested,
-        plan: &plan,
-        scratch: scratch.path(),
-        on_hang,
-    })?;
+    let replayed = look_again::replay(finding, tested, plan.clone(), on_hang)?;
     Ok(row(finding, folder, replayed.verdict.err()))
 }
 
 fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) -> io::Result<Row> {
-    let kind = kinds::of(finding.crash);
-    let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory()))?;
-    let plan = plan.clone().of_finding(finding);
-    let saved = Saved {
-        finding,
-        tested,
-        plan: &plan,
-        scratch: scratch.path(),
-        on_hang,
-    };
-    let deadline = Deadline {
-        at: Instant::now() + SHRINKING,
-        stop: &plan.stop,
-        progress: &ShrinkProgress::silent(),
-    };
-    match kind.shrink(saved, deadline)? {
+    let effort = (SHRINKING, &ShrinkProgress::silent());
+    match look_again::shrink(finding, tested, plan.clone(), effort, on_hang)? {
         Shrinking::Impossible(why) => Err(io::Error::other(format!("cannot be shrunk: {why}"))),
         Shrinking::Gone(why) => {
             println!("The failure does not show any more: {why}.");
@@ -136,7 +113,6 @@ fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) 
             told,
             more,
         } => {
-            let finding = finding.with_given(plan.image.as_deref());
             let folder = finding.save(&plan.out)?;
             println!("{told}; saved in {}\n\n{more}", folder.display());
             Ok(row(&finding, &folder, Some(finding.violation.clone())))

@@ -76,6 +76,7 @@ mod kinds;
 mod known;
 mod lifespan;
 pub mod litmus;
+mod look_again;
 mod loss;
 mod memory_file;
 mod mount;

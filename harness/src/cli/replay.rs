@@ -7,10 +7,10 @@ use super::choose::tested_in;
 use super::signal::Signals;
 use crate::finding::Finding;
 use crate::hang::OnHang;
-use crate::kinds::{self, Replayed, Saved};
+use crate::kinds::Replayed;
+use crate::look_again;
 use crate::plan::Plan;
 use crate::report::{Verdict, exit_status_of};
-use crate::scratch::Scratch;
 use crate::store::commands_of;
 use crate::subject::Subject;
 
@@ -21,7 +21,6 @@ pub(super) fn replay(
 ) -> Result<u8, String> {
     let at = |error| format!("cannot replay {}: {error}", folder.display());
     let finding = Finding::load(folder).map_err(at)?;
-    let scratch = Scratch::create(&std::env::temp_dir()).map_err(at)?;
     let farewell = |signal| {
         eprintln!("Interrupted: the failure was not checked to the end.");
         exit_status_of(signal)
@@ -32,17 +31,9 @@ pub(super) fn replay(
         finding.subject, finding.engine, finding.violation
     );
     let commands = commands_of(&finding).map_err(at)?;
-    let plan = Plan::default()
-        .of_finding(&finding)
-        .stopped_by(&signals.stop);
-    let saved = Saved {
-        finding: &finding,
-        tested: tested_in(subjects, &finding, commands.as_ref())?,
-        plan: &plan,
-        scratch: scratch.path(),
-        on_hang,
-    };
-    let replayed = kinds::of(finding.crash).replay(saved);
+    let tested = tested_in(subjects, &finding, commands.as_ref())?;
+    let plan = Plan::default().stopped_by(&signals.stop);
+    let replayed = look_again::replay(&finding, tested, plan, on_hang);
     let Replayed { verdict, note } = match (replayed, signals.first()) {
         (Err(error), Some(signal)) if error.kind() == ErrorKind::Interrupted => {
             return Ok(farewell(signal));

@@ -2,18 +2,17 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::choose::tested_in;
 use super::signal::Signals;
 use crate::failures;
 use crate::finding::Finding;
 use crate::hang::OnHang;
-use crate::kinds::{self, Saved, Shrinking};
+use crate::kinds::Shrinking;
+use crate::look_again;
 use crate::plan::{Budget, Plan};
 use crate::report::{Verdict, exit_status_of};
-use crate::scratch::Scratch;
-use crate::shrink::Deadline;
 use crate::shrink_progress::ShrinkProgress;
 use crate::store::commands_of;
 use crate::subject::Subject;
@@ -29,34 +28,21 @@ pub(super) fn shrink(
     let at = |error: std::io::Error| cannot(&error);
     let finding = Finding::load(folder).map_err(at)?;
     let commands = commands_of(&finding).map_err(at)?;
-    let plan = Plan {
-        budget: Budget::Duration(duration),
-        out: out.unwrap_or_else(failures::folder),
-        ..Plan::default()
-    }
-    .of_finding(&finding);
     let farewell = |signal| {
         eprintln!("Interrupted: the failure is not smaller than it was.");
         exit_status_of(signal)
     };
     let signals = Signals::heeded(Box::new(farewell))?;
-    let plan = plan.stopped_by(&signals.stop);
-    let kind = kinds::of(finding.crash);
-    let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory())).map_err(at)?;
-    let saved = Saved {
-        finding: &finding,
-        tested: tested_in(subjects, &finding, commands.as_ref())?,
-        plan: &plan,
-        scratch: scratch.path(),
-        on_hang,
-    };
+    let plan = Plan {
+        budget: Budget::Duration(duration),
+        out: out.unwrap_or_else(failures::folder),
+        ..Plan::default()
+    }
+    .stopped_by(&signals.stop);
+    let out = plan.out.clone();
+    let tested = tested_in(subjects, &finding, commands.as_ref())?;
     let progress = ShrinkProgress::on_stderr();
-    let deadline = Deadline {
-        at: Instant::now() + duration,
-        stop: &signals.stop,
-        progress: &progress,
-    };
-    let shrinking = kind.shrink(saved, deadline);
+    let shrinking = look_again::shrink(&finding, tested, plan, (duration, &progress), on_hang);
     progress.end();
     let shrinking = match (shrinking, signals.first()) {
         // It was broken off before it was known whether the failure still shows.
@@ -76,8 +62,7 @@ pub(super) fn shrink(
             told,
             more,
         } => {
-            let finding = finding.with_given(plan.image.as_deref());
-            let saved = finding.save(&plan.out).map_err(at)?;
+            let saved = finding.save(&out).map_err(at)?;
             println!("{}\n  {}", finding.violation, finding.crash_point);
             println!("{told}; saved in {}", saved.display());
             if signals.first().is_some() {

@@ -1,11 +1,13 @@
 //! This repository's own subjects: groupwal under each policy, the design that it began with, and other
 //! people's stores.
 
+mod act;
 mod acted;
 mod article;
 mod at_rest;
 mod ballast;
 mod batch;
+mod doomed;
 mod groupwal;
 mod mutants;
 #[cfg(feature = "neighbours")]
@@ -20,8 +22,9 @@ use std::time::Duration;
 use ::groupwal::SyncPolicy;
 use plugpull::Subject;
 
+pub use crate::act::poll_at_most;
 pub use crate::article::Article;
-pub use crate::groupwal::{GroupWal, poll_at_most};
+pub use crate::groupwal::GroupWal;
 pub use crate::mutants::mutants;
 pub use crate::sim_storage::SimStorage;
 pub use crate::simulated::{SoonHere, draw, drive};

@@ -17,10 +17,11 @@ use tokio::runtime::{Builder, Handle};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
+use crate::act::act;
 use crate::acted::Acted;
 use crate::at_rest::{When, crowd, fill_a_group};
 use crate::batch::{append_batch, batch_of};
-use crate::groupwal::{GroupWal, act, note_next, show_all};
+use crate::groupwal::{GroupWal, note_next, show_all};
 use crate::sim_storage::SimStorage;
 
 /// Room for one entry of a tiny workload, but not for one that is to be refused.

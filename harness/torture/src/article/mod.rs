@@ -39,7 +39,8 @@ use tokio::task::{JoinSet, yield_now};
 use self::entry::Entry;
 use self::group::WriteGroups;
 use self::log::Log;
-use crate::groupwal::{poll_at_most, runtime};
+use crate::act::poll_at_most;
+use crate::groupwal::runtime;
 use crate::simulated::{draw, drive};
 
 /// The article's write group.

@@ -12,10 +12,10 @@ use tokio::task::{JoinSet, yield_now};
 
 use super::home::{HOMES, home};
 use super::sizes::{REAL, Sizes, TINY, options, simulated};
+use crate::act::act;
 use crate::acted::Acted;
 use crate::ballast::Ballast;
 use crate::batch::{append_batch, with_following};
-use crate::groupwal::act;
 use crate::quota::Quota;
 use crate::simulated::{draw, replay};
 
