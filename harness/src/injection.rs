@@ -120,12 +120,12 @@ impl Injection {
         }
     }
 
-    /// What something of a class meets, if anything. `part` is what a write of so many bytes is cut to;
-    /// `has_spoken`: the store has announced something.
+    /// What something of a class meets, if anything. A write of whole blocks is cut between them, if it begins at
+    /// `offset`, and that is at one. `has_spoken`: the store has announced something.
     pub(crate) fn meet(
         &mut self,
         class: Class,
-        part: impl Fn(u64) -> u64,
+        offset: Option<u64>,
         has_spoken: bool,
     ) -> Option<Injected> {
         for kind in FaultKind::ALL
@@ -136,7 +136,7 @@ impl Injection {
             count.all += 1;
             count.after_first_word += u32::from(has_spoken);
         }
-        let mut effect = None;
+        let mut met = None;
         for planned in &mut self.plan {
             let PlannedFault {
                 fault,
@@ -152,29 +152,30 @@ impl Injection {
                 continue;
             }
             planned.fails -= 1;
-            effect = match (fault.kind, class) {
-                (FaultKind::ShortWrite, Class::Write { bytes, .. }) => {
-                    Some(Effect::Short(part(bytes)))
-                }
-                _ => Some(Effect::Error(errno)),
-            };
+            met = Some((fault.kind, errno));
         }
-        self.injected += u32::from(effect.is_some());
-        Some(Injected {
-            effect: effect?,
-            chance: self.rng.next_u64(),
-        })
+        self.injected += u32::from(met.is_some());
+        let (kind, errno) = met?;
+        let chance = self.rng.next_u64();
+        let effect = match (kind, class) {
+            (FaultKind::ShortWrite, Class::Write { bytes, .. }) => {
+                Effect::Short(part_of(bytes, offset, chance))
+            }
+            _ => Effect::Error(errno),
+        };
+        Some(Injected { effect, chance })
     }
 }
 
-/// Half of a write; of whole blocks, whole ones.
-pub(crate) fn part_of(bytes: u64, offset: Option<u64>) -> u64 {
-    let half = bytes / 2;
+/// Some of a write, neither nothing nor all of it; of whole blocks, whole ones.
+fn part_of(bytes: u64, offset: Option<u64>, chance: u64) -> u64 {
     let is_whole = |number: u64| number.is_multiple_of(BLOCK_BYTES);
-    if half >= BLOCK_BYTES && is_whole(bytes) && offset.is_some_and(is_whole) {
-        return half / BLOCK_BYTES * BLOCK_BYTES;
-    }
-    half
+    let unit = if bytes > BLOCK_BYTES && is_whole(bytes) && offset.is_some_and(is_whole) {
+        BLOCK_BYTES
+    } else {
+        1
+    };
+    (1 + chance % (bytes / unit - 1)) * unit
 }
 
 fn applies(kind: FaultKind, class: Class) -> bool {
@@ -189,5 +190,28 @@ fn applies(kind: FaultKind, class: Class) -> bool {
         (FaultKind::ShortWrite, Class::Write { bytes, .. }) => bytes > 1,
         (FaultKind::NoSpace { .. }, Class::Write { grows, .. }) => grows,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_write_is_cut_anywhere_and_one_of_blocks_between_them() {
+        let parts = |bytes, offset| {
+            let mut parts: Vec<u64> = (0..64)
+                .map(|chance| part_of(bytes, offset, chance))
+                .collect();
+            parts.sort_unstable();
+            parts.dedup();
+            parts
+        };
+        assert_eq!(parts(2, Some(0)), [1]);
+        assert_eq!(parts(5, Some(512)), [1, 2, 3, 4]);
+        assert_eq!(parts(1536, Some(512)), [512, 1024]);
+        assert!(parts(1536, Some(3)).contains(&1));
+        assert!(parts(512, Some(0)).contains(&1));
+        assert!(parts(1536, None).contains(&1));
     }
 }

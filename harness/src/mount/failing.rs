@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::live::{Done, Live};
-use crate::injection::{Class, Effect, Injected, part_of};
+use crate::injection::{Class, Effect, Injected};
 use crate::sim::{Act, Ino, Node};
 
 impl Live {
@@ -16,7 +16,7 @@ impl Live {
             Ok(has_spoken) => has_spoken,
             Err(error) => return Err(self.refuse(error)),
         };
-        let met = injection.meet(class, |bytes| part_of(bytes, offset), has_spoken);
+        let met = injection.meet(class, offset, has_spoken);
         if met.is_some() {
             self.faulted.get_or_insert(self.past.acts().len());
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::injection::{Class, Injected, Injection, part_of};
+use crate::injection::{Class, Injected, Injection};
 use crate::trace::{Call, Durability, Kind};
 
 /// What a call on the directory meets, if anything. `has_spoken`: the store has announced something.
@@ -14,7 +14,7 @@ pub(super) fn meet(
     has_spoken: bool,
 ) -> Option<Injected> {
     let class = class_of(call, dir)?;
-    injection.meet(class, |bytes| part_of(bytes, call.offset()), has_spoken)
+    injection.meet(class, call.offset(), has_spoken)
 }
 
 /// `sync` cannot fail, and a failed `syncfs` says nothing of a file; calls that overlap others are not held.
