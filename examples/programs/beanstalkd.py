@@ -6,8 +6,7 @@ value of 0 will cause beanstalkd to call fsync every time it writes to the binlo
 Weak: `-F`, never sync.
 """
 import os
-from protocol import entries, main, pack, survived
-from server import connected, socket_path, started
+from protocol import connected, entries, main, pack, socket_path, started, stopped, survived
 
 
 def opened(directory, weak):
@@ -41,8 +40,7 @@ def check(directory, weak):
         survived(answers.read(int(answer[2]) + 2)[:-2])
     if answer != ["TIMED_OUT"]:
         raise SystemExit(f"beanstalkd answers {answer}")
-    process.kill()
-    process.wait()
+    stopped(process)
 
 
 if __name__ == "__main__":

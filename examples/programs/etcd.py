@@ -9,14 +9,14 @@ import base64
 import http.client
 import json
 import os
+import signal
 from preparation import prepared
-from protocol import entries, main, pack, survived
-from server import address, started
+from protocol import entries, main, pack, port, started, stopped, survived
 
 
 def opened(home):
-    host = address()
-    here, peer = f"http://{host}:2379", f"http://{host}:2380"
+    clients = port()
+    here, peer = f"http://127.0.0.1:{clients}", f"http://127.0.0.1:{clients + 1}"
 
     def post(path, request):
         connection.request("POST", path, json.dumps(request))
@@ -29,7 +29,7 @@ def opened(home):
         connection.close()
         post("/v3/kv/range", {"key": base64.b64encode(b"log").decode()})  # once it has a leader
 
-    connection = http.client.HTTPConnection(host, 2379, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", clients, timeout=20)
     process, _ = started(
         ["etcd", "--data-dir", home, "--listen-client-urls", here, "--advertise-client-urls", here,
          "--listen-peer-urls", peer, "--initial-advertise-peer-urls", "http://127.0.0.1:1",
@@ -40,8 +40,7 @@ def opened(home):
 
 def make(home):
     process, _ = opened(home)
-    process.terminate()
-    process.wait()
+    stopped(process, signal.SIGTERM)
 
 
 def write(directory, _):
@@ -65,8 +64,7 @@ def check(directory, _):
     found = post("/v3/kv/range", {"key": first, "range_end": end, **order})
     for entry in found.get("kvs", []):
         survived(base64.b64decode(entry["value"]))
-    process.kill()
-    process.wait()
+    stopped(process)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ import subprocess
 import sys
 from importlib import import_module
 from preparation import prepared
-from protocol import digest, entry, pack, say
-from server import wait_for
+from protocol import ack, attempt, digest, entry, pack, stopped, wait_for
 
 ERRORS_MAX = 6
 
@@ -153,7 +152,7 @@ def main():
     errors = 0
     for number in itertools.count():
         name, body = entry(number)
-        say(f"attempt {name} {digest(body)}")
+        attempt(name, digest(body))
         try:
             if put is None:
                 put, process = STORES[store](directory)
@@ -162,8 +161,7 @@ def main():
         except (Exception, SystemExit) as error:
             if process and not isinstance(error, Refused):
                 # It has ended, or will.
-                process.kill()
-                process.wait()
+                stopped(process)
                 put = process = None
             print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             errors += 1
@@ -171,7 +169,7 @@ def main():
                 sys.exit(f"{store} has refused {errors} entries in a row")
         else:
             errors = 0
-            say(f"ack {name}")
+            ack(name)
 
 
 main()

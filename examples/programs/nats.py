@@ -8,15 +8,14 @@ end of the machine: the stream's file is synced every two minutes (NATS docs, "J
 import base64
 import json
 import os
-from protocol import entries, main, pack, survived
-from server import address, connected, started
+from protocol import connected, entries, main, pack, port, started, stopped, survived
 
 
 def opened(directory):
-    host = address()
+    where = "127.0.0.1", port()
     process, (connection, answers) = started(
-        ["nats-server", "--addr", host, "--port", "4222", "--jetstream", "--store_dir", directory,
-         "--log", "/dev/null"], lambda: connected((host, 4222)))
+        ["nats-server", "--addr", where[0], "--port", str(where[1]), "--jetstream", "--store_dir",
+         directory, "--log", "/dev/null"], lambda: connected(where))
     connection.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB answer.> 1\r\n')
     asked = 0
 
@@ -57,8 +56,7 @@ def check(directory, _):
         answer = request("$JS.API.STREAM.MSG.GET.S", json.dumps({"seq": number}).encode())
         if "error" not in answer:
             survived(base64.b64decode(answer["message"]["data"]))
-    process.kill()
-    process.wait()
+    stopped(process)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 from preparation import prepared
-from protocol import digest, entries, main
-from server import connected, socket_path, started
+from protocol import digest, entries, main, socket_path, started, stopped
 
 BIN = "/usr/lib/postgresql/15/bin/"
 # PostgreSQL refuses to be root. In a user namespace it is not, and the files still are its own. The
@@ -43,12 +42,7 @@ def make(data):
                     "--locale=C", "--wal-segsize=1", "--no-sync"], check=True, stdout=2)
     directory, server = opened(data)
     psql(directory, "CREATE TABLE log (place bigserial PRIMARY KEY, name text, body text)")
-    stop(server, signal.SIGINT)  # with a checkpoint
-
-
-def stop(server, how):
-    server.send_signal(how)
-    server.wait()
+    stopped(server, signal.SIGINT)  # with a checkpoint
 
 
 def write(directory, weak):
@@ -72,7 +66,7 @@ def check(directory, weak):
     for line in psql(where, "SELECT name || ' ' || body FROM log ORDER BY place").splitlines():
         name, body = line.split()
         print("survived", name, digest(body.encode()))
-    stop(server, signal.SIGQUIT)  # at once: it is not checked again
+    stopped(server, signal.SIGQUIT)  # at once: it is not checked again
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The black-box protocol (docs/black-box.md) for Python.
+"""What the programs here share: entries, and the words and daemons of `examples/protocol/plugpull.py`.
 
 A program here is one file with two commands: `write DIRECTORY` appends until it is killed, and
 `check DIRECTORY` prints what survived. A third word, `weak`, turns a promise off on purpose.
@@ -7,13 +7,9 @@ import hashlib
 import os
 import sys
 
-GENERATION = os.environ.get("PLUGPULL_GENERATION", "0")
-WORDS = int(os.environ.get("PLUGPULL_FD", "1"))
-
-
-def say(line):
-    """One write for each line: what is still in a buffer dies with the program."""
-    os.write(WORDS, line.encode() + b"\n")
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../protocol"))
+import plugpull
+from plugpull import GENERATION, ack, attempt, connected, port, socket_path, started, stopped, wait_for
 
 
 def digest(body):
@@ -32,9 +28,9 @@ def entries():
     number = 0
     while True:
         name, body = entry(number)
-        say(f"attempt {name} {digest(body)}")
+        attempt(name, digest(body))
         yield name, body
-        say(f"ack {name}")
+        ack(name)
         number += 1
 
 
@@ -46,7 +42,7 @@ def pack(name, body):
 def survived(value):
     """One packed entry of the checker's answer."""
     name, _, body = value.partition(b" ")
-    print("survived", name.decode("ascii", "backslashreplace").replace("\0", "?"), digest(body))
+    plugpull.survived(name.decode("ascii", "backslashreplace").replace("\0", "?"), digest(body))
 
 
 def main(write, check):

@@ -7,8 +7,7 @@ safe").
 Weak: `appendfsync no`.
 """
 import os
-from protocol import entries, main, pack, survived
-from server import connected, socket_path, started
+from protocol import connected, entries, main, pack, socket_path, started, stopped, survived
 
 
 def opened(directory, weak):
@@ -53,8 +52,7 @@ def check(directory, weak):
     process, command = opened(directory, weak)
     for value in command(b"LRANGE", b"log", b"0", b"-1"):
         survived(value)
-    process.kill()
-    process.wait()
+    stopped(process)
 
 
 if __name__ == "__main__":

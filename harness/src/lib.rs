@@ -82,6 +82,7 @@ mod memory_file;
 mod mount;
 pub mod mutants;
 pub mod oracle;
+mod owner;
 mod pages;
 mod plan;
 mod planned_fault;

@@ -66,11 +66,17 @@ impl Drop for Scratch {
     }
 }
 
+/// Whether a path is that of a run's directory, by its name.
+pub(crate) fn is_of_run(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(PREFIX)
+}
+
 /// Removes the directories of this user's runs that are no more. What cannot be removed now, as
 /// something is still mounted there, is left to a later run.
 fn sweep(base: &Path) {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
-    let of_runs = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    let of_runs = entries.filter(|entry| is_of_run(&entry.path()));
     let me = geteuid().as_raw();
     for entry in of_runs.filter(|entry| entry.metadata().is_ok_and(|of| of.uid() == me)) {
         // Only what bears our lock file is ours. One without it may be about to be locked: leave

@@ -45,6 +45,9 @@ pub(crate) struct AblateArgs {
     /// With --cmd: the command that prints what survived.
     #[arg(long, requires = "cmd")]
     pub(crate) check: Option<String>,
+    /// With --cmd: the store's directory belongs to this user, as with `run`.
+    #[arg(long, value_name = "USER", requires = "cmd")]
+    pub(crate) owner: Option<String>,
     /// What records the runs: seam for a store that has one, if not given; else trace, or mount, for any
     /// program as it is.
     #[arg(long)]

@@ -181,12 +181,17 @@ pub(super) struct RunArgs {
     #[arg(long, value_delimiter = ',')]
     pub(super) profile: Vec<Profile>,
     /// Instead of subjects, a program of yours in any language: the command that writes until it is
-    /// killed. `{dir}` stands for the store's directory. See docs/black-box.md.
+    /// killed. `{dir}` stands for the store's directory, `{port}` and `{sock}` for a port and a socket of a
+    /// daemon. See docs/black-box.md.
     #[arg(long, requires = "check", conflicts_with_all = ["subjects", "engine"])]
     pub(super) cmd: Option<String>,
     /// With --cmd: the command that prints what survived.
     #[arg(long, requires = "cmd")]
     pub(super) check: Option<String>,
+    /// With --cmd: the store's directory belongs to this user, who can reach it, for a daemon that changes its
+    /// user. The commands are started as without. Takes root. See docs/daemons.md.
+    #[arg(long, value_name = "USER", requires = "cmd")]
+    pub(super) owner: Option<String>,
     #[command(flatten)]
     pub(super) beginning: Beginning,
     /// Engines, separated by commas; all of each subject if not given.

@@ -25,6 +25,20 @@ pub(super) fn choose<'a>(
     names.iter().map(find).collect()
 }
 
+/// The program that was named by its commands, if one was.
+pub(super) fn program(
+    [cmd, check, owner]: [&Option<String>; 3],
+) -> Result<Option<BlackBox>, String> {
+    let (Some(cmd), Some(check)) = (cmd, check) else {
+        return Ok(None);
+    };
+    let program = BlackBox::new(cmd, check)?;
+    Ok(Some(match owner {
+        Some(owner) => program.owned_by(owner)?,
+        None => program,
+    }))
+}
+
 /// What is under test in a saved failure: its commands, or the subject of its name.
 pub(super) fn tested_in<'a>(
     subjects: &[&'a dyn Subject],

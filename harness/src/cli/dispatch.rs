@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use super::args::{Cli, Command, NAME};
-use super::choose::choose;
+use super::choose::{choose, program};
 use super::completions::completions;
 use super::list::list;
 use super::merge::merge;
@@ -24,7 +24,7 @@ use crate::mutants::{self, Mutants, MutantsArgs};
 use crate::process::limits_suffice;
 use crate::report::{Ledger, Verdict, exit_status_of};
 use crate::roles;
-use crate::store::{BlackBox, Tested};
+use crate::store::Tested;
 use crate::subject::Subject;
 
 const EXIT_USAGE: u8 = 2;
@@ -140,10 +140,7 @@ fn diagnose() -> u8 {
 }
 
 fn ablate(subjects: &[&dyn Subject], args: AblateArgs, on_hang: &OnHang) -> Result<u8, String> {
-    let commands = match (&args.cmd, &args.check) {
-        (Some(cmd), Some(check)) => Some(BlackBox::new(cmd, check)?),
-        _ => None,
-    };
+    let commands = program([&args.cmd, &args.check, &args.owner])?;
     let tested = match (&commands, &args.subject) {
         (Some(commands), _) => Tested::Command(commands),
         (None, subject) => Tested::Subject(choose(subjects, subject.as_slice())?[0]),

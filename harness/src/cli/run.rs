@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::args::RunArgs;
-use super::choose::choose;
+use super::choose::{choose, program};
 use super::reporter::reporter;
 use super::seed::draw_seed;
 use super::signal::Signals;
@@ -127,15 +127,12 @@ pub(super) fn run(
 
 /// The commands that are asked for.
 fn black_box_of(args: &RunArgs) -> Result<Option<BlackBox>, String> {
-    let (Some(cmd), Some(check)) = (&args.cmd, &args.check) else {
-        return Ok(None);
-    };
-    let black_box = BlackBox::new(cmd.as_str(), check.as_str())?;
+    let program = program([&args.cmd, &args.check, &args.owner])?;
     let setup = args.beginning.setup.as_deref();
-    Ok(Some(match setup {
-        Some(setup) => black_box.setup(setup)?,
-        None => black_box,
-    }))
+    Ok(match (program, setup) {
+        (Some(program), Some(setup)) => Some(program.setup(setup)?),
+        (program, _) => program,
+    })
 }
 
 /// The crash kinds that are asked for, by name or by what is asked of them.

@@ -52,7 +52,7 @@ impl Recorder for MountRecorder<'_> {
     fn record(&mut self, run: MountRun<'_>) -> io::Result<Followed> {
         let MountRun {
             store,
-            disk,
+            mut disk,
             run,
             known,
             injection,
@@ -67,6 +67,9 @@ impl Recorder for MountRecorder<'_> {
             Run::Write(work) => store.writer(self.dir, work, rng)?,
             Run::Recover { close } => store.recovery(self.dir, close)?,
         };
+        if let Some(owner) = store.owner() {
+            disk.give_root_to(owner.user, owner.group);
+        }
         let is_recovery = matches!(run, Run::Recover { .. });
         let heard_by = Arc::clone(&assignment.announcer);
         let mounted = Mounted::new(site.as_ref(), self.dir, disk, heard_by, injection)?;

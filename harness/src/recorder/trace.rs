@@ -130,6 +130,11 @@ impl Recorder for TraceRecorder<'_> {
             Run::Write(work) => store.writer(self.dir, work, rng)?,
             Run::Recover { close } => store.recovery(self.dir, close)?,
         };
+        // What the run finds has got its owner by now: that is no change of the run's.
+        let base = &match store.owner() {
+            Some(_) => Image::read(self.dir, base)?,
+            None => base.clone(),
+        };
         let calls_max = calls_max.map_or(assignment.until.calls, Calls::FromStart);
         let must_end = matches!(run, Run::Recover { .. });
         let heard_by = Arc::clone(&assignment.announcer);

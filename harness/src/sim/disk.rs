@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use twox_hash::XxHash3_64;
 
-use super::change::{MetadataChange, NameChange};
+use super::change::{MetadataChange, NameChange, Setting};
 use super::nodes::{DirNode, FileNode, Ino, Node, Place, ROOT};
 use super::profile::Profile;
 use crate::tree::Metadata;
@@ -38,6 +38,14 @@ impl Disk {
             metadata: Vec::new(),
             clock: 0,
         }
+    }
+
+    /// The root directory belongs to this user, durably.
+    pub(crate) fn give_root_to(&mut self, user: u32, group: u32) {
+        let owner = Setting::Owner(Some(user), Some(group));
+        let sides = self.node_mut(ROOT).metadata_mut();
+        owner.apply(sides.live_mut());
+        owner.apply(sides.durable_mut());
     }
 
     pub(crate) fn node(&self, ino: Ino) -> &Node {

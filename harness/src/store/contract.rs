@@ -16,6 +16,7 @@ use crate::disk::Clock;
 use crate::finding::Finding;
 use crate::history::Event;
 use crate::oracle::{Stage, Violation};
+use crate::owner::Owner;
 use crate::process::{Launcher, Unanswered};
 use crate::survivor::Survivor;
 use crate::workload::Workload;
@@ -103,6 +104,12 @@ pub(crate) trait Store {
 
     /// How child processes are started, and how long one is given that has to end or to answer.
     fn launching(&self) -> (&Launcher, Duration);
+
+    /// Owns the store's directory, if it is not the user who runs the torture: each process of the store finds it
+    /// so.
+    fn owner(&self) -> Option<&Owner> {
+        None
+    }
 
     /// What a device is to raise while the next generation writes on it.
     fn clock(&mut self) -> io::Result<Arc<dyn Clock>>;

@@ -1,13 +1,9 @@
 //! The two commands.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
-use crate::process::quoted;
-
-/// Stands for the store's directory in a command.
-const DIR_MARK: &str = "{dir}";
+use super::given::DIR_MARK;
+use crate::owner::Owner;
 
 /// A store that is only known by two commands. See `docs/black-box.md`.
 ///
@@ -25,6 +21,9 @@ pub struct BlackBox {
     /// Makes the store that the first writer opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) setup: Option<String>,
+    /// Owns the store's directory, if it is not the user who runs the torture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<Owner>,
 }
 
 impl BlackBox {
@@ -34,7 +33,7 @@ impl BlackBox {
     pub(crate) const ENGINE: &str = "default";
 
     /// `cmd` writes until it is killed, `check` prints what survived. In both, `{dir}` stands for the
-    /// store's directory.
+    /// store's directory, `{port}` for a TCP port and `{sock}` for the path of a socket that nothing else uses.
     ///
     /// # Errors
     /// If one of them does not name the directory.
@@ -46,6 +45,7 @@ impl BlackBox {
             cmd,
             check,
             setup: None,
+            owner: None,
         })
     }
 
@@ -63,6 +63,21 @@ impl BlackBox {
             ..self
         })
     }
+
+    /// The store's directory, and the folder of `{sock}`, belong to this user, who can reach both: for a daemon
+    /// that changes its user. The commands are started as they are without an owner.
+    ///
+    /// # Errors
+    /// If there is no such user, or a directory cannot be given to it: that takes root.
+    pub fn owned_by(self, user: &str) -> Result<Self, String> {
+        let owner = Some(Owner::named(user)?);
+        Ok(Self { owner, ..self })
+    }
+
+    pub(super) fn commands(&self) -> Vec<&str> {
+        let both = [&*self.cmd, &*self.check].into_iter();
+        both.chain(self.setup.as_deref()).collect()
+    }
 }
 
 /// Refuses a command that does not name the directory.
@@ -76,23 +91,9 @@ fn names_dir(option: &str, command: &str) -> Result<(), String> {
     ))
 }
 
-/// A command for a store in this directory, as a shell takes it.
-pub(super) fn command_for(command: &str, dir: &Path) -> String {
-    command.replace(DIR_MARK, &quoted(&dir.to_string_lossy()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_directory_is_quoted_for_the_shell() {
-        let command = command_for("w --at {dir} --log {dir}/log", Path::new("/tmp/it's here"));
-        assert_eq!(
-            command,
-            r"w --at '/tmp/it'\''s here' --log '/tmp/it'\''s here'/log"
-        );
-    }
 
     #[test]
     fn a_command_without_the_directory_is_refused() {
@@ -101,5 +102,12 @@ mod tests {
         let store = BlackBox::new("./writer {dir}", "./checker {dir}").expect("both name it");
         let refused = store.setup("./setup").expect_err("no {dir}");
         assert!(refused.contains("--setup './setup'"), "{refused}");
+    }
+
+    #[test]
+    fn an_owner_that_is_no_user_is_refused() {
+        let store = BlackBox::new("./writer {dir}", "./checker {dir}").expect("both name it");
+        let refused = store.owned_by("no-such-user").expect_err("no user");
+        assert!(refused.contains("no user 'no-such-user'"), "{refused}");
     }
 }

@@ -15,11 +15,15 @@
 
 mod black_box;
 mod channel;
+mod given;
 mod length;
 mod oracle;
+mod ports;
 mod protocol;
 mod record;
+mod sockets;
 mod store;
+mod trouble;
 
 pub use black_box::BlackBox;
 pub use oracle::BlackBoxOracle;

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::black_box::{BlackBox, command_for};
+use super::black_box::BlackBox;
+use super::given::Given;
 use super::protocol::Names;
 use crate::finding::Finding;
 use crate::history::Event;
+use crate::owner::Owner;
 
 /// The last words that a story quotes.
 const LINES_TOLD: usize = 12;
@@ -42,15 +44,17 @@ impl Record {
         }
     }
 
-    /// What the commands are, a line each.
+    /// What the commands are, and whose directory is theirs, a line each.
     pub(super) fn about(&self) -> Vec<String> {
-        let commands = [
-            ("setup", self.store.setup.as_ref()),
-            ("writer", Some(&self.store.cmd)),
-            ("checker", Some(&self.store.check)),
+        let owner = self.store.owner.as_ref().map(Owner::name);
+        let facts = [
+            ("setup", self.store.setup.as_deref()),
+            ("writer", Some(&*self.store.cmd)),
+            ("checker", Some(&*self.store.check)),
+            ("owner of the directory", owner),
         ];
-        let told = |(what, command): (_, Option<&String>)| Some(format!("{what}: `{}`", command?));
-        commands.into_iter().filter_map(told).collect()
+        let told = |(what, fact): (_, Option<&str>)| Some(format!("{what}: `{}`", fact?));
+        facts.into_iter().filter_map(told).collect()
     }
 
     /// How far the generation had come.
@@ -86,7 +90,7 @@ impl Record {
              The commands run where the torture was started. The writer's last words before the \
              crash, of {lines} lines:\n\n{last}\n\
              What had been announced and what earlier recoveries had shown is in `failure.json`.\n",
-            look = command_for(&self.store.check, Path::new("copy")),
+            look = Given::by_hand().command(&self.store.check, Path::new("copy")),
             lines = self.said.len(),
         )
     }

@@ -6,29 +6,30 @@
 //! generation.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::black_box::{BlackBox, command_for};
+use super::black_box::BlackBox;
 use super::channel::Channel;
+use super::given::Endpoints;
 use super::length::Length;
 use super::oracle::BlackBoxOracle;
 use super::protocol::Names;
 use super::record::{Record, record_of};
+use super::trouble::{has_crashed, trouble};
 use crate::crash_kind::CrashKind;
 use crate::disk::Clock;
 use crate::finding::{Finding, Head};
 use crate::history::Event;
 use crate::oracle::{Oracle, Stage, Violation};
+use crate::owner::Owner;
 use crate::plan::Plan;
-use crate::process::{COMMAND, CommandTask, Ended, Launcher, Order, Unanswered};
+use crate::process::{COMMAND, CommandTask, Launcher, Order, Unanswered};
 use crate::store::{
     Announced, Assignment, Calls, Damaged, Life, NextBase, Preparations, Recovered, Stop, Store,
     Until, Watched, Work, Written, run,
@@ -48,6 +49,7 @@ pub(crate) struct CommandStore<'a> {
     limit: Duration,
     oracle: BlackBoxOracle,
     length: Length,
+    endpoints: Endpoints,
     clock: Arc<AtomicU64>,
     /// `PLUGPULL_SEED` of the last writer.
     writer_seed: u64,
@@ -69,6 +71,7 @@ impl<'a> CommandStore<'a> {
             limit: plan.hang_limit,
             oracle: BlackBoxOracle::default(),
             length: Length::new(plan.lifespan),
+            endpoints: Endpoints::of(&store.commands()),
             clock: Arc::default(),
             writer_seed: 0,
             channel: None,
@@ -81,23 +84,23 @@ impl<'a> CommandStore<'a> {
     /// A process for one of the commands.
     fn assignment(&mut self, command: &str, dir: &Path, until: Until) -> io::Result<Assignment> {
         let is_writer = command == self.store.cmd;
+        let owner = self.store.owner.as_ref();
+        owner.map_or(Ok(()), |owner| owner.take(dir))?;
+        let given = self.endpoints.renew(owner)?;
         let channel = Arc::new(Channel::open()?);
         let [output, descriptor] = channel.paths();
-        let environment = [
-            (
-                "PLUGPULL_GENERATION".to_owned(),
-                self.oracle.generation.to_string(),
-            ),
-            ("PLUGPULL_SEED".to_owned(), self.writer_seed.to_string()),
-        ];
+        let mut environment = given.environment();
+        if is_writer {
+            let generation = self.oracle.generation.to_string();
+            environment.push(("PLUGPULL_GENERATION".to_owned(), generation));
+            let seed = self.writer_seed.to_string();
+            environment.push(("PLUGPULL_SEED".to_owned(), seed));
+        }
         let task = CommandTask {
-            command: command_for(command, dir),
+            command: given.command(command, dir),
             output,
             descriptor: is_writer.then_some(descriptor),
-            environment: Vec::from(environment)
-                .into_iter()
-                .filter(|_| is_writer)
-                .collect(),
+            environment,
         };
         self.channel = Some(Arc::clone(&channel));
         Ok(Assignment {
@@ -151,6 +154,7 @@ impl<'a> CommandStore<'a> {
     /// What a checker showed. To end with an error, or with words of its own, is to refuse.
     fn answer(&mut self, watched: &Watched) -> io::Result<Result<Vec<Survivor>, Unanswered>> {
         self.check_time = watched.lasted;
+        self.endpoints.check()?;
         let channel = self.channel.take().expect("a checker was started");
         let trouble = trouble(&watched.ended)?;
         Ok(Err(match (&watched.stop, trouble) {
@@ -226,6 +230,10 @@ impl Store for CommandStore<'_> {
         (&self.launcher, self.limit)
     }
 
+    fn owner(&self) -> Option<&Owner> {
+        self.store.owner.as_ref()
+    }
+
     fn clock(&mut self) -> io::Result<Arc<dyn Clock>> {
         self.clock = Arc::default();
         Ok(Arc::new(Arc::clone(&self.clock)))
@@ -275,6 +283,7 @@ impl Store for CommandStore<'_> {
         if let Some(first_word) = watched.first_word {
             self.first_word = first_word;
         }
+        self.endpoints.check()?;
         let channel = self.channel.take().expect("a writer was started");
         let parsed = self.parse(&channel)?;
         let trouble = trouble(&watched.ended)?;
@@ -370,63 +379,4 @@ impl Store for CommandStore<'_> {
         self.oracle.generation = record.generation;
         Ok(())
     }
-}
-
-/// What the status of a shell adds to the signal that has ended its last program.
-const SHELL_SAW_SIGNAL: i32 = 128;
-/// The status of a shell whose last program was killed by SIGKILL.
-const SHELL_SAW_SIGKILL: i32 = SHELL_SAW_SIGNAL + Signal::SIGKILL as i32;
-/// What a program is ended by that has crashed.
-const CRASHES: [Signal; 7] = [
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-    Signal::SIGILL,
-    Signal::SIGFPE,
-    Signal::SIGABRT,
-    Signal::SIGTRAP,
-    Signal::SIGSYS,
-];
-
-/// Whether a command, or the last program of its script, has crashed. To end with a status of its own is an
-/// answer.
-fn has_crashed(ended: &Ended) -> bool {
-    let by_shell = ended.status.code().map(|code| code - SHELL_SAW_SIGNAL);
-    let signal = ended.status.signal().or(by_shell);
-    !ended.killed && CRASHES.iter().any(|crash| Some(*crash as i32) == signal)
-}
-
-/// What is wrong with a command that ended like this, if anything is.
-///
-/// # Errors
-/// If there was no command at all: the shell could not start it, or there was no shell. If it, or a
-/// program that its script waited for, was killed by something other than the harness.
-fn trouble(ended: &Ended) -> io::Result<Option<String>> {
-    ended.check_environment()?;
-    let Ended {
-        killed,
-        status,
-        left_behind,
-        output,
-    } = ended;
-    if *killed {
-        return Ok(None);
-    }
-    if status.code() == Some(SHELL_SAW_SIGKILL) {
-        return Err(ended.killed_from_outside());
-    }
-    if matches!(status.code(), Some(126 | 127)) {
-        return Err(io::Error::other(format!(
-            "the shell could not start the command ({status}): {output}\nit is started with `exec`; \
-             where that is not enough, make it one program: sh -c '..', env NAME=VALUE .."
-        )));
-    }
-    Ok(if !status.success() {
-        Some(ended.words())
-    } else if *left_behind > 0 {
-        Some(format!(
-            "it ended and left {left_behind} of its processes running (they were killed)"
-        ))
-    } else {
-        None
-    })
 }
