@@ -55,6 +55,7 @@ def serve(address, log):
     # On all addresses, as many daemons do.
     daemon.bind(address if isinstance(address, str) else ("0.0.0.0", address[1]))
     daemon.listen()
+    print(f"log_server.py: listens at {address}", flush=True)
     while True:
         client, _ = daemon.accept()
         try:

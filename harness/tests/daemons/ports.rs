@@ -24,15 +24,13 @@ fn daemons_of_several_lanes_and_of_several_tortures_do_not_meet() {
 }
 
 #[test]
-fn a_daemon_on_a_port_is_traced_and_loses_power() {
+fn a_daemon_on_a_port_loses_power() {
     if !has("python3", "ports", "python3") {
         return;
     }
     let place = Place::new();
-    for crash in ["syscall", "power"] {
-        let more = ["--crash", crash, "--rounds", "1", "--jobs", "1"];
-        place.run([WRITE, CHECK], &more).passes();
-    }
+    let more = ["--crash", "power", "--rounds", "1", "--jobs", "1"];
+    place.run([WRITE, CHECK], &more).passes();
 }
 
 #[test]
@@ -57,7 +55,7 @@ const NEEDS: &str =
 fn what_fails_while_another_process_has_its_port_is_no_violation() {
     let failing = "echo $PLUGPULL_PORT > port.new; mv port.new port\n\
                    until [ -e taken ]; do sleep 0.01; done; exit 1";
-    let passing = "echo attempt g$PLUGPULL_GENERATION-0; while :; do sleep 1; done";
+    let passing = "echo attempt g$PLUGPULL_GENERATION-0";
     for (writer, checker) in [(failing, "exit 0"), (passing, failing)] {
         for crash in ["kill", "syscall"] {
             let place = Place::new();

@@ -26,16 +26,16 @@ fn daemons_on_sockets_pass_and_leave_no_folder() {
         return;
     }
     let place = Place::new();
-    for program in ["python3 daemon_log.py", "sh daemon_log.sh"] {
+    // A shell starts a client for each word: that is enough for a kill.
+    for (program, crashes) in [
+        ("python3 daemon_log.py", ["kill", "syscall"].as_slice()),
+        ("sh daemon_log.sh", &["kill"]),
+    ] {
         let write = format!("{program} write {{dir}} {{sock}}");
         let check = format!("{program} check {{dir}} {{sock}}");
-        for (crash, jobs) in [("kill", "2"), ("syscall", "1"), ("power", "1")] {
-            let rounds = if crash == "kill" { "12" } else { "1" };
-            let more = ["--crash", crash, "--rounds", rounds, "--jobs", jobs];
-            // Power is lost hundreds of times, and a shell starts a client for each word.
-            if crash == "power" && program.starts_with("sh") {
-                continue;
-            }
+        for crash in crashes {
+            let rounds = if *crash == "kill" { "12" } else { "1" };
+            let more = ["--crash", crash, "--rounds", rounds, "--jobs", "2"];
             let torture = torture(&place, [&write, &check], &more);
             Ended::of(torture.wait_with_output().expect("it ends")).passes();
             assert_eq!(left(&place), 0, "{program}, {crash}");
@@ -45,6 +45,22 @@ fn daemons_on_sockets_pass_and_leave_no_folder() {
         let torture = torture(&place, [&naive, &check], &more);
         let ended = Ended::of(torture.wait_with_output().expect("it ends"));
         ended.is_violation("was acknowledged and is gone");
+    }
+}
+
+#[test]
+fn a_daemon_that_does_not_start_is_a_violation_at_once() {
+    if !has("python3", "sockets", "python3") {
+        return;
+    }
+    let place = Place::new();
+    for program in ["python3 daemon_log.py", "sh daemon_log.sh"] {
+        // Its log is a directory.
+        let write =
+            format!("sh -c 'mkdir -p \"$1/log\"; exec {program} write $1 $2' sh {{dir}} {{sock}}");
+        let more = ["--crash", "kill", "--rounds", "20", "--fail-fast"];
+        let ended = place.run([&write, "true {dir}"], &more);
+        ended.is_violation("ended by itself");
     }
 }
 
