@@ -44,7 +44,7 @@ impl Reporter for Terminal {
             Progress::FailureSaved(failure) => state.tell(failure),
             Progress::RowEnded(_) => state.end(),
             Progress::RunEnded { rows, closing } => {
-                print!("{}", summary::of(rows, closing, width()))
+                print!("{}", summary::of(rows, closing, width()));
             }
         }
     }

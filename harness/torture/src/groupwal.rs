@@ -88,7 +88,7 @@ impl Subject for GroupWal {
                 .await?;
             let mut writers = JoinSet::new();
             let mut others = JoinSet::new();
-            if let Some(doomed) = Doomed::begin(&wal, &run.workload, &run.recorder)? {
+            if let Some(doomed) = Doomed::begin(&wal, run.workload, run.recorder)? {
                 writers.spawn(doomed.go());
             }
             let acked = Arc::new(AtomicU64::new(0));
