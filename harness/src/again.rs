@@ -11,8 +11,7 @@ use std::time::Duration;
 use crate::campaign::{self, Pass, Watching};
 use crate::finding::Finding;
 use crate::hang::OnHang;
-use crate::kinds::Shrinking;
-use crate::look_again;
+use crate::look_again::{self, Shrunk};
 use crate::oracle::Violation;
 use crate::plan::Plan;
 use crate::regressions::Regression;
@@ -103,17 +102,17 @@ fn replayed(
 fn shrunk(finding: &Finding, tested: Tested<'_>, plan: &Plan, on_hang: &OnHang) -> io::Result<Row> {
     let effort = (SHRINKING, &ShrinkProgress::silent());
     match look_again::shrink(finding, tested, plan.clone(), effort, on_hang)? {
-        Shrinking::Impossible(why) => Err(io::Error::other(format!("cannot be shrunk: {why}"))),
-        Shrinking::Gone(why) => {
+        Shrunk::Impossible(why) => Err(io::Error::other(format!("cannot be shrunk: {why}"))),
+        Shrunk::Gone(why) => {
             println!("The failure does not show any more: {why}.");
             Ok(row(finding, Path::new(""), None))
         }
-        Shrinking::Smallest {
+        Shrunk::Smallest {
             finding,
+            folder,
             told,
             more,
         } => {
-            let folder = finding.save(&plan.out)?;
             println!("{told}; saved in {}\n\n{more}", folder.display());
             Ok(row(&finding, &folder, Some(finding.violation.clone())))
         }

@@ -1,6 +1,7 @@
 //! A saved failure, looked at once more: checked, or made smaller.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::finding::Finding;
@@ -33,17 +34,34 @@ pub(crate) fn replay(
     })
 }
 
-/// Looks for the smallest version of a failure for a while.
+/// What shrinking came to.
+pub(crate) enum Shrunk {
+    /// A failure of this kind cannot be shrunk, and why.
+    Impossible(String),
+    /// It does not fail any more, and what says so.
+    Gone(&'static str),
+    /// The smallest version, saved.
+    Smallest {
+        finding: Box<Finding>,
+        folder: PathBuf,
+        /// How small it is, and what that took.
+        told: String,
+        /// More to print: a test that plays it, or what happened.
+        more: String,
+    },
+}
+
+/// Looks for the smallest version of a failure for a while, and saves it.
 ///
 /// # Errors
-/// If it cannot be read, or the machine fails.
+/// If it cannot be read or saved, or the machine fails.
 pub(crate) fn shrink(
     finding: &Finding,
     tested: Tested<'_>,
     plan: Plan,
     (duration, progress): (Duration, &ShrinkProgress),
     on_hang: &OnHang,
-) -> io::Result<Shrinking> {
+) -> io::Result<Shrunk> {
     let plan = plan.of_finding(finding);
     let kind = kinds::of(finding.crash);
     let scratch = Scratch::create(&plan.scratch_dir(kind.wants_memory()))?;
@@ -59,17 +77,23 @@ pub(crate) fn shrink(
         scratch: scratch.path(),
         on_hang,
     };
-    let shrinking = kind.shrink(saved, deadline)?;
-    Ok(match shrinking {
+    Ok(match kind.shrink(saved, deadline)? {
+        Shrinking::Impossible(why) => Shrunk::Impossible(why),
+        Shrinking::Gone(why) => Shrunk::Gone(why),
         Shrinking::Smallest {
             finding,
             told,
             more,
-        } => Shrinking::Smallest {
-            finding: Box::new(finding.with_given(plan.image.as_deref())),
-            told,
-            more,
-        },
-        other => other,
+        } => {
+            // Its image is in the scratch directory, which ends here.
+            let finding = finding.with_given(plan.image.as_deref());
+            let folder = finding.save(&plan.out)?;
+            Shrunk::Smallest {
+                finding: Box::new(finding),
+                folder,
+                told,
+                more,
+            }
+        }
     })
 }

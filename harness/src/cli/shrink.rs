@@ -9,8 +9,7 @@ use super::signal::Signals;
 use crate::failures;
 use crate::finding::Finding;
 use crate::hang::OnHang;
-use crate::kinds::Shrinking;
-use crate::look_again;
+use crate::look_again::{self, Shrunk};
 use crate::plan::{Budget, Plan};
 use crate::report::{Verdict, exit_status_of};
 use crate::shrink_progress::ShrinkProgress;
@@ -39,7 +38,6 @@ pub(super) fn shrink(
         ..Plan::default()
     }
     .stopped_by(&signals.stop);
-    let out = plan.out.clone();
     let tested = tested_in(subjects, &finding, commands.as_ref())?;
     let progress = ShrinkProgress::on_stderr();
     let shrinking = look_again::shrink(&finding, tested, plan, (duration, &progress), on_hang);
@@ -52,19 +50,19 @@ pub(super) fn shrink(
         (shrinking, _) => shrinking.map_err(at)?,
     };
     match shrinking {
-        Shrinking::Impossible(why) => Err(cannot(&why)),
-        Shrinking::Gone(why) => {
+        Shrunk::Impossible(why) => Err(cannot(&why)),
+        Shrunk::Gone(why) => {
             println!("The failure does not show any more: {why}.");
             Ok(Verdict::Pass.exit_status())
         }
-        Shrinking::Smallest {
+        Shrunk::Smallest {
             finding,
+            folder,
             told,
             more,
         } => {
-            let saved = finding.save(&out).map_err(at)?;
             println!("{}\n  {}", finding.violation, finding.crash_point);
-            println!("{told}; saved in {}", saved.display());
+            println!("{told}; saved in {}", folder.display());
             if signals.first().is_some() {
                 println!("Interrupted: there may be a smaller version.");
             }
