@@ -141,7 +141,9 @@ mod tests {
             scratch.path().join("mounts/store"),
         );
         fs::create_dir_all(&dir).expect("new");
-        fs::set_permissions(&above, Permissions::from_mode(0o700)).expect("ours");
+        for dir in [scratch.path(), &above] {
+            fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("ours");
+        }
         owner.take(&dir).expect("ours");
         assert_eq!([mode(scratch.path()), mode(&above)], [0o711; 2]);
         assert_eq!(mode(base.path()), base_mode);

@@ -83,6 +83,8 @@ fn a_naive_log_of_another_user_is_caught_and_its_failure_can_be_checked_again() 
     }
     for failure in std::fs::read_dir(place.path().join("failures")).expect("saved") {
         let failure = failure.expect("readable").path();
+        let story = std::fs::read_to_string(failure.join("README.md")).expect("told");
+        assert!(!story.contains("set the owner"), "{story}");
         for (command, lost) in [("replay", "is gone"), ("shrink", "is gone")] {
             let mut again = std::process::Command::new(place.command(["", ""], &[]).get_program());
             let output = again.arg(command).arg(&failure).current_dir(place.path());

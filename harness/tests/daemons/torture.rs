@@ -57,7 +57,10 @@ impl Place {
         command
             .args(["--seed", "1", "--out", "failures"])
             .args(more);
-        command.current_dir(self.path());
+        // What a program buffers is lost with it, so it has to say a word at once by itself.
+        command
+            .current_dir(self.path())
+            .env_remove("PYTHONUNBUFFERED");
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(Stdio::piped());
         command
