@@ -128,8 +128,8 @@ fn a_place_that_the_owner_cannot_reach_is_told() {
     let place = Place::new();
     let hidden = place.path().join("hidden");
     std::fs::create_dir(&hidden).expect("new");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(&hidden, mode).expect("ours");
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&hidden, closed).expect("ours");
     let hidden = hidden.to_str().expect("ASCII");
     let commands = commands();
     let more = [

@@ -19,7 +19,7 @@ fn daemons_of_several_lanes_and_of_several_tortures_do_not_meet() {
     let more = ["--crash", "kill", "--rounds", "24", "--jobs", "3"];
     let start = || place.start([WRITE, CHECK], &more);
     for torture in [start(), start()] {
-        Ended::of(torture.wait_with_output().expect("it ends")).passes();
+        Ended::of(torture).passes();
     }
 }
 
@@ -71,7 +71,7 @@ fn what_fails_while_another_process_has_its_port_is_no_violation() {
             let taken = TcpListener::bind(format!("127.0.0.1:{}", port.trim()));
             let _taken = taken.expect("nothing has it");
             fs::write(place.path().join("taken"), "").expect("written");
-            let ended = Ended::of(torture.wait_with_output().expect("it ends"));
+            let ended = Ended::of(torture);
             let told = format!("another process has taken port {}", port.trim());
             ended.is_environment(&told);
         }

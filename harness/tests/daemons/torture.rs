@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A directory for everything that a torture needs and makes.
 pub(crate) struct Place {
@@ -82,13 +82,14 @@ impl Place {
     }
 
     pub(crate) fn run(&self, commands: [&str; 2], more: &[&str]) -> Ended {
-        let output = self.start(commands, more).wait_with_output();
-        Ended::of(output.expect("it ends"))
+        Ended::of(self.start(commands, more))
     }
 }
 
 impl Ended {
-    pub(crate) fn of(output: Output) -> Self {
+    /// Waits for the end.
+    pub(crate) fn of(torture: Child) -> Self {
+        let output = torture.wait_with_output().expect("it ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self {
             status: output.status.code(),
