@@ -1,0 +1,53 @@
+//! What is asked of a key-value store, and how it is driven.
+
+use plugpull::{Action, Recorder, SubjectError, Survivors, Workload};
+
+/// The few things that a torture needs of a key-value store. A write is durable when it has returned, if the
+/// store is opened in a durable mode.
+pub(crate) trait KeyValue: Sync + Sized {
+    /// Sets the value of a key. Each key is written by one thread.
+    fn put(&self, key: u64, value: &[u8]) -> Result<(), SubjectError>;
+
+    /// Removes a key, which may be absent.
+    fn delete(&self, key: u64) -> Result<(), SubjectError>;
+
+    /// Everything that is in the store.
+    fn for_each(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), SubjectError>;
+
+    /// Closes the store by the call that it has for that.
+    fn close(self) -> Result<(), SubjectError> {
+        Ok(())
+    }
+}
+
+/// One write to the store: announced, done, announced.
+pub(crate) fn write(
+    store: &impl KeyValue,
+    workload: &Workload,
+    recorder: &Recorder,
+    action: &Action,
+) -> Result<(), SubjectError> {
+    let key = workload.key(action.id);
+    let written = if workload.deletes(action.id) {
+        recorder.attempt_delete(action.id, key);
+        store.delete(key)
+    } else {
+        recorder.attempt_put(action.id, key);
+        store.put(key, &workload.payload(action.id))
+    };
+    match written {
+        Ok(()) => recorder.ack(action.id, key),
+        Err(_) => recorder.failed(action.id),
+    }
+    written
+}
+
+/// Everything that is in the store, as survivors.
+pub(crate) fn show(store: &impl KeyValue, survivors: &mut Survivors) -> Result<(), SubjectError> {
+    store.for_each(&mut |key, value| survivors.push(key, value))
+}
+
+/// A key that was stored as eight bytes, the most significant first.
+pub(crate) fn key_of(bytes: &[u8]) -> Result<u64, SubjectError> {
+    Ok(u64::from_be_bytes(bytes.try_into()?))
+}
