@@ -5,11 +5,8 @@ use plugpull::{Action, Recorder, SubjectError, Survivors, Workload};
 /// The few things that a torture needs of a key-value store. A write is durable when it has returned, if the
 /// store is opened in a durable mode.
 pub(crate) trait KeyValue: Sync + Sized {
-    /// Sets the value of a key. Each key is written by one thread.
-    fn put(&self, key: u64, value: &[u8]) -> Result<(), SubjectError>;
-
-    /// Removes a key, which may be absent.
-    fn delete(&self, key: u64) -> Result<(), SubjectError>;
+    /// Sets the value of a key, or removes it. Each key is written by one thread.
+    fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError>;
 
     /// Everything that is in the store.
     fn for_each(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), SubjectError>;
@@ -30,10 +27,10 @@ pub(crate) fn write(
     let key = workload.key(action.id);
     let written = if workload.deletes(action.id) {
         recorder.attempt_delete(action.id, key);
-        store.delete(key)
+        store.set(key, None)
     } else {
         recorder.attempt_put(action.id, key);
-        store.put(key, &workload.payload(action.id))
+        store.set(key, Some(&workload.payload(action.id)))
     };
     match written {
         Ok(()) => recorder.ack(action.id, key),

@@ -5,9 +5,14 @@
 //! subject, an exhibit: it shows that the torture would notice a missing sync of that store. Such a mode may
 //! lose entries, but must never change or invent one.
 
+mod creation;
+mod journal;
 mod key_value;
+mod log;
 mod neighbour;
+mod seam;
 mod stores;
+mod turns;
 mod writers;
 
 use std::process::ExitCode;

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use plugpull::oracle::{KeyValueOracle, Oracle};
-use plugpull::{RecoverRun, Subject, SubjectError, Survivors, WriteRun};
+use plugpull::oracle::{KeyValueOracle, LogOracle, Oracle};
+use plugpull::{RecoverRun, Simulated, Subject, SubjectError, Survivors, WriteRun};
 
 use crate::key_value::{self, KeyValue};
+use crate::log::{self, Log};
+use crate::seam::{OpenSimulated, Seam};
 use crate::writers;
 
 type Write = dyn Fn(&WriteRun) -> Result<(), SubjectError> + Send + Sync;
@@ -20,6 +22,7 @@ pub(crate) struct Neighbour {
     oracle: fn() -> Box<dyn Oracle>,
     write: Box<Write>,
     recover: Box<Recover>,
+    seam: Option<Box<dyn Simulated>>,
 }
 
 impl Neighbour {
@@ -45,6 +48,35 @@ impl Neighbour {
                 key_value::show(&store, survivors)?;
                 if run.close { store.close() } else { Ok(()) }
             }),
+            seam: None,
+        }
+    }
+
+    /// A log; `open` creates it if there is none in the directory.
+    pub(crate) fn log<L: Log + 'static>(
+        name: &'static str,
+        open: fn(&Path) -> Result<L, SubjectError>,
+    ) -> Self {
+        Self {
+            name,
+            weak: None,
+            life_max: LIFE_MAX,
+            oracle: || Box::new(LogOracle::default()),
+            write: Box::new(move |run| log::write(&open(run.dir)?, run.workload, run.recorder)),
+            recover: Box::new(move |run, survivors| {
+                let log = open(run.dir)?;
+                log::show(&log, survivors)?;
+                if run.close { log.close() } else { Ok(()) }
+            }),
+            seam: None,
+        }
+    }
+
+    /// The same key-value store on the simulated file system.
+    pub(crate) fn simulated<S: KeyValue + 'static>(self, open: OpenSimulated<S>) -> Self {
+        Self {
+            seam: Some(Box::new(Seam(open))),
+            ..self
         }
     }
 
@@ -83,5 +115,9 @@ impl Subject for Neighbour {
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         (self.recover)(run, survivors)
+    }
+
+    fn simulated(&self) -> Option<&dyn Simulated> {
+        self.seam.as_deref()
     }
 }

@@ -1,10 +1,12 @@
 //! Several threads that write to one store.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use plugpull::{Action, SubjectError, Workload};
+
+use crate::turns::{into_inner, lock};
 
 /// More threads than this take turns on a machine with few cores, and only make a run slower.
 const WRITERS_MAX: u32 = 8;
@@ -30,8 +32,7 @@ pub(crate) fn run(
             }
             if let Err(reason) = act(&action) {
                 failed.store(true, Ordering::SeqCst);
-                let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
-                error.get_or_insert(reason);
+                lock(&error).get_or_insert(reason);
                 return;
             }
         }
@@ -42,6 +43,5 @@ pub(crate) fn run(
             scope.spawn(move || write(writer));
         }
     });
-    let error = error.into_inner().unwrap_or_else(PoisonError::into_inner);
-    error.map_or(Ok(()), Err)
+    into_inner(error).map_or(Ok(()), Err)
 }

@@ -1,5 +1,5 @@
-//! This repository's own subjects: groupwal under each policy, the design that it began with, and other
-//! people's stores.
+//! This repository's own subjects: groupwal under each policy, and the design that it began with. Other people's
+//! stores are in `harness/neighbours`.
 
 mod act;
 mod acted;
@@ -10,8 +10,6 @@ mod batch;
 mod doomed;
 mod groupwal;
 mod mutants;
-#[cfg(feature = "neighbours")]
-mod neighbours;
 mod quota;
 mod sim_storage;
 mod simulated;
@@ -50,9 +48,5 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         Box::new(GroupWal::new("groupwal/batch", batch)),
         Box::new(Untidy),
         Box::new(Article),
-        #[cfg(feature = "neighbours")]
-        Box::new(neighbours::Redb),
-        #[cfg(feature = "neighbours")]
-        Box::new(neighbours::Sqlite),
     ]
 }

@@ -46,13 +46,11 @@ impl Fjall {
 }
 
 impl KeyValue for Fjall {
-    fn put(&self, key: u64, value: &[u8]) -> Result<(), SubjectError> {
-        self.entries.insert(key.to_be_bytes(), value)?;
-        Ok(self.database.persist(self.persist)?)
-    }
-
-    fn delete(&self, key: u64) -> Result<(), SubjectError> {
-        self.entries.remove(key.to_be_bytes())?;
+    fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError> {
+        match value {
+            Some(value) => self.entries.insert(key.to_be_bytes(), value)?,
+            None => self.entries.remove(key.to_be_bytes())?,
+        }
         Ok(self.database.persist(self.persist)?)
     }
 
