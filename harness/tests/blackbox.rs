@@ -259,9 +259,12 @@ fn a_program_that_hangs_is_a_clear_verdict() {
         // Told from every other process by the odd time that it sleeps.
         let sleep = format!("sleep 98765{number}.25");
         let limit = ["--rounds", "2", "--hang-limit", "1s"];
-        Torture::of(&sleep, CHECKER)
-            .run(crash, &limit)
-            .is_violation("the writer hangs");
+        // It hangs at once, and after a few calls.
+        for writer in [sleep.clone(), format!("touch \"$1/begun\"; {sleep}")] {
+            Torture::of(&writer, CHECKER)
+                .run(crash, &limit)
+                .is_violation("the writer hangs");
+        }
         Torture::of(WRITER, &sleep)
             .run(crash, &limit)
             .is_violation("the checker failed: no end after 1s");

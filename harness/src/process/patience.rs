@@ -176,6 +176,11 @@ impl Patience {
         self.limit
     }
 
+    /// Whether less than half of its time has gone by since it began.
+    pub(crate) fn is_young(&self) -> bool {
+        self.sample.is_none()
+    }
+
     /// There was a sign of life: its time begins again.
     pub(crate) fn begin_again(&mut self) {
         self.counted = self.wall.look();

@@ -110,7 +110,7 @@ impl<'a> Watch<'a> {
                 if (self.look)(heard)? {
                     return Ok(Some(Stop::Enough));
                 }
-                let is_silent = self.is_silent_for_long(first_word, whole)?;
+                let is_silent = self.is_silent_for_long(first_word, whole, since_sign)?;
                 Ok(is_silent.then_some(Stop::Enough))
             };
             let stop = look().inspect_err(|_| self.stopper.stop())?;
@@ -139,15 +139,18 @@ impl<'a> Watch<'a> {
         is_over.then_some(Stop::Enough)
     }
 
-    /// A server makes hundreds of calls before it can say a word, but not for ever.
+    /// A server makes hundreds of calls before it can say a word, but not for ever. One that has shown no sign of
+    /// life for a while may hang: that is waited for.
     fn is_silent_for_long(
         &self,
         first_word: Option<Duration>,
         whole: &mut Patience,
+        since_sign: &Patience,
     ) -> io::Result<bool> {
         let waits =
             first_word.is_none() && matches!(self.assignment.until.life, Life::FromFirstWord(_));
-        Ok(waits && whole.look()?.is_some())
+        let is_over = waits && whole.look()?.is_some();
+        Ok(is_over && since_sign.is_young())
     }
 
     /// How it shows that it hangs.
