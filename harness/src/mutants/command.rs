@@ -24,7 +24,7 @@ const ABOUT: &str = "Put each known bug back into the store, and see who catches
 Each patch is applied to a copy of the working tree, built, and given to those that its header names, \
 until one of them has caught it. The tree as it is goes the same way first: nobody may catch that.
 
-Exit status: 0 everybody who must catch a mutant has caught it, 1 somebody has missed one or has \
+Exit status: 0 each catcher that must catch a mutant has caught it, 1 one has missed it or has \
 caught the tree as it is, 2 wrong usage, or a patch that does not apply or compile, 130 or 143 a run \
 that Ctrl-C or SIGTERM ended.";
 
@@ -216,7 +216,7 @@ fn tell(suite: &Mutants, outcome: &Outcome) {
         println!("Time to the first catch: median {median:.1} s, worst {worst:.1} s.");
     }
     let told = match outcome.exit_status() {
-        0 => "Whoever must catch a mutant has caught it.",
+        0 => "Each catcher that must catch a mutant has caught it.",
         1 => "SOMEBODY HAS MISSED WHAT HE MUST CATCH, OR HAS CAUGHT WHAT IS NO BUG.",
         _ => "Not everything could be tried.",
     };

@@ -81,7 +81,7 @@ pub(super) fn markdown(
     let wrong = outcome.wrong().count();
     write!(page, "{tried} known bugs, each put back alone. ").expect(told);
     match wrong {
-        0 => write!(page, "Whoever must catch one has caught it.").expect(told),
+        0 => write!(page, "Each catcher that must catch one has caught it.").expect(told),
         _ => write!(page, "**{wrong} answers are wrong.**").expect(told),
     }
     if let Some((median, worst)) = caught {
@@ -93,7 +93,7 @@ pub(super) fn markdown(
     }
     page.push_str(
         "\n\nA number is a catch: how many crash states had been looked at by then, and for how long. \
-         *-* is a miss that nobody promised to be a catch, `·` was not tried. `unchanged` is the \
+         *-* is a miss that no header promised to be a catch, `·` was not tried. `unchanged` is the \
          tree as it is.\n\n| mutant |",
     );
     for column in &columns {

@@ -1,4 +1,4 @@
-//! The tester tested: known bugs are put back into a store, and somebody must notice.
+//! The tester tested: known bugs are put back into a store, and a catcher must notice.
 //!
 //! A *mutant* is a patch with a header that tells its story and names its *catchers*: crash kinds,
 //! test binaries, commands. A torture binary that has some gets a subcommand `mutants`:

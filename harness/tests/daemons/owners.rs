@@ -4,7 +4,7 @@ use nix::unistd::geteuid;
 
 use crate::torture::{Place, has, skipped};
 
-/// Everybody's directories let this user through, and nothing belongs to it.
+/// A user to whom nothing belongs, and who may pass where others may.
 const USER: &str = "nobody";
 const AS_USER: &str = "setpriv --reuid nobody --clear-groups --";
 

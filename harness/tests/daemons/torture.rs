@@ -48,7 +48,7 @@ impl Place {
         fs::write(self.path().join(name), text).expect("written");
     }
 
-    /// Any torture binary will do: this is the `line_log` example's, which `cargo test` has built beside this test.
+    /// Any torture binary will do: this is the `line_log` example's, which `cargo test` builds with this test.
     pub(crate) fn command(&self, [writer, checker]: [&str; 2], more: &[&str]) -> Command {
         let test = std::env::current_exe().expect("this test has a path");
         let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
