@@ -1,40 +1,32 @@
 //! Stores that a crash in the middle of their creation leaves in a state in which they never open again.
 //!
-//! Each of them is a subject as it is, an exhibit. The other subject of such a store creates it as its user can: under
-//! another name, and renamed when it is whole.
+//! Each of them is a subject as it is, an exhibit. The other subjects of such a store create it as its user can: in a
+//! directory of another name, which is renamed when the store is whole.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use plugpull::SubjectError;
 
-/// The path of the store in this directory; `create` makes it at the path
-/// that it is given, a file or a directory.
-pub(crate) fn whole<S>(
+/// Why a store that is created under its own name is an exhibit.
+pub(crate) const IN_PLACE: &str = "a crash during its creation leaves what never opens again";
+
+/// The directory of the store in this one; `create` makes a store in the directory that it is given.
+pub(crate) fn aside(
     dir: &Path,
-    name: &str,
-    create: impl FnOnce(&Path) -> Result<S, SubjectError>,
+    create: impl FnOnce(&Path) -> Result<(), SubjectError>,
 ) -> Result<PathBuf, SubjectError> {
-    let path = dir.join(name);
-    if !path.try_exists()? {
-        let new = dir.join(format!("{name}.new"));
-        remove(&new)?;
-        drop(create(&new)?);
-        fs::rename(new, &path)?;
+    let (store, new) = (dir.join("store"), dir.join("store.new"));
+    if !store.try_exists()? {
+        if new.try_exists()? {
+            fs::remove_dir_all(&new)?;
+        }
+        fs::create_dir(&new)?;
+        create(&new)?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(new, &store)?;
     }
     // A process that finds the name does not know whether it is durable.
-    fs::File::open(dir)?.sync_all()?;
-    Ok(path)
-}
-
-/// What an earlier process was killed with.
-fn remove(new: &Path) -> io::Result<()> {
-    if new.is_dir() {
-        fs::remove_dir_all(new)
-    } else if new.try_exists()? {
-        fs::remove_file(new)
-    } else {
-        Ok(())
-    }
+    File::open(dir)?.sync_all()?;
+    Ok(store)
 }

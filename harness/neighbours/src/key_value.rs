@@ -5,6 +5,10 @@ use plugpull::{Action, Recorder, SubjectError, Survivors, Workload};
 /// The few things that a torture needs of a key-value store. A write is durable when it has returned, if the
 /// store is opened in a durable mode.
 pub(crate) trait KeyValue: Sync + Sized {
+    /// Whether a thread of a store that is dropped goes on for a while. Such a store is always closed: the thread
+    /// would work in the next crash state, which has the same path.
+    const OUTLIVES_DROP: bool = false;
+
     /// Sets the value of a key, or removes it. Each key is written by one thread.
     fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError>;
 
@@ -39,9 +43,24 @@ pub(crate) fn write(
     written
 }
 
-/// Everything that is in the store, as survivors.
+/// Lets go of the store.
+pub(crate) fn leave<S: KeyValue>(store: S, close: bool) -> Result<(), SubjectError> {
+    if close || S::OUTLIVES_DROP {
+        store.close()
+    } else {
+        Ok(())
+    }
+}
+
+/// Everything that is in the store, as survivors, by key: not every store has an order.
 pub(crate) fn show(store: &impl KeyValue, survivors: &mut Survivors) -> Result<(), SubjectError> {
-    store.for_each(&mut |key, value| survivors.push(key, value))
+    let mut entries = Vec::new();
+    store.for_each(&mut |key, value| entries.push((key, value.to_vec())))?;
+    entries.sort();
+    for (key, value) in entries {
+        survivors.push(key, &value);
+    }
+    Ok(())
 }
 
 /// A key that was stored as eight bytes, the most significant first.

@@ -1,18 +1,20 @@
 //! Any of the stores, as a subject.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plugpull::oracle::{KeyValueOracle, LogOracle, Oracle};
 use plugpull::{RecoverRun, Simulated, Subject, SubjectError, Survivors, WriteRun};
 
+use crate::creation;
 use crate::key_value::{self, KeyValue};
 use crate::log::{self, Log};
 use crate::seam::{OpenSimulated, Seam};
 use crate::writers;
 
-type Write = dyn Fn(&WriteRun) -> Result<(), SubjectError> + Send + Sync;
-type Recover = dyn Fn(&RecoverRun, &mut Survivors) -> Result<(), SubjectError> + Send + Sync;
+type Create = dyn Fn(&Path) -> Result<(), SubjectError> + Send + Sync;
+type Write = dyn Fn(&Path, &WriteRun) -> Result<(), SubjectError> + Send + Sync;
+type Recover = dyn Fn(&Path, &RecoverRun, &mut Survivors) -> Result<(), SubjectError> + Send + Sync;
 
 /// A store in one of its modes.
 pub(crate) struct Neighbour {
@@ -20,6 +22,8 @@ pub(crate) struct Neighbour {
     weak: Option<&'static str>,
     life_max: Duration,
     oracle: fn() -> Box<dyn Oracle>,
+    aside: bool,
+    create: Box<Create>,
     write: Box<Write>,
     recover: Box<Recover>,
     seam: Option<Box<dyn Simulated>>,
@@ -36,17 +40,20 @@ impl Neighbour {
             weak: None,
             life_max: LIFE_MAX,
             oracle: || Box::new(KeyValueOracle::default()),
-            write: Box::new(move |run| {
-                let store = open(run.dir)?;
+            aside: false,
+            create: Box::new(move |dir| open(dir)?.close()),
+            write: Box::new(move |dir, run| {
+                let store = open(dir)?;
                 let (workload, recorder) = (run.workload, run.recorder);
                 writers::run(workload, |action| {
                     key_value::write(&store, workload, recorder, action)
-                })
+                })?;
+                key_value::leave(store, false)
             }),
-            recover: Box::new(move |run, survivors| {
-                let store = open(run.dir)?;
+            recover: Box::new(move |dir, run, survivors| {
+                let store = open(dir)?;
                 key_value::show(&store, survivors)?;
-                if run.close { store.close() } else { Ok(()) }
+                key_value::leave(store, run.close)
             }),
             seam: None,
         }
@@ -62,13 +69,31 @@ impl Neighbour {
             weak: None,
             life_max: LIFE_MAX,
             oracle: || Box::new(LogOracle::default()),
-            write: Box::new(move |run| log::write(&open(run.dir)?, run.workload, run.recorder)),
-            recover: Box::new(move |run, survivors| {
-                let log = open(run.dir)?;
+            aside: false,
+            create: Box::new(move |dir| open(dir)?.close()),
+            write: Box::new(move |dir, run| log::write(&open(dir)?, run.workload, run.recorder)),
+            recover: Box::new(move |dir, run, survivors| {
+                let log = open(dir)?;
                 log::show(&log, survivors)?;
                 if run.close { log.close() } else { Ok(()) }
             }),
             seam: None,
+        }
+    }
+
+    /// A crash during the store's creation must not be the end of it: see [`creation`].
+    pub(crate) fn created_aside(self) -> Self {
+        Self {
+            aside: true,
+            ..self
+        }
+    }
+
+    fn dir(&self, dir: &Path) -> Result<PathBuf, SubjectError> {
+        if self.aside {
+            creation::aside(dir, &self.create)
+        } else {
+            Ok(dir.to_owned())
         }
     }
 
@@ -110,11 +135,11 @@ impl Subject for Neighbour {
     }
 
     fn write(&self, run: &WriteRun) -> Result<(), SubjectError> {
-        (self.write)(run)
+        (self.write)(&self.dir(run.dir)?, run)
     }
 
     fn recover(&self, run: &RecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
-        (self.recover)(run, survivors)
+        (self.recover)(&self.dir(run.dir)?, run, survivors)
     }
 
     fn simulated(&self) -> Option<&dyn Simulated> {

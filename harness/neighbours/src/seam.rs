@@ -23,6 +23,6 @@ impl<S: KeyValue> Simulated for Seam<S> {
     fn recover(&self, run: &SimRecoverRun, survivors: &mut Survivors) -> Result<(), SubjectError> {
         let store = self.0(run.fs, run.dir)?;
         key_value::show(&store, survivors)?;
-        if run.close { store.close() } else { Ok(()) }
+        key_value::leave(store, run.close)
     }
 }

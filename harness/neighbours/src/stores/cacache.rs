@@ -37,6 +37,10 @@ impl KeyValue for Store {
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(u64, &[u8])) -> Result<(), SubjectError> {
+        // A cache without an entry has no index to list.
+        if !self.0.join("index-v5").try_exists()? {
+            return Ok(());
+        }
         for entry in cacache::list_sync(&self.0) {
             let entry = entry?;
             let value = cacache::read_hash_sync(&self.0, &entry.integrity)?;

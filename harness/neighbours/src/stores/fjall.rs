@@ -11,6 +11,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use plugpull::SubjectError;
 
+use crate::creation;
 use crate::key_value::{KeyValue, key_of};
 use crate::neighbour::Neighbour;
 
@@ -19,11 +20,16 @@ const MEMTABLE_BYTES_MAX: u64 = 8 * 1024;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
-        Neighbour::key_value("fjall", |dir| Fjall::open(dir, PersistMode::SyncAll)),
+        Neighbour::key_value("fjall", |dir| Fjall::open(dir, PersistMode::SyncAll)).created_aside(),
         Neighbour::key_value("fjall-unsynced", |dir| {
             Fjall::open(dir, PersistMode::Buffer)
         })
+        .created_aside()
         .weak("writes reach the operating system, and no sync follows"),
+        Neighbour::key_value("fjall-created-in-place", |dir| {
+            Fjall::open(dir, PersistMode::SyncAll)
+        })
+        .weak(creation::IN_PLACE),
     ]
 }
 

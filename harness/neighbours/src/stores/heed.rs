@@ -1,7 +1,6 @@
 //! LMDB, through heed: one transaction a write, with the default flags.
 //!
-//! Promise: "full ACID semantics" (`lmdb.h`). That a commit flushes system buffers to disk is what `MDB_NOSYNC` turns
-//! off: "Don't flush system buffers to disk when committing a transaction" (`lmdb.h`, `mdb_env_open`).
+//! Promise: "full ACID semantics"; only with `MDB_NOSYNC`, "Don't flush system buffers to disk when committing" (`lmdb.h`).
 //!
 //! Weak mode: `MDB_NOMETASYNC` "maintains database integrity, but a system crash may undo the last committed transaction".
 
@@ -12,16 +11,22 @@ use heed::types::{Bytes, U64};
 use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 use plugpull::SubjectError;
 
+use crate::creation;
 use crate::key_value::KeyValue;
 use crate::neighbour::Neighbour;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
-        Neighbour::key_value("lmdb", |dir| Lmdb::open(dir, EnvFlags::empty())),
+        Neighbour::key_value("lmdb", |dir| Lmdb::open(dir, EnvFlags::empty())).created_aside(),
         Neighbour::key_value("lmdb-no-meta-sync", |dir| {
             Lmdb::open(dir, EnvFlags::NO_META_SYNC)
         })
+        .created_aside()
         .weak("the page that makes a commit valid is not synced"),
+        Neighbour::key_value("lmdb-created-in-place", |dir| {
+            Lmdb::open(dir, EnvFlags::empty())
+        })
+        .weak(creation::IN_PLACE),
     ]
 }
 

@@ -8,11 +8,15 @@ use std::path::Path;
 use jammdb::DB;
 use plugpull::SubjectError;
 
+use crate::creation;
 use crate::key_value::{KeyValue, key_of};
 use crate::neighbour::Neighbour;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
-    vec![Neighbour::key_value("jammdb", Store::open)]
+    vec![
+        Neighbour::key_value("jammdb", Store::open).created_aside(),
+        Neighbour::key_value("jammdb-created-in-place", Store::open).weak(creation::IN_PLACE),
+    ]
 }
 
 const BUCKET: &str = "entries";

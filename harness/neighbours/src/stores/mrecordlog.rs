@@ -13,17 +13,23 @@ use mrecordlog::{MultiRecordLog, SyncPolicy};
 use plugpull::SubjectError;
 use tokio::runtime::Runtime;
 
+use crate::creation;
 use crate::log::Log;
 use crate::neighbour::Neighbour;
 use crate::turns::{lock, runtime};
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
-        Neighbour::log("mrecordlog", |dir| Store::open(dir, SyncPolicy::OnAppend)),
+        Neighbour::log("mrecordlog", |dir| Store::open(dir, SyncPolicy::OnAppend)).created_aside(),
         Neighbour::log("mrecordlog-delayed", |dir| {
             Store::open(dir, SyncPolicy::OnDelay(Duration::from_secs(5)))
         })
+        .created_aside()
         .weak("appends stay in the process until a sync is due"),
+        Neighbour::log("mrecordlog-created-in-place", |dir| {
+            Store::open(dir, SyncPolicy::OnAppend)
+        })
+        .weak(creation::IN_PLACE),
     ]
 }
 

@@ -11,11 +11,15 @@ use native_model::{Model, native_model};
 use plugpull::SubjectError;
 use serde::{Deserialize, Serialize};
 
+use crate::creation;
 use crate::key_value::KeyValue;
 use crate::neighbour::Neighbour;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
-    vec![Neighbour::key_value("native_db", Store::open)]
+    vec![
+        Neighbour::key_value("native_db", Store::open).created_aside(),
+        Neighbour::key_value("native_db-created-in-place", Store::open).weak(creation::IN_PLACE),
+    ]
 }
 
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]

@@ -40,6 +40,8 @@ impl Store {
 }
 
 impl KeyValue for Store {
+    const OUTLIVES_DROP: bool = true;
+
     fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError> {
         let mut entry = self.log.begin_entry()?;
         entry.write_chunk(&journal::record(key, value))?;

@@ -48,7 +48,12 @@ impl Storage {
 
 /// The entry's record, if it was committed and is not in the file.
 fn record(entry: &mut Entry<'_>, checkpointed: u64) -> io::Result<Option<Vec<u8>>> {
-    let chunks = entry.read_all_chunks()?.filter(|chunks| !chunks.is_empty());
+    // "When these situations arise, the entire entry that was being read should be ignored": an aborted entry,
+    // and "an unexpected end-of-file error" (`Entry::read_chunk`).
+    let chunks = match entry.read_all_chunks() {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        read => read?.filter(|chunks| !chunks.is_empty()),
+    };
     let id = entry.id().0;
     Ok(chunks
         .filter(|_| id > checkpointed)

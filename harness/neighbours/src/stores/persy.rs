@@ -11,14 +11,18 @@ use std::path::Path;
 use persy::{ByteVec, Config, Persy, TransactionConfig, ValueMode};
 use plugpull::SubjectError;
 
+use crate::creation;
 use crate::key_value::KeyValue;
 use crate::neighbour::Neighbour;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
-        Neighbour::key_value("persy", |dir| Store::open(dir, false)),
+        Neighbour::key_value("persy", |dir| Store::open(dir, false)).created_aside(),
         Neighbour::key_value("persy-background", |dir| Store::open(dir, true))
+            .created_aside()
             .weak("transactions are synced in the background, after they have returned"),
+        Neighbour::key_value("persy-created-in-place", |dir| Store::open(dir, false))
+            .weak(creation::IN_PLACE),
     ]
 }
 

@@ -20,13 +20,15 @@ use crate::neighbour::Neighbour;
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
         Neighbour::key_value("redb", |dir| Redb::open(dir, Durability::Immediate))
+            .created_aside()
             .simulated(|fs, dir| Redb::new(redb_simulated::open(fs, dir)?, Durability::Immediate)),
         Neighbour::key_value("redb-unsynced", |dir| Redb::open(dir, Durability::None))
+            .created_aside()
             .weak("commits are not persisted before a later, durable one"),
         Neighbour::key_value("redb-created-in-place", |dir| {
-            Redb::new(Database::create(dir.join("redb"))?, Durability::Immediate)
+            Redb::open(dir, Durability::Immediate)
         })
-        .weak("a crash during its creation leaves a file that redb does not open"),
+        .weak(creation::IN_PLACE),
     ]
 }
 
@@ -39,8 +41,7 @@ const TABLE: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 
 impl Redb {
     fn open(dir: &Path, durability: Durability) -> Result<Self, SubjectError> {
-        let path = creation::whole(dir, "redb", |new| Ok(Database::create(new)?))?;
-        Self::new(Database::create(path)?, durability)
+        Self::new(Database::create(dir.join("redb"))?, durability)
     }
 
     fn new(database: Database, durability: Durability) -> Result<Self, SubjectError> {

@@ -7,7 +7,7 @@ use plugpull::SubjectError;
 use plugpull::sim::{OpenOptions, SimFile, SimFs};
 use redb::{Database, DatabaseError, StorageBackend};
 
-/// Opens the database of a directory, or creates it as [`super::redb`] does.
+/// Opens the database of a directory, or creates it under another name first: see [`crate::creation`].
 pub(super) fn open(fs: &SimFs, dir: &Path) -> Result<Database, SubjectError> {
     if !fs.is_dir(dir) {
         fs.create_dir(dir)?;

@@ -8,17 +8,22 @@
 //! background without blocking user threads" (README).
 
 use std::path::Path;
+use std::thread;
 
 use plugpull::SubjectError;
 
+use crate::creation;
 use crate::key_value::{KeyValue, key_of};
 use crate::neighbour::Neighbour;
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
-        Neighbour::key_value("sled", |dir| Sled::open(dir, true)),
+        Neighbour::key_value("sled", |dir| Sled::open(dir, true)).created_aside(),
         Neighbour::key_value("sled-unflushed", |dir| Sled::open(dir, false))
+            .created_aside()
             .weak("writes are flushed in the background, after they have returned"),
+        Neighbour::key_value("sled-created-in-place", |dir| Sled::open(dir, true))
+            .weak(creation::IN_PLACE),
     ]
 }
 
@@ -29,10 +34,24 @@ struct Sled {
 
 impl Sled {
     fn open(dir: &Path, flushes: bool) -> Result<Self, SubjectError> {
-        let database = sled::open(dir)?;
-        Ok(Self { database, flushes })
+        loop {
+            match sled::open(dir) {
+                // A store that was dropped lets go of its lock a moment later, on a thread of its own.
+                Err(sled::Error::Io(error)) if error.to_string().contains(LOCKED) => {
+                    thread::yield_now();
+                }
+                opened => {
+                    return Ok(Self {
+                        database: opened?,
+                        flushes,
+                    });
+                }
+            }
+        }
     }
 }
+
+const LOCKED: &str = "could not acquire lock";
 
 impl KeyValue for Sled {
     fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError> {

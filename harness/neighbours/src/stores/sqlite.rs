@@ -44,7 +44,7 @@ impl Sqlite {
              PRAGMA wal_autocheckpoint = 16;
              CREATE TABLE IF NOT EXISTS entries (key INTEGER PRIMARY KEY, value BLOB NOT NULL);"
         ))?;
-        // After an I/O error SQLite may stay with the rollback journal without a word.
+        // After an I/O error it may stay with the rollback journal without a word.
         let mode: String = connection.query_row("PRAGMA journal_mode", (), |row| row.get(0))?;
         if mode != journal {
             return Err(format!("the journal mode is '{mode}' instead of '{journal}'").into());

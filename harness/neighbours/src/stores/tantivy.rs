@@ -49,6 +49,8 @@ impl Store {
 }
 
 impl KeyValue for Store {
+    const OUTLIVES_DROP: bool = true;
+
     fn set(&self, key: u64, value: Option<&[u8]>) -> Result<(), SubjectError> {
         let mut writer = lock(&self.writer);
         writer.delete_term(Term::from_field_u64(self.key, key));
