@@ -71,7 +71,11 @@ impl Neighbour {
             oracle: || Box::new(LogOracle::default()),
             aside: false,
             create: Box::new(move |dir| open(dir)?.close()),
-            write: Box::new(move |dir, run| log::write(&open(dir)?, run.workload, run.recorder)),
+            write: Box::new(move |dir, run| {
+                let log = open(dir)?;
+                log::write(&log, run.workload, run.recorder)?;
+                log.close()
+            }),
             recover: Box::new(move |dir, run, survivors| {
                 let log = open(dir)?;
                 log::show(&log, survivors)?;

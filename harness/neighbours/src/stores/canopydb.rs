@@ -39,6 +39,10 @@ impl Store {
         let mut options = DbOptions::new();
         options.checkpoint_target_size = CHECKPOINT_BYTES;
         let database = Database::with_options(environment, options)?;
+        if syncs {
+            // What a killed process has written is shown, but need not be durable.
+            database.sync()?;
+        }
         Ok(Self { database, syncs })
     }
 }

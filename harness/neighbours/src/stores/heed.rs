@@ -78,6 +78,8 @@ impl KeyValue for Lmdb {
     }
 
     fn close(self) -> Result<(), SubjectError> {
+        // A new environment is not synced before its first commit.
+        self.0.force_sync()?;
         self.0.prepare_for_closing().wait();
         Ok(())
     }

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::creation;
 use crate::log::Log;
 use crate::neighbour::Neighbour;
-use crate::turns::{lock, runtime};
+use crate::turns::{into_inner, lock, runtime};
 
 pub(super) fn subjects() -> Vec<Neighbour> {
     vec![
@@ -58,6 +58,10 @@ impl Store {
 }
 
 impl Log for Store {
+    fn close(self) -> Result<(), SubjectError> {
+        Ok(self.runtime.block_on(into_inner(self.log).sync())?)
+    }
+
     fn append(&self, payload: &[u8]) -> Result<(), SubjectError> {
         let mut log = lock(&self.log);
         self.runtime

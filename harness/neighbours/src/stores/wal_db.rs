@@ -33,12 +33,22 @@ struct Store<S> {
 
 fn open_file(dir: &Path, syncs: bool) -> Result<impl Log + use<>, SubjectError> {
     let wal = Wal::open(dir.join("wal"))?;
-    Ok(Store { wal, syncs })
+    Store::new(wal, syncs)
 }
 
 fn open_segments(dir: &Path, syncs: bool) -> Result<impl Log + use<>, SubjectError> {
     let wal = Wal::open_segmented(dir, SEGMENT_BYTES)?;
-    Ok(Store { wal, syncs })
+    Store::new(wal, syncs)
+}
+
+impl<S: WalStore> Store<S> {
+    fn new(wal: Wal<S>, syncs: bool) -> Result<Self, SubjectError> {
+        if syncs {
+            // What a killed process has written is shown, but need not be durable.
+            wal.sync()?;
+        }
+        Ok(Self { wal, syncs })
+    }
 }
 
 impl<S: WalStore> Log for Store<S> {
