@@ -30,3 +30,23 @@ pub(crate) fn aside(
     File::open(dir)?.sync_all()?;
     Ok(store)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_creation_that_was_interrupted_is_begun_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let interrupted = aside(dir.path(), |new| {
+            fs::write(new.join("half"), "")?;
+            Err("killed".into())
+        });
+        assert!(interrupted.is_err());
+        let store = aside(dir.path(), |new| Ok(fs::write(new.join("whole"), "")?));
+        let store = store.expect("a store");
+        assert!(store.join("whole").exists() && !store.join("half").exists());
+        let again = aside(dir.path(), |_| Err("it is there already".into()));
+        assert_eq!(again.expect("a store"), store);
+    }
+}

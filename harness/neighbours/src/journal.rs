@@ -80,3 +80,43 @@ impl Entries {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_those_of_the_last_record_of_each_key() {
+        let mut entries = Entries::default();
+        for (key, value) in [
+            (1, Some("old")),
+            (2, Some("gone")),
+            (1, Some("new")),
+            (2, None),
+        ] {
+            let record = record(key, value.map(str::as_bytes));
+            entries.apply(&record).expect("a record");
+        }
+        let decoded = Entries::decode(&entries.encode()).expect("what was encoded");
+        let mut shown = Vec::new();
+        decoded.for_each(&mut |key, value| shown.push((key, value.to_vec())));
+        assert_eq!(shown, [(1, b"new".to_vec())]);
+    }
+
+    #[test]
+    fn what_was_never_written_is_an_error() {
+        let mut entries = Entries::default();
+        for bytes in [&[][..], &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1, 2], &[0; 10]] {
+            let error = entries.apply(bytes).expect_err("no record");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
+        let cut = entries_of_one().encode();
+        assert!(Entries::decode(&cut[..cut.len() - 1]).is_err());
+    }
+
+    fn entries_of_one() -> Entries {
+        let mut entries = Entries::default();
+        entries.apply(&record(7, Some(b"value"))).expect("a record");
+        entries
+    }
+}

@@ -45,3 +45,35 @@ pub(crate) fn run(
     });
     into_inner(error).map_or(Ok(()), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use plugpull::workload::Style;
+
+    use super::*;
+
+    #[test]
+    fn the_first_error_stops_all_writers() {
+        let workload = Workload {
+            seed: 1,
+            generation: 0,
+            writers: 4,
+            // Without an end: only the error ends it.
+            actions_max: None,
+            style: Style::Steady,
+            payload_bytes_max: 16,
+            trim_every: None,
+            replays: false,
+            refuse_every: 20,
+            small_files: true,
+        };
+        let acts = AtomicU32::new(0);
+        let ended = run(&workload, |_| match acts.fetch_add(1, Ordering::SeqCst) {
+            100 => Err("the store failed".into()),
+            _ => Ok(()),
+        });
+        assert_eq!(ended.expect_err("an error").to_string(), "the store failed");
+    }
+}

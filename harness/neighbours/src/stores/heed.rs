@@ -43,7 +43,11 @@ impl Lmdb {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(16 << 20);
         // SAFETY: the directory belongs to this process, and no flag gives up a lock.
-        Ok(Self(unsafe { options.flags(flags).open(dir)? }))
+        let environment = unsafe { options.flags(flags).open(dir)? };
+        // A new environment is not durable before its first commit, and a commit that a killed process has
+        // written is shown, but need not be durable.
+        environment.force_sync()?;
+        Ok(Self(environment))
     }
 
     fn entries(&self) -> Result<Entries<'_>, SubjectError> {
@@ -78,8 +82,6 @@ impl KeyValue for Lmdb {
     }
 
     fn close(self) -> Result<(), SubjectError> {
-        // A new environment is not synced before its first commit.
-        self.0.force_sync()?;
         self.0.prepare_for_closing().wait();
         Ok(())
     }
