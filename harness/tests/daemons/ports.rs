@@ -16,7 +16,7 @@ fn daemons_of_several_lanes_and_of_several_tortures_do_not_meet() {
         return;
     }
     let place = Place::new();
-    let more = ["--crash", "kill", "--rounds", "24", "--jobs", "3"];
+    let more = ["--crash", "kill", "--rounds", "12", "--jobs", "3"];
     let start = || place.start([WRITE, CHECK], &more);
     for torture in [start(), start()] {
         Ended::of(torture).passes();

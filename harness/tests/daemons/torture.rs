@@ -54,9 +54,9 @@ impl Place {
         let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
         let mut command = Command::new(profile.join("examples/line_log"));
         command.args(["run", "--cmd", writer, "--check", checker, "--json"]);
-        command
-            .args(["--seed", "1", "--out", "failures"])
-            .args(more);
+        // For each crash state, one or two interpreters start.
+        command.args(["--seed", "1", "--out", "failures", "--calls", "12"]);
+        command.args(more);
         // What a program buffers is lost with it, so it has to say a word at once by itself.
         command
             .current_dir(self.path())
