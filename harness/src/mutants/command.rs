@@ -22,7 +22,7 @@ pub(crate) const NAME: &str = "mutants";
 const ABOUT: &str = "Put each known bug back into the store, and see who catches it.
 
 Each patch is applied to a copy of the working tree, built, and given to those that its header names, \
-until one of them has caught it. The tree as it is goes the same way first: nobody may catch that.
+until one of them has caught it. The tree as it is goes the same way first: no catcher may catch that.
 
 Exit status: 0 each catcher that must catch a mutant has caught it, 1 one has missed it or has \
 caught the tree as it is, 2 wrong usage, or a patch that does not apply or compile, 130 or 143 a run \

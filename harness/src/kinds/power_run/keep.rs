@@ -30,7 +30,8 @@ impl Failure<'_> {
     /// # Errors
     /// If that cannot be written, or the machine fails.
     pub(super) fn keep(self, store: &mut dyn Store, image: &Path) -> io::Result<Finding> {
-        let shown = self.shown(store, image)?;
+        // Where the machine fails now, or an end is asked for, the page lacks a section, and the finding is kept.
+        let shown = self.shown(store, image).unwrap_or_default();
         let Self {
             lives,
             past,
